@@ -1,0 +1,94 @@
+"""Roles: what one component may ask of another that it holds by reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from ...loops.component import Inputs
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Acts: a brain, or a learned coprocessor."""
+
+    def respond(self, inputs: Mapping[str, Any], memory: Any) -> tuple[dict[str, Any], Any]:
+        """Answer to inputs named as the ports, any batch size; pure, no exploration. Returns outputs and memory."""
+
+    def evaluate(self, observation: Any, action: Any, memory: Any = None) -> Any:
+        """Return log-probability and entropy [batch] of actions."""
+
+    def memory(self) -> Any:
+        """Return the present memory (None for a policy without one)."""
+
+    def parameters(self) -> Iterable[Any]:
+        """Return what an optimiser may change."""
+
+
+@runtime_checkable
+class Value(Protocol):
+    """Judges observations, or observations and actions."""
+
+    def value(self, observation: Any, action: Any = None) -> Any:
+        """Return values [batch] (or [members, batch])."""
+
+    def parameters(self) -> Iterable[Any]:
+        """Return what an optimiser may change."""
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Predicts what comes next, or what a brain will do."""
+
+    def predict(self, input: Any, generator: Any = None) -> Any:
+        """Return a prediction for inputs [batch, ...]."""
+
+    def parameters(self) -> Iterable[Any]:
+        """Return what an optimiser may change."""
+
+
+@runtime_checkable
+class Plastic(Protocol):
+    """Has synapses that a learner may write, per lane."""
+
+    def weights(self) -> np.ndarray:
+        """Return the weights [lanes, synapses]."""
+
+    def set_weights(self, weights: np.ndarray, lanes: np.ndarray | None = None) -> None:
+        """Write the weights of some lanes."""
+
+    def set_learned(self, lane: int) -> None:
+        """Make the weights of one lane the learned ones."""
+
+
+@runtime_checkable
+class Body(Protocol):
+    """A world to rehearse in: a body that is used, never wired."""
+
+    inputs: dict[str, Port]
+    outputs: dict[str, Port]
+    lanes: Lanes
+
+    def reset(self, seed: int) -> None:
+        """Begin anew."""
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        """Advance to `now` of the user's own clock."""
+
+    def state(self) -> dict[str, Any]:
+        """Return the physical state of every lane."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Return to such a state."""
+
+
+@runtime_checkable
+class Search(Protocol):
+    """Chooses commands: a coprocessor that can be asked without acting."""
+
+    def choose(self, observation: Any) -> Any:
+        """Return commands [batch, channels] for observations; pure, any batch size."""

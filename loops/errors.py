@@ -1,0 +1,101 @@
+"""Errors that say what is wrong, where, and how to put it right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+class StimloopError(Exception):
+    """Base of every error that stimloop raises on purpose."""
+
+
+class PortError(StimloopError, ValueError):
+    """A value does not fit the port it was published on."""
+
+
+class TimeError(StimloopError, ValueError):
+    """A time cannot be written as whole nanoseconds, or lies where it may not."""
+
+
+class RunError(StimloopError, RuntimeError):
+    """A run directory, checkpoint or stored stream cannot be used."""
+
+
+class Diverged(StimloopError, RuntimeError):
+    """A simulation left the range where its numbers mean anything."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an assembly: what, at which address, and what to do about it."""
+
+    what: str
+    where: str = ""
+    fix: str = ""
+    notice: bool = False  # a notice is told but does not stop the build
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.fix:
+            lines.append("  " + self.fix.replace("\n", "\n  "))
+        return "\n".join(lines)
+
+
+class AssemblyError(StimloopError):
+    """An assembly cannot be built; carries every problem found, not only the first."""
+
+    def __init__(self, problems: Iterable[Problem] | str, name: str = "") -> None:
+        if isinstance(problems, str):
+            problems = [Problem(problems)]
+        self.problems = list(problems)
+        self.name = name
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        head = f"{self.name}: " if self.name else ""
+        if len(self.problems) == 1:
+            return f"{head}{self.problems[0]}"
+        body = "\n".join(f"{i}. {problem}" for i, problem in enumerate(self.problems, 1))
+        return f"{head}{len(self.problems)} problems\n{body}"
+
+    def __reduce__(self) -> tuple:
+        return (type(self), (self.problems, self.name))
+
+
+@dataclass
+class Problems:
+    """Gathers problems and notices so that all of them can be told together."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, what: str, where: str = "", fix: str = "") -> None:
+        self.found.append(Problem(what, where, fix))
+
+    def notice(self, what: str, where: str = "", fix: str = "") -> None:
+        self.found.append(Problem(what, where, fix, notice=True))
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [problem for problem in self.found if not problem.notice]
+
+    @property
+    def notices(self) -> list[Problem]:
+        return [problem for problem in self.found if problem.notice]
+
+    def raise_if_any(self, name: str = "") -> None:
+        if self.errors:
+            raise AssemblyError(self.errors, name)
+
+
+def nearest(name: object, names: Iterable[str]) -> str:
+    """Return `Did you mean "x"?` for the closest of `names`, or the list of them when none is close."""
+    known = sorted(str(n) for n in names)
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    if close:
+        return f'Did you mean "{close[0]}"?'
+    if not known:
+        return "There are none."
+    shown = ", ".join(known[:12])
+    return f"Known: {shown}{', ...' if len(known) > 12 else ''}."

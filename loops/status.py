@@ -1,0 +1,62 @@
+"""Status flags: where each lane stands in its episode.
+
+FIRST begins an episode, TERMINATED and TRUNCATED end one, WAITING stands between two; 0 is an ordinary step.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from .port import Port
+
+FIRST = 1
+TERMINATED = 2
+TRUNCATED = 4
+WAITING = 8
+ENDED = TERMINATED | TRUNCATED
+
+
+def status_output() -> Port:
+    """The port on which every body publishes its status."""
+    return Port("episode flags: FIRST 1, TERMINATED 2, TRUNCATED 4, WAITING 8", (), dtype="int64", low=0, high=15)
+
+
+def status_input(reads: Literal["now", "hold", "mean", "all"] = "now", *, wakes: bool = False,
+                 optional: bool = False) -> Port:
+    """The port on which anyone listens to status; before the first arrival every lane is WAITING."""
+    return Port("episode flags of the body", (), dtype="int64", low=0, high=15, reads=reads, wakes=wakes,
+                initial=WAITING, optional=optional)
+
+
+def begins(status: np.ndarray) -> np.ndarray:
+    """Lanes whose episode begins at this instant."""  # [lanes] bool
+    return (status & FIRST) != 0
+
+
+def ended(status: np.ndarray) -> np.ndarray:
+    """Lanes whose episode ended at this instant (a new one may begin at once)."""
+    return (status & ENDED) != 0
+
+
+def idle(status: np.ndarray) -> np.ndarray:
+    """Lanes in which nobody acts: they wait, or have ended and not begun anew."""
+    return (status >= TERMINATED) & ((status & FIRST) == 0)
+
+
+def is_step(status: np.ndarray) -> np.ndarray:
+    """Lanes in which this instant counts as a step: status is neither exactly FIRST nor WAITING."""
+    return (status != FIRST) & ((status & WAITING) == 0)
+
+
+def count_steps(status: np.ndarray) -> int:
+    """Number of steps in one published status."""
+    if not status.any():
+        return status.size
+    return int(np.count_nonzero(is_step(status)))
+
+
+def count_ended(status: np.ndarray) -> int:
+    """Number of episodes that ended in one published status."""
+    return int(np.count_nonzero(status & ENDED)) if status.any() else 0

@@ -1,0 +1,63 @@
+"""What a loop is made of, as data: parts, sources, references; the assembly layer writes it, `Loop` builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from .component import Component
+from .port import Reads
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one input gets its values: `component.port`, after `delay` nanoseconds, read as the wiring says."""
+
+    component: str
+    port: str
+    delay: int = 0
+    reads: Reads | None = None  # None: as the input port declares
+
+    @staticmethod
+    def of(text: str, delay: int = 0, reads: Reads | None = None) -> Source:
+        """Read `component.port`."""
+        component, _, port = text.partition(".")
+        return Source(component, port, delay, reads)
+
+    def __str__(self) -> str:
+        return f"{self.component}.{self.port}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component of a system: how to make it, what it listens to and what it holds by reference."""
+
+    create: Callable[[], Component]  # a fresh, unbuilt instance at each call
+    inputs: Mapping[str, Source] = field(default_factory=dict)  # by input name
+    uses: Mapping[str, str] = field(default_factory=dict)  # reference name -> component name
+    seed: int | None = None  # None: derived from the system's seed and the component's name
+    lanes: int | None = None  # only for a used body with worlds of its own
+    type: str = ""  # what messages call it, e.g. "brains.mlp"
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """A second system run from time to time with the learned arrays of the first."""
+
+    system: System  # as many lanes as episodes (or as `max_lanes` allows)
+    every: tuple[int, str]  # (1, "episodes"), (250, "steps") or (nanoseconds, "ns")
+    episodes: int
+    seeds: int  # seed of the first episode; the next ones count up
+    at_start: bool = True
+
+
+@dataclass(frozen=True)
+class System:
+    """Components joined by wires and references, with a seed: everything a loop needs."""
+
+    parts: Mapping[str, Part]
+    lanes: int = 1
+    seed: int = 0
+    name: str = "system"
+    check_always: bool = False  # False: full port checks for 100 values, then only finiteness
+    evaluations: Mapping[str, EvaluationPlan] = field(default_factory=dict)
