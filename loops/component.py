@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ class Inputs(dict):
 
     __slots__ = ("new", "previous")
 
-    def __init__(self, values: Mapping[str, Any] = {}, new: frozenset[str] = frozenset(),  # noqa: B006 (never written)
+    def __init__(self, values: Mapping[str, Any] = {}, new: frozenset[str] = frozenset(),
                  previous: int | None = None) -> None:
         super().__init__(values)
         self.new = new
@@ -47,11 +47,16 @@ class Component:
     outputs: dict[str, Port]
     uses: Mapping[str, Use] = {}  # references wanted, by name
     used: Mapping[str, Any] = {}  # references attached, before `build`
+    peers: Mapping[str, list[Port]] = {}  # receivers' ports of each output, known while shapes flow
+    peers_in: Mapping[str, Port] = {}  # the sender's port of each wired input
     period: int | Clock | None = None  # ns between own steps; None: stepped by arrivals
     max_lanes: int | None = None
     open_inputs: bool = False  # takes whatever is wired to it
     open_outputs: bool = False  # offers whatever others ask of it
     random: bool = False  # does it draw random numbers?
+    guard: bool = False  # a safety limiter: the one thing that may feed a stimulator
+    transparent: bool = False  # a gain, sum or delay: what leaves it counts, for safety, as what feeds it
+    lateness: Callable[[], int] | None = None  # real-time loops only: ns by which the loop is behind the wall clock
     resumes: str = "exact"  # or "restarts noise", "no"
     lanes: Lanes
     seed: int

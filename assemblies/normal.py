@@ -1,0 +1,151 @@
+"""The normal form of an assembly: one shape for everything that may be written in several ways.
+
+    components: {name: {type, params: {}, inputs: {input: {from | like, delay, reads}}, uses: {}, seed, lanes}}
+
+Every part is checked for its shape here; names of components, parameters and ports are checked at the build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..loops.errors import Problems, nearest
+from .entries import ENTRIES, MAX_LANES, NAME, PORT, delay, integer, short, unknown
+
+TOP = ("name", "about", "seed", "lanes", "until", "check", "components", "record", "checkpoint", "evaluate",
+       "variants", "small", "sweep")
+COMPONENT = ("type", "params", "inputs", "uses", "seed", "lanes")
+WIRE = ("from", "like", "delay", "reads")
+READS = ("now", "hold", "mean", "all")
+
+
+def document(value: Any, problems: Problems) -> dict[str, Any]:
+    """Return a whole assembly in normal form."""
+    if not isinstance(value, Mapping):
+        problems.add("an assembly is a mapping with `components`", "", "See docs/write_an_assembly.md.")
+        return {"name": "assembly", "components": {}}
+    for key in value:
+        if key not in TOP:
+            problems.add(f"unknown entry {short(key)}", str(key)[:60], nearest(key, TOP))
+    found: dict[str, Any] = {"name": "assembly", "seed": 0, "lanes": 1, "components": {}}
+    for key in TOP:
+        if key in value and value[key] is not None:
+            made = top(key, value[key], problems)
+            if made is not None:
+                found[key] = made
+    return found
+
+
+def top(key: str, value: Any, problems: Problems) -> Any:
+    """Return one top-level entry in normal form; None when it is wrong or says nothing."""
+    if key == "components":
+        if not isinstance(value, Mapping):
+            problems.add("is not a mapping of names to components", key)
+            return {}
+        return {name: made for name, entry in value.items()
+                if (made := component(str(name), entry, problems)) is not None}
+    return ENTRIES[key](key, value, problems)
+
+
+def component(name: str, value: Any, problems: Problems) -> dict[str, Any] | None:
+    """Return one component in normal form."""
+    if not NAME.fullmatch(name) or name in TOP:
+        problems.add(f"{short(name)} cannot name a component", "components", "Use a word of letters, digits and _ "
+                     "that is no entry of an assembly.")
+        return None
+    if not isinstance(value, Mapping):
+        problems.add("is not a component", name, f"Write: {name}: {{type: folder.name, inputs: [...]}}")
+        return None
+    unknown(value, COMPONENT, name, problems)
+    kind = value.get("type")
+    if not isinstance(kind, str) or not kind:
+        problems.add("has no type", name, f"Write: {name}: {{type: folder.name}}")
+        return None
+    made = {"type": kind, "params": params(value.get("params"), f"{name}.params", problems),
+            "inputs": inputs(value.get("inputs"), f"{name}.inputs", problems),
+            "uses": uses(value.get("uses"), f"{name}.uses", problems)}
+    for key, low, high in (("seed", 0, 2**63 - 1), ("lanes", 1, MAX_LANES)):
+        if value.get(key) is not None:
+            made[key] = integer(value[key], low, high, f"{name}.{key}", problems)
+    return made
+
+
+def params(value: Any, where: str, problems: Problems) -> dict[str, Any]:
+    """Return parameters as a plain mapping."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        problems.add("is not a mapping of parameters", where)
+        return {}
+    return dict(value)
+
+
+def uses(value: Any, where: str, problems: Problems) -> dict[str, str]:
+    """Return references as a mapping of names."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(v, str) and NAME.fullmatch(v) for v in value.values()):
+        problems.add("is not a mapping of references to component names", where, "Write: uses: {policy: brain}")
+        return {}
+    return dict(value)
+
+
+def inputs(value: Any, where: str, problems: Problems) -> dict[str, dict[str, Any]]:
+    """Return inputs as a mapping of wires; a list may hold `body.status`, `{input: source}` and `{from: ...}`."""
+    found: dict[str, dict[str, Any]] = {}
+    if value is None:
+        return found
+    if isinstance(value, Mapping):
+        entries = list(value.items())
+    elif isinstance(value, list | tuple):
+        entries = [pair for item in value for pair in _pairs(item, where, problems)]
+    else:
+        entries = _pairs(value, where, problems)
+    for key, entry in entries:
+        if not isinstance(key, str) or not NAME.fullmatch(key) or key in WIRE:
+            problems.add(f"{short(key)} cannot name an input", where)
+            continue
+        if key in found:
+            problems.add("is wired twice", f"{where}.{key}", "One input, one wire: join signals with basics.concat.")
+        made = wire(entry, f"{where}.{key}", problems)
+        if made is not None:
+            found[key] = made
+    return found
+
+
+def _pairs(item: Any, where: str, problems: Problems) -> list[tuple[Any, Any]]:
+    if isinstance(item, str) and PORT.fullmatch(item):
+        return [(item.partition(".")[2], item)]
+    if isinstance(item, Mapping) and ("from" in item or "like" in item):
+        source = item.get("from", item.get("like"))
+        if isinstance(source, str) and PORT.fullmatch(source):
+            return [(source.partition(".")[2], item)]
+    elif isinstance(item, Mapping):
+        return list(item.items())
+    problems.add(f"{short(item)} is not a wire", where, "Write `component.port`, or {input: component.port}.")
+    return []
+
+
+def wire(value: Any, where: str, problems: Problems) -> dict[str, Any] | None:
+    """Return one wire as `{from | like, delay, reads}`."""
+    if isinstance(value, str):
+        value = {"from": value}
+    if not isinstance(value, Mapping) or ("from" in value) == ("like" in value):
+        problems.add(f"{short(value)} is not a wire", where,
+                     "Write component.port, or {from: component.port, delay: 5 ms, reads: hold}.")
+        return None
+    unknown(value, WIRE, where, problems)
+    key = "from" if "from" in value else "like"
+    if not isinstance(value[key], str) or not PORT.fullmatch(value[key]):
+        problems.add(f"{short(value[key])} is not `component.port`", f"{where}.{key}")
+        return None
+    made: dict[str, Any] = {key: value[key]}
+    if value.get("delay") is not None:
+        made["delay"] = value["delay"]
+        delay(value["delay"], f"{where}.delay", problems)
+    if value.get("reads") is not None:
+        made["reads"] = value["reads"]
+        if value["reads"] not in READS:
+            problems.add(f"{short(value['reads'])} is no way to read", f"{where}.reads", f"One of {', '.join(READS)}.")
+    return made

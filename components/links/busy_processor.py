@@ -1,0 +1,104 @@
+"""A processor that needs time for each message and can only do one at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from ...loops.component import Component, Inputs
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+from ...loops.seeds import LaneRandom
+from ...loops.time import Duration
+from ..parts.in_flight import ABSENT, InFlight
+from ..parts.passing import carry, frozen, sender
+
+
+class BusyProcessor(Component):
+    """Spends computing time on every message; what comes meanwhile waits or is dropped.
+
+    Every lane has a processor of its own, serving first come first. A result is published when it is ready. The
+    processor listens at the instant a message is sent, so it does not cut a loop of one instant.
+
+    Args:
+        service: time one message takes.
+        spread: mean of an exponentially distributed time that comes on top.
+        when_busy: `queue` lets up to `capacity` messages wait (more are dropped); `drop` ignores what comes while
+            busy; `latest` keeps one waiting message and replaces it by the newest, as real-time controllers do.
+        capacity: how many messages may wait with `queue`.
+    """
+
+    random = True
+    transparent = True
+
+    def __init__(self, service: Duration = 1_000_000, spread: Duration = 0,
+                 when_busy: Literal["queue", "drop", "latest"] = "queue", capacity: int = 16) -> None:
+        if capacity < 1:
+            raise ValueError(f"a queue of {capacity} messages holds nothing; write at least 1, or when_busy: drop")
+        self.service, self.spread, self.when_busy = service, spread, when_busy
+        self.capacity = {"queue": capacity, "drop": 0, "latest": 1}[when_busy]
+        self.inputs = {"input": Port("what is to be processed", ("n",), reads="now", wakes=True)}
+        self.outputs = {"output": Port("what has been processed", ("n",))}
+
+    @classmethod
+    def example(cls) -> BusyProcessor:
+        return cls(service=5_000_000)
+
+    def infer(self) -> None:
+        self.inputs["input"] = replace(self.inputs["input"], dtype=sender(self, "input").dtype)
+        self.outputs["output"] = replace(self.outputs["output"], dtype=sender(self, "input").dtype)
+        carry(self)
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        super().build(lanes, seed)
+        self.reset(seed)
+
+    def reset(self, seed: int) -> None:
+        port = self.outputs["output"]
+        self._random = LaneRandom(seed, self.lanes)
+        self._queue = InFlight(self.lanes.count, int(port.shape[0]), port.dtype)  # type: ignore[arg-type]
+        self._free = np.zeros(self.lanes.count, np.int64)  # [lanes] when the last accepted message will be ready
+        self._ready = frozen(np.zeros(port.full_shape(self.lanes.count), port.dtype))  # [lanes, n]
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        got, value = self._queue.take(now)  # first: a processor that is ready at `now` is free at `now`
+        if "input" in inputs.new:
+            self._accept(now, inputs["input"])
+            late, instant = self._queue.take(now)  # service may take no time at all
+            value = np.where(late[:, None], instant, value)
+            got = got | late
+        if not got.any():
+            return {}
+        self._ready = frozen(np.where(got[:, None], value, self._ready))
+        return {"output": self._ready}
+
+    def next_wake(self, now: int) -> int | None:
+        return self._queue.next_due()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"queue": self._queue.state_dict(), "free": self._free.copy(), "ready": self._ready,
+                "random": self._random.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "queue" in state:
+            self._queue.load_state_dict(state["queue"])
+            self._free = np.array(state["free"], np.int64)
+            self._ready = frozen(np.array(state["ready"]))
+            self._random.load_state_dict(state["random"])
+
+    def _accept(self, now: int, message: np.ndarray) -> None:
+        waiting = self._queue.waiting() - 1  # [lanes] beside the one in service; -1: idle
+        room = waiting < self.capacity
+        if self.when_busy == "latest" and not room.all():
+            self._queue.replace_last(~room, message)
+        if not room.any():
+            return
+        time = np.full(self.lanes.count, self.service, np.int64)
+        if self.spread:
+            extra = -self.spread * np.log1p(-self._random.uniform(lanes=room))
+            time = time + np.rint(extra).astype(np.int64)
+        ready = np.maximum(self._free, now) + time
+        self._free = np.where(room, ready, self._free)
+        self._queue.push(np.where(room, ready, ABSENT), message)

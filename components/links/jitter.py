@@ -1,0 +1,98 @@
+"""A link whose latency varies: each message takes its own time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from ...loops.component import Component, Inputs
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+from ...loops.seeds import LaneRandom
+from ...loops.time import Duration
+from ..parts.in_flight import InFlight
+from ..parts.passing import carry, frozen, sender
+
+
+class Jitter(Component):
+    """Delivers each message after a random time, as a radio link or a busy network does.
+
+    Each lane draws latencies of its own; a message that is due in one lane is published with the values that stand
+    in the others. The link listens at the very instant a message is sent, so it does not cut a loop of one instant:
+    for that, give the wire a constant delay.
+
+    Args:
+        latency: the constant part; the mean of `normal`.
+        spread: the variable part: the range of `uniform`, the mean of `exponential`, the deviation of `normal`.
+        distribution: how the variable part is drawn; `normal` latencies below zero count as zero.
+        in_order: a message waits for those sent before it; otherwise it may overtake, and an overtaken message that
+            arrives later replaces the newer one, as on a datagram network.
+    """
+
+    random = True
+    transparent = True
+
+    def __init__(self, latency: Duration = 0, spread: Duration = 0,
+                 distribution: Literal["uniform", "exponential", "normal"] = "uniform", in_order: bool = True) -> None:
+        self.latency, self.spread, self.distribution, self.in_order = latency, spread, distribution, in_order
+        self.inputs = {"input": Port("what is sent", ("n",), reads="now", wakes=True)}
+        self.outputs = {"output": Port("what has arrived", ("n",))}
+
+    @classmethod
+    def example(cls) -> Jitter:
+        return cls(latency=2_000_000, spread=1_000_000)
+
+    def infer(self) -> None:
+        self.inputs["input"] = replace(self.inputs["input"], dtype=sender(self, "input").dtype)
+        self.outputs["output"] = replace(self.outputs["output"], dtype=sender(self, "input").dtype)
+        carry(self)
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        super().build(lanes, seed)
+        self.reset(seed)
+
+    def reset(self, seed: int) -> None:
+        port = self.outputs["output"]
+        self._random = LaneRandom(seed, self.lanes)
+        self._queue = InFlight(self.lanes.count, int(port.shape[0]), port.dtype)  # type: ignore[arg-type]
+        self._last = np.zeros(self.lanes.count, np.int64)  # [lanes] due time of the message sent last
+        self._arrived = frozen(np.zeros(port.full_shape(self.lanes.count), port.dtype))  # [lanes, n]
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        if "input" in inputs.new:
+            due = now + self._draw()
+            if self.in_order:
+                due = np.maximum(due, self._last)
+            self._last = due
+            self._queue.push(due, inputs["input"])
+        got, value = self._queue.take(now)
+        if not got.any():
+            return {}
+        self._arrived = frozen(np.where(got[:, None], value, self._arrived))
+        return {"output": self._arrived}
+
+    def next_wake(self, now: int) -> int | None:
+        return self._queue.next_due()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"queue": self._queue.state_dict(), "last": self._last.copy(), "arrived": self._arrived,
+                "random": self._random.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "queue" in state:
+            self._queue.load_state_dict(state["queue"])
+            self._last = np.array(state["last"], np.int64)
+            self._arrived = frozen(np.array(state["arrived"]))
+            self._random.load_state_dict(state["random"])
+
+    def _draw(self) -> np.ndarray:
+        """Latencies in nanoseconds, [lanes] int64."""
+        if self.distribution == "normal":
+            variable = self.spread * self._random.normal()
+        elif self.distribution == "exponential":
+            variable = -self.spread * np.log1p(-self._random.uniform())
+        else:
+            variable = self.spread * self._random.uniform()
+        return np.maximum(np.rint(self.latency + variable), 0).astype(np.int64)

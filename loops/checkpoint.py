@@ -1,0 +1,168 @@
+"""The whole state of a loop between two instants, and its form on disk: a manifest and one tensor file per component."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import RunError
+from .events import Events
+
+if TYPE_CHECKING:
+    from .loop import Loop
+    from .node import Cell, Node
+
+FORMAT = 1
+
+
+def gather(loop: Loop) -> dict[str, Any]:
+    """Return time, agenda, pipe contents, counters and every component's state as plain nested dictionaries."""
+    if loop.pending is not None:
+        raise RunError(f"the instant is paused at {loop.pending!r}; answer it before saving")
+    return {
+        "format": FORMAT,
+        "now": loop.last,
+        "components": {name: component.state_dict() for name, component in loop.components.items()},
+        "nodes": {node.name: _gather_node(node) for node in loop.plan},
+        "cells": {key: _gather_cell(cell) for key, cell in loop.cells.items()},
+        "injected": {address: pipe.state_dict() for address, pipe in loop.injected.items()},
+        "counters": {name: counter.state_dict() for name, counter in loop.counters.items()},
+        "evaluations": {name: evaluation.state_dict() for name, evaluation in loop.evaluations.items()},
+    }
+
+
+def _gather_node(node: Node) -> dict[str, Any]:
+    return {
+        "previous": node.previous,
+        "wake": node.wake,
+        "pending": np.array(sorted(node.pending), np.int64),
+        "seen": {name: node.seen[i] for i, (name, _, _, _) in enumerate(node.direct)},
+        "pipes": {name: pipe.state_dict() for name, pipe, _, _ in node.pipes},
+    }
+
+
+def _gather_cell(cell: Cell) -> dict[str, Any]:
+    state: dict[str, Any] = {"count": cell.count}
+    if isinstance(cell.value, Events):
+        value = cell.value
+        state["events"] = {"time": value.time, "lane": value.lane, "index": value.index, "value": value.value}
+    elif cell.value is not None:
+        state["value"] = cell.value
+    return state
+
+
+def scatter(loop: Loop, state: dict[str, Any]) -> None:
+    """Put a loop of the same system into a gathered state; SimPy's agenda is rebuilt from names."""
+    if state.get("format") != FORMAT:
+        raise RunError(f"this state has format {state.get('format')!r}; this version reads {FORMAT}")
+    mine, theirs = set(loop.components), set(state["components"])
+    if mine != theirs:
+        raise RunError(f"this state belongs to another system: only there {sorted(theirs - mine)}, "
+                       f"only here {sorted(mine - theirs)}")
+    loop.reset()
+    for name in loop.graph.build_order():
+        loop.components[name].load_state_dict(state["components"][name])
+    for key, cell in loop.cells.items():
+        _scatter_cell(cell, state["cells"][key])
+    loop.last = int(state["now"])
+    loop.restart_agenda()
+    for node in loop.plan:
+        _scatter_node(loop, node, state["nodes"][node.name])
+    for address, pipe in loop.injected.items():
+        pipe.load_state_dict(state["injected"][address])
+    for name, counted in state["counters"].items():
+        loop.counter(name).load_state_dict(counted)
+    for name, fired in state["evaluations"].items():
+        if name in loop.evaluations:
+            loop.evaluations[name].load_state_dict(fired)
+
+
+def _scatter_cell(cell: Cell, state: dict[str, Any]) -> None:
+    cell.count = int(state["count"])
+    if "events" in state:
+        columns = [_frozen(state["events"][name]) for name in ("time", "lane", "index", "value")]
+        cell.value = Events(*columns)
+    elif "value" in state:
+        cell.value = _frozen(state["value"])
+
+
+def _scatter_node(loop: Loop, node: Node, state: dict[str, Any]) -> None:
+    node.previous = None if state["previous"] is None else int(state["previous"])
+    for i, (name, cell, _, _) in enumerate(node.direct):
+        node.seen[i] = int(state["seen"][name])
+        if cell.count and node.seen[i] == cell.count:
+            node.inputs[name] = cell.value
+    for name, pipe, _, _ in node.pipes:
+        pipe.load_state_dict(state["pipes"][name])
+    node.wake = None if state["wake"] is None else int(state["wake"])
+    node.pending = {int(when) for when in state["pending"]}
+    for when in {node.wake, *node.pending} - {None}:
+        loop.schedule(when, node.rank)  # type: ignore[arg-type]
+
+
+def _frozen(value: Any) -> np.ndarray:
+    array = np.array(value)
+    array.setflags(write=False)
+    return array
+
+
+# -- on disk -----------------------------------------------------------------------------------------------------------
+
+
+def flatten(state: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Split a nested dictionary into arrays by path (`a/b`) and the same nesting of plain values."""
+    arrays: dict[str, np.ndarray] = {}
+
+    def split(value: Any, path: str) -> Any:
+        if isinstance(value, dict):
+            return {"dict": {str(k): split(v, f"{path}/{k}" if path else str(k)) for k, v in value.items()}}
+        if isinstance(value, np.ndarray):
+            arrays[path] = np.array(value, order="C")  # a view with strides would be written wrongly
+            return {"array": path}
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return {"value": value}
+        raise RunError(f"the state at {path!r} is a {type(value).__name__}; state_dict holds arrays, numbers, strings "
+                       "and dictionaries of these")
+
+    return arrays, split(state, "")
+
+
+def unflatten(arrays: dict[str, np.ndarray], tree: dict[str, Any]) -> Any:
+    """Put together what `flatten` split."""
+    if "dict" in tree:
+        return {key: unflatten(arrays, value) for key, value in tree["dict"].items()}
+    if "array" in tree:
+        return arrays[tree["array"]]
+    return tree["value"]
+
+
+def write_state(state: dict[str, Any], folder: Path) -> None:
+    """Write a gathered state into an existing folder: `state.json`, `loop.safetensors`, one file per component."""
+    from safetensors.numpy import save_file
+
+    trees = {}
+    groups = {f"component.{name}": part for name, part in state["components"].items()}
+    groups["loop"] = {key: value for key, value in state.items() if key != "components"}
+    for name, part in groups.items():
+        arrays, trees[name] = flatten(part)
+        save_file(arrays, folder / f"{name}.safetensors")
+    (folder / "state.json").write_text(json.dumps(trees))
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Read a state that `write_state` wrote."""
+    from safetensors.numpy import load_file
+
+    try:
+        trees = json.loads((folder / "state.json").read_text())
+        parts = {name: unflatten(load_file(folder / f"{name}.safetensors"), tree) for name, tree in trees.items()}
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"the checkpoint {folder} cannot be read: {error}") from error
+    state = parts.pop("loop")
+    state["components"] = {name.removeprefix("component."): part for name, part in parts.items()}
+    return state

@@ -1,0 +1,238 @@
+"""Drives one component by itself: sizes its ports, builds it and steps it at legal instants through real wires."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .component import Component, Inputs
+from .conformance_fakes import fake
+from .conformance_world import APART, TICKS, Plan, World
+from .events import Events
+from .lanes import Lanes
+from .port import Port
+from .wire import EventPipe, SignalPipe
+
+SMALLEST = 4  # the first unknown size becomes 4, the next 5 and so on, so that a mix-up of sizes shows
+
+
+class NotApplicable(Exception):
+    """A property says nothing about this component, and why."""
+
+
+@dataclass
+class Subject:
+    """The component under test: how to make a fresh one, where it belongs, and how hard to try."""
+
+    make: Callable[[], Component]
+    folder: str
+    examples: int = 10
+    uses: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    seconds: float = 10.0  # for one property
+
+    def fresh(self, lanes: Lanes, seed: int = 1, wired: frozenset[str] | None = None, **changes: Any) -> Component:
+        """Return a new instance: sized, built, reset; `changes` are constructor parameters set otherwise."""
+        with parameters_changed(type(self.make()), changes) if changes else _nothing():
+            component = self.make()
+        size_ports(component)
+        component.used = {name: self.uses[name]() if name in self.uses else fake(use, lanes)
+                          for name, use in component.uses.items() if name in self.uses or not use.optional}
+        component.build(lanes, seed)
+        component.reset(seed)
+        return component
+
+    def lanes(self, count: int) -> Lanes:
+        """Return so many lanes, or as many as the component can serve."""
+        limit = self.limit
+        return Lanes.of(count if limit is None else min(count, limit))
+
+    @property
+    def limit(self) -> int | None:
+        return self.make().max_lanes
+
+    def drive(self, component: Component, plan: Plan, **world: Any) -> Driver:
+        """Return a driver for a built component living the life of a plan."""
+        ports = {name: port for name, port in component.inputs.items()
+                 if name not in APART and (plan.optional or not port.optional)}
+        together = self.folder in ("learners", "critics", "world_models")
+        return Driver(component, World(ports, component.lanes, plan, component.period, together, **world))
+
+    def trace(self, plan: Plan, seed: int = 1, lanes: Lanes | None = None, **world: Any) -> Driver:
+        """Live a whole plan with a fresh instance; the driver holds what was published."""
+        driver = self.drive(self.fresh(lanes or self.lanes(plan.lanes), seed), plan, **world)
+        driver.run(plan.steps)
+        driver.component.close()
+        return driver
+
+
+def size_ports(component: Component) -> None:
+    """Give every port a size, as the other ends of its wires would."""
+    component.peers, component.peers_in = {}, {}
+    if component.open_outputs and not component.outputs:
+        listener = Port("what somebody asks for", (3,), low=-1.0, high=1.0)
+        component.outputs = {"value": listener}
+        component.peers = {"value": [listener]}
+    if component.open_inputs and not component.inputs:
+        component.inputs = {name: Port("what somebody offers", (size,), wakes=True, optional=True)
+                            for name, size in (("first", 2), ("second", 3))}
+        component.peers_in = dict(component.inputs)
+    size = SMALLEST
+    while True:
+        component.infer()
+        unknown = next(((side, key, axis, old) for side in (component.inputs, component.outputs)
+                        for key, port in side.items() for axis, old in enumerate(port.sizes)
+                        if not isinstance(old, int)), None)
+        if unknown is None:
+            return
+        side, key, axis, old = unknown
+        sizes = list(side[key].sizes)
+        sizes[axis] = size
+        side[key] = side[key].sized(tuple(sizes))
+        for ports in (component.inputs, component.outputs) if old is not None else ():
+            for other, port in ports.items():
+                ports[other] = port.sized(tuple(size if s == old else s for s in port.sizes))
+        size += 1
+
+
+@contextmanager
+def parameters_changed(cls: type, changes: Mapping[str, Any]) -> Iterator[None]:
+    """Let every instance made meanwhile take some constructor parameters otherwise."""
+    original = cls.__init__
+    signature = inspect.signature(original)
+    if missing := [name for name in changes if name not in signature.parameters]:
+        raise NotApplicable(f"has no parameter {', '.join(missing)}")
+
+    def otherwise(self: Any, *args: Any, **kwargs: Any) -> None:
+        bound = signature.bind(self, *args, **kwargs)
+        bound.arguments.update(changes)
+        original(*bound.args, **bound.kwargs)
+
+    cls.__init__ = otherwise  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        cls.__init__ = original  # type: ignore[misc]
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+class Driver:
+    """Steps one component as the loop would: at t = 0, at its own instants, and when an input that wakes it arrives."""
+
+    def __init__(self, component: Component, world: World) -> None:
+        self.component = component
+        self.world = world
+        lanes = component.lanes.count
+        self.pipes: dict[str, Any] = {
+            name: EventPipe(port, port.reads, 0) if port.kind == "event" else SignalPipe(port, port.reads, 0, lanes)
+            for name, port in world.ports.items()}
+        self.sent = dict.fromkeys(self.pipes, 0)  # messages already delivered, by input
+        self.previous: int | None = None
+        self.wake: int | None = None
+        self.trace: list[tuple[int, dict[str, Any]]] = []  # what was published, copied
+        self.published: list[tuple[int, str, np.ndarray]] = []  # the very arrays
+        self.given: list[tuple[int, str, np.ndarray, np.ndarray]] = []  # arrays handed over, and what they held
+        self.freeze = False  # as the loop does; off, so that a writer is caught by its own property only
+        self.after: Callable[[Driver], None] = lambda driver: None
+
+    def run(self, steps: int) -> None:
+        """Step so many times, or until nothing wakes the component or it says that it is done."""
+        for _ in range(steps):
+            if not self.advance() or self.done:
+                return
+
+    @property
+    def done(self) -> bool:
+        """Has the component asked the run to stop?"""
+        return bool(self.trace) and bool(np.any(self.trace[-1][1].get("done", False)))
+
+    def advance(self) -> bool:
+        """Step once at the next instant; False when there is none."""
+        now = 0 if self.previous is None else self._next()
+        if now is None:
+            return False
+        values, new = {}, set()
+        for name, pipe in self.pipes.items():
+            self._deliver(name, pipe, now)
+            values[name], fresh = pipe.take(now, self.previous)
+            if not self.freeze:
+                values[name] = _own(values[name])
+            if fresh:
+                new.add(name)
+            self.given += [(now, name, array, array.copy()) for array in _arrays(values[name])]
+        outputs = self.component.step(now, Inputs(values, frozenset(new), self.previous))
+        self._keep(now, outputs)
+        self.before, self.previous = self.previous, now
+        self.wake = self.component.next_wake(now)
+        self.after(self)
+        return True
+
+    def _next(self) -> int | None:
+        instants = [] if self.wake is None else [self.wake]
+        for name, port in self.world.ports.items():
+            tick = self.sent[name]
+            while port.wakes and tick < TICKS:
+                if self.world.message(name, tick) is not None:
+                    instants.append(self.world.instant(name, tick))
+                    break
+                tick += 1
+        return min(instants) if instants else None
+
+    def _deliver(self, name: str, pipe: Any, now: int) -> None:
+        while self.sent[name] < TICKS and (at := self.world.instant(name, self.sent[name])) <= now:
+            message = self.world.message(name, self.sent[name])
+            if message is not None:
+                pipe.put(at, message)
+            self.sent[name] += 1
+
+    def _keep(self, now: int, outputs: Any) -> None:
+        if not isinstance(outputs, dict):
+            raise TypeError(f"step returned {type(outputs).__name__}, not a dictionary by output name")
+        copies = {}
+        for name, value in outputs.items():
+            copies[name] = value if isinstance(value, Events) else np.array(value)
+            if isinstance(value, np.ndarray):
+                self.published.append((now, name, value))
+                if self.freeze:
+                    value.setflags(write=False)
+        self.trace.append((now, copies))
+
+    def save(self) -> dict[str, Any]:
+        """Return the component's state and that of the wires before it, copied."""
+        return {"component": copied(self.component.state_dict()), "sent": dict(self.sent), "wake": self.wake,
+                "previous": self.previous, "pipes": {n: copied(p.state_dict()) for n, p in self.pipes.items()}}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.component.load_state_dict(copied(state["component"]))
+        self.sent, self.wake, self.previous = dict(state["sent"]), state["wake"], state["previous"]
+        for name, pipe in self.pipes.items():
+            pipe.load_state_dict(copied(state["pipes"][name]))
+
+
+def _arrays(value: Any) -> list[np.ndarray]:
+    if isinstance(value, Events):
+        return [value.time, value.lane, value.index, value.value]
+    return [row[1] for row in value] if isinstance(value, list) else [value]
+
+
+def _own(value: Any) -> Any:
+    """A writable copy, so that only the property about writing stumbles over a component that writes."""
+    if isinstance(value, Events):
+        return value
+    return [(at, row.copy()) for at, row in value] if isinstance(value, list) else value.copy()
+
+
+def copied(state: Any) -> Any:
+    """Return a state with arrays of its own, as a file would give it back."""
+    if isinstance(state, dict):
+        return {key: copied(value) for key, value in state.items()}
+    return np.array(state) if isinstance(state, np.ndarray) else state

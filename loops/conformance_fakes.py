@@ -1,0 +1,120 @@
+"""Stand-ins for what a component under test uses by reference: the smallest object that plays each role, in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .component import Use
+from .lanes import Lanes
+from .port import Port
+from .status import FIRST
+
+
+class FakePolicy:
+    """Acts with tanh of a few sums of what it sees."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self.weight = np.linspace(-1, 1, 2)
+
+    def respond(self, inputs: Mapping[str, Any], memory: Any) -> tuple[dict[str, Any], Any]:
+        seen = np.asarray(inputs["observation"], np.float64).sum(-1, keepdims=True)
+        return {"action": np.tanh(seen * self.weight).astype(np.float32)}, memory
+
+    def evaluate(self, observation: Any, action: Any, memory: Any = None) -> tuple[Any, Any]:
+        mean = self.respond({"observation": observation}, memory)[0]["action"]
+        return -0.5 * ((np.asarray(action) - mean) ** 2).sum(-1), np.ones(len(mean))
+
+    def memory(self) -> Any:
+        return None
+
+    def parameters(self) -> Iterable[Any]:
+        return [self.weight]
+
+
+class FakeValue:
+    """Values an observation at its sum."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self.weight = np.ones(1)
+
+    def value(self, observation: Any, action: Any = None) -> Any:
+        return np.asarray(observation).sum(-1) * self.weight[0]
+
+    def parameters(self) -> Iterable[Any]:
+        return [self.weight]
+
+
+class FakeModel(FakeValue):
+    """Predicts that everything stays as it is."""
+
+    def predict(self, input: Any, generator: Any = None) -> Any:
+        return input * self.weight[0]
+
+
+class FakePlastic:
+    """Five synapses a lane."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self.synapses = np.ones((lanes.count, 5))  # [lanes, synapses]
+
+    def weights(self) -> np.ndarray:
+        return self.synapses.copy()
+
+    def set_weights(self, weights: np.ndarray, lanes: np.ndarray | None = None) -> None:
+        self.synapses[slice(None) if lanes is None else lanes] = weights
+
+    def set_learned(self, lane: int) -> None:
+        self.synapses[:] = self.synapses[lane]
+
+
+class FakeBody:
+    """A point that goes where it is pushed."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self.lanes = lanes
+        self.inputs = {"action": Port("push", (2,), low=-1, high=1, reads="hold")}
+        self.outputs = {"observation": Port("place", (2,))}
+        self.reset(0)
+
+    def reset(self, seed: int) -> None:
+        self.place = np.zeros((self.lanes.count, 2), np.float32)  # [lanes, 2]
+
+    def step(self, now: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        self.place = self.place + np.float32(0.1) * inputs["action"] if now else self.place
+        status = np.full(self.lanes.count, 0 if now else FIRST)
+        return {"observation": self.place, "reward": -np.abs(self.place).sum(-1), "status": status}
+
+    def state(self) -> dict[str, Any]:
+        return {"place": self.place.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.place = np.array(state["place"])
+
+
+class FakeSearch:
+    """Always chooses to do nothing."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self.channels = 2
+
+    def choose(self, observation: Any) -> Any:
+        return np.zeros((len(observation), self.channels), np.float32)
+
+
+FAKES: dict[str, Callable[[Lanes], Any]] = {
+    "Policy": FakePolicy, "Value": FakeValue, "Model": FakeModel, "Plastic": FakePlastic, "Body": FakeBody,
+    "Search": FakeSearch}
+
+
+class NoStandIn(Exception):
+    """There is no stand-in for a reference; the caller must give one."""
+
+
+def fake(use: Use, lanes: Lanes) -> Any:
+    """Return the smallest object that plays a role."""
+    if use.role.__name__ not in FAKES:
+        raise NoStandIn(f"there is no stand-in for a {use.role.__name__}; give one with check(..., uses={{name: make}})")
+    return FAKES[use.role.__name__](lanes)

@@ -1,0 +1,163 @@
+"""Evaluation: a second loop of the same system, run between two instants with the learned arrays of the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import AssemblyError, Problem
+from .events import Events
+from .status import ended, is_step
+from .stops import Counter, the_body
+from .system import EvaluationPlan
+
+if TYPE_CHECKING:
+    from .loop import Loop
+
+
+class Episodes:
+    """Adds up return, length and success of the first episode of each lane."""
+
+    def __init__(self, loop: Loop, body: str) -> None:
+        lanes = loop.graph.lanes(body)
+        self.returns = np.zeros(lanes, np.float64)
+        self.lengths = np.zeros(lanes, np.int64)
+        self.success = np.full(lanes, np.nan)
+        self.done = np.zeros(lanes, bool)
+        self._loop, self._body = loop, body
+        self._releases = [loop.tap(f"{body}.reward", self._reward), loop.tap(f"{body}.status", self._status)]
+        self._solved: np.ndarray | None = None
+        if f"{body}.solved" in loop.cells:
+            self._releases.append(loop.tap(f"{body}.solved", self._note_solved))
+        self._last_reward = np.zeros(lanes)
+        self._last_status = np.zeros(lanes, np.int64)
+        self._releases.append(loop.attend(self._add))
+        self._new = False
+
+    def _reward(self, now: int, value: np.ndarray) -> None:
+        self._last_reward = value.astype(np.float64)
+
+    def _status(self, now: int, value: np.ndarray) -> None:
+        self._last_status = value
+        self._new = True
+
+    def _note_solved(self, now: int, value: np.ndarray) -> None:
+        self._solved = value
+
+    def _add(self, now: int) -> None:
+        if not self._new:
+            return
+        self._new = False
+        stepped = is_step(self._last_status) & ~self.done
+        self.returns[stepped] += self._last_reward[stepped]
+        self.lengths += stepped
+        over = ended(self._last_status) & ~self.done
+        if self._solved is not None:
+            self.success[over] = self._solved[over]
+        self.done |= over
+
+    def close(self) -> None:
+        """Stop listening."""
+        for release in self._releases:
+            release()
+
+
+class Evaluation:
+    """One entry of `evaluate:`: fires when its counter passes a multiple, and keeps nothing between two calls."""
+
+    def __init__(self, name: str, plan: EvaluationPlan, main: Loop, make: Callable[..., Loop]) -> None:
+        self.name = name
+        self.plan = plan
+        self.main = main
+        self.fired = 0  # multiples of `every` passed so far
+        self.rows: list[dict[str, Any]] = []
+        self.sinks: list[Callable[[str, dict[str, Any]], None]] = []
+        bodies = [n for n, part in plan.system.parts.items() if part.inputs or not _only_used(n, plan)]
+        probe = {n: plan.system.parts[n].create() for n in bodies}
+        injected = tuple(f"{n}.begin" for n, c in probe.items() if "begin" in getattr(c, "inputs", {}))
+        for component in probe.values():
+            component.close()
+        self.loop = make(plan.system, injected=injected)
+        self.body = the_body(self.loop, "body" if "body" in self.loop.graph.bodies else None)
+        if not injected:
+            raise AssemblyError([Problem("no body here can begin an episode on request", f"evaluate.{name}",
+                                         "Give the body an optional event input `begin`.")])
+        self._counter: Counter | None = None if plan.every[1] == "ns" else main.counter(
+            self.body if self.body in main.graph.bodies else None)
+
+    def _passed(self, now: int) -> int:
+        amount, unit = self.plan.every
+        count = now if self._counter is None else getattr(self._counter, unit)
+        return count // amount
+
+    def look(self, now: int) -> None:
+        """Evaluate if a multiple was passed in the instant that just ended."""
+        passed = self._passed(now)
+        if passed > self.fired:
+            self.fired = passed
+            self.evaluate()
+
+    def evaluate(self) -> dict[str, Any]:
+        """Run the episodes and return (and keep) one row."""
+        parts = []
+        lanes, left, seed = self.plan.system.lanes, self.plan.episodes, self.plan.seeds
+        while left > 0:
+            parts.append(self._round(min(lanes, left), seed))
+            left -= lanes
+            seed += lanes
+        row: dict[str, Any] = {"time": self.main.now, **self._counts()}
+        for key in ("return", "length", "success"):
+            row[key] = np.concatenate([part[key] for part in parts])
+        self.rows.append(row)
+        for sink in self.sinks:
+            sink(self.name, row)
+        return row
+
+    def _round(self, episodes: int, seed: int) -> dict[str, np.ndarray]:
+        loop = self.loop
+        loop.reset()
+        for name, component in loop.components.items():
+            original = self.main.components.get(name)
+            if type(original) is type(component):
+                learned = original.state_dict().get("learned")
+                if learned:
+                    component.load_state_dict({"learned": learned})
+        for address in loop.injected:
+            lane = np.arange(episodes)
+            loop.inject(address, Events.of(np.full(episodes, -1), lane, 0, np.arange(seed, seed + episodes), "int64"))
+        tally = Episodes(loop, self.body)
+        stop = loop.attend(lambda now: loop.halt() if tally.done[:episodes].all() else None)
+        try:
+            loop.run()
+        finally:
+            stop()
+            tally.close()
+        return {"return": tally.returns[:episodes], "length": tally.lengths[:episodes],
+                "success": tally.success[:episodes]}
+
+    def _counts(self) -> dict[str, int]:
+        counter = next(iter(self.main.counters.values()), None)
+        updates = sum(int(cell.value) for key, cell in self.main.cells.items()
+                      if key.endswith(".updates") and cell.value is not None and not cell.port.per_lane)
+        steps, episodes = (counter.steps, counter.episodes) if counter else (0, 0)
+        return {"steps": steps, "episodes": episodes, "updates": updates}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"fired": self.fired}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.fired = int(state["fired"])
+
+    def close(self) -> None:
+        """Close the second loop."""
+        self.loop.close()
+
+
+def _only_used(name: str, plan: EvaluationPlan) -> bool:
+    parts = plan.system.parts.values()
+    used = any(name in part.uses.values() for part in parts)
+    return used and not any(source.component == name for part in parts for source in part.inputs.values())
+
+

@@ -1,0 +1,129 @@
+"""From a system to a plan: components made and sized, wires checked, and the order of an instant found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from . import checks
+from .component import Component
+from .errors import Problems, StimloopError
+from .order import reachable, reference_edges, same_instant, sort
+from .seeds import derive
+from .shapes import Wire, adopt_open_ports, flow
+from .system import System
+
+
+@dataclass
+class Graph:
+    """A checked system: its components (not yet built), its wires, and who steps before whom."""
+
+    system: System
+    components: dict[str, Component]
+    wires: list[Wire]
+    order: list[str]  # scheduled components, in the order of one instant
+    edges: set[tuple[str, str]]
+    problems: Problems = field(default_factory=Problems)
+
+    @property
+    def uses(self) -> dict[str, Mapping[str, str]]:
+        """References by component name."""
+        return {name: part.uses for name, part in self.system.parts.items() if part.uses}
+
+    @property
+    def bodies(self) -> list[str]:
+        """Scheduled components that publish `status` and `reward`, sorted by name."""
+        return sorted(name for name in self.order if {"status", "reward"} <= set(self.components[name].outputs))
+
+    def seed(self, name: str) -> int:
+        """Seed of one component: its own, or one derived from the system's seed and its name."""
+        own = self.system.parts[name].seed
+        return derive(self.system.seed, name) if own is None else own
+
+    def lanes(self, name: str) -> int:
+        """Number of lanes of one component."""
+        return self.system.parts[name].lanes or self.system.lanes
+
+    def build_order(self) -> list[str]:
+        """Every component, used ones before their users."""
+        edges = {(target, name) for name, targets in self.uses.items() for target in targets.values()}
+        return sort(self.components, edges)[0]
+
+
+def check(system: System, problems: Problems | None = None) -> Graph:
+    """Make the components of a system and check everything that can be checked before it is built.
+
+    Problems found earlier (unknown types, bad parameters) may be passed in; all are raised together as AssemblyError.
+    """
+    problems = problems if problems is not None else Problems()
+    components = _make(system, problems)
+    adopt_open_ports(components, system.parts)
+    wires = checks.check_wires(system, components, problems)
+    flow(components, wires, problems)
+    checks.check_ports(wires, components, problems)
+    checks.check_references(system, components, problems)
+    checks.check_lanes(system, components, problems)
+    checks.check_stepped(system, components, wires, problems)
+    checks.check_guarded(system, components, wires, problems)
+    checks.check_views(system, components, wires, problems)
+    order, edges = ([], set()) if problems.errors else _order(system, components, wires, problems)
+    problems.raise_if_any(system.name)
+    graph = Graph(system, components, wires, order, edges, problems)
+    _notice_unused(graph)
+    return graph
+
+
+def _make(system: System, problems: Problems) -> dict[str, Component]:
+    components = {}
+    for name, part in system.parts.items():
+        try:
+            component = part.create()
+        except (TypeError, ValueError, OSError, ArithmeticError, LookupError, ImportError, RuntimeError,
+                StimloopError) as error:
+            problems.add(f"{part.type or 'component'} cannot be made: {error}", name)
+            continue
+        if not hasattr(component, "inputs") or not hasattr(component, "outputs"):
+            problems.add("declares no ports", name, "Set self.inputs and self.outputs in __init__.")
+            continue
+        component.inputs = dict(component.inputs)  # sizes are filled in here, never in a shared declaration
+        component.outputs = dict(component.outputs)
+        components[name] = component
+    return components
+
+
+def _order(system: System, components: dict[str, Component], wires: list[Wire],
+           problems: Problems) -> tuple[list[str], set[tuple[str, str]]]:
+    scheduled = {name for name in components if checks.is_wired(name, system) or not checks.is_used(name, system)}
+    links = [wire for wire in wires if same_instant(wire, components)]
+    edges = {(wire.source.component, wire.receiver) for wire in links}
+    after = reachable(scheduled, edges)
+    uses = {name: part.uses for name, part in system.parts.items() if part.uses}
+    edges |= reference_edges(components, uses, after, scheduled, problems)
+    order, cycle = sort(scheduled, edges)
+    if cycle:
+        _report_loop(cycle, links, components, problems)
+    return order, edges
+
+
+def _report_loop(cycle: list[str], links: list[Wire], components: Mapping[str, Component], problems: Problems) -> None:
+    lines, cut = [], None
+    for before, after in zip(cycle, cycle[1:] + cycle[:1], strict=True):
+        wire = next((w for w in links if w.source.component == before and w.receiver == after), None)
+        if wire is None:
+            lines.append(f"{before} -> {after}   by reference: who changes an object steps before or after its readers")
+            continue
+        wakes = " and wakes" if components[after].inputs[wire.input].wakes else ""
+        lines.append(f"{wire!s:<40} reads {wire.reads}{wakes}")
+        cut = wire
+    fix = "Cut it: let one of these inputs hold, or give one wire a delay"
+    if cut is not None:
+        fix += f":\n  {cut.receiver}: {{inputs: {{{cut.input}: {{from: {cut.source}, delay: 1 ms}}}}}}"
+    problems.add("loop without delay\n  " + "\n  ".join(lines), "", fix)
+
+
+def _notice_unused(graph: Graph) -> None:
+    heard = {(w.source.component, w.source.port) for w in graph.wires}
+    for name in graph.order:
+        for key, port in graph.components[name].outputs.items():
+            if (name, key) not in heard and port.per_lane:
+                graph.problems.notice(f"nobody listens to {name}.{key}", name)

@@ -1,0 +1,382 @@
+"""The loop: SimPy is the agenda, one timeout per distinct instant; components step in the order of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from heapq import heappop, heappush
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import simpy
+
+from .errors import AssemblyError, PortError, Problem, Problems, StimloopError, TimeError, nearest
+from .evaluation import Evaluation
+from .events import Events
+from .external import External
+from .graph import Graph, check
+from .lanes import Lanes
+from .node import Cell, Node, Tap
+from .stops import Counter, the_body, watch
+from .system import System
+from .time import say
+from .until import Until
+from .wire import EventPipe, HoldPipe, SignalPipe
+
+Attendant = Callable[[int], None]  # called between instants with the instant that just ended
+
+
+class Loop:
+    """Builds a system and runs it: `run`, `peek`, `save`, `load`, `fork`, `close`.
+
+    `injected` names event inputs (`body.begin`) that the caller feeds by `inject` instead of a wire.
+    """
+
+    def __init__(self, system: System, problems: Problems | None = None, injected: tuple[str, ...] = ()) -> None:
+        self.system = system
+        self.graph: Graph = check(system, problems)
+        self.injected: dict[str, EventPipe] = {}
+        self._attendants: tuple[Attendant, ...] = ()
+        self.counters: dict[str, Counter] = {}
+        self.evaluations: dict[str, Evaluation] = {}
+        self._halt = False
+        self.pending: str | None = None  # the external component whose answer the loop waits for
+        self._paused_ready: list[int] = []
+        self._build()
+        self._wire(injected)
+        self.reset()
+        self.evaluations = {name: Evaluation(name, plan, self, type(self)) for name, plan in system.evaluations.items()}
+        for evaluation in self.evaluations.values():
+            self.attend(evaluation.look)
+
+    # -- building ----------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        graph, self.components = self.graph, self.graph.components
+        for name in graph.build_order():
+            component = self.components[name]
+            component.used = {key: self.components[target] for key, target in graph.system.parts[name].uses.items()}
+            try:
+                component.build(Lanes.of(graph.lanes(name)), graph.seed(name))
+            except (ValueError, TypeError, LookupError, OSError, StimloopError) as error:
+                if isinstance(error, AssemblyError):
+                    raise
+                raise AssemblyError([Problem(f"cannot be built: {error}", name)], self.system.name) from error
+
+    def _wire(self, injected: tuple[str, ...]) -> None:
+        graph = self.graph
+        self.plan = [Node(name, self.components[name], rank, graph.lanes(name))
+                     for rank, name in enumerate(graph.order)]
+        self.nodes = {node.name: node for node in self.plan}
+        self.cells: dict[str, Cell] = {}
+        for node in self.plan:
+            node.external = isinstance(node.component, External)
+            for key, port in node.component.outputs.items():
+                cell = Cell(node.name, key, port, node.lanes, graph.system.check_always)
+                node.cells[key] = self.cells[cell.key] = cell
+        for wire in graph.wires:
+            if f"{wire.receiver}.{wire.input}" not in injected and wire.receiver in self.nodes:
+                self._join(wire)
+        for address in injected:
+            name, _, key = address.partition(".")
+            port = self.components[name].inputs[key]
+            self.injected[address] = pipe = EventPipe(port, port.reads, 0)
+            self.nodes[name].listen(key, None, pipe, False)
+
+    def _join(self, wire: Any) -> None:
+        node, cell = self.nodes[wire.receiver], self.cells[str(wire.source)]
+        port, delay = node.component.inputs[wire.input], wire.source.delay
+        sender = self.components[wire.source.component]
+        strict = wire.source.port in ("status", "reward") and "status" in sender.outputs
+        pipe: SignalPipe | HoldPipe | EventPipe | None = None
+        if cell.event:
+            pipe = EventPipe(port, wire.reads, delay)
+        elif wire.reads == "hold" and not delay:
+            pipe = HoldPipe(port, node.lanes)
+        elif wire.reads != "now" or delay:
+            pipe = SignalPipe(port, wire.reads, delay, node.lanes)
+        node.listen(wire.input, cell, pipe, strict)
+        if pipe is not None:
+            cell.pipes += ((pipe, node, port.wakes and bool(delay)),)
+        if port.wakes and not delay:
+            cell.wakes += (node,)
+
+    def reset(self) -> None:
+        """Return to the moment before t = 0; what was learned stays."""
+        for name in self.graph.build_order():
+            self.components[name].reset(self.graph.seed(name))
+        for cell in self.cells.values():
+            cell.clear()
+        for node in self.plan:
+            node.clear()
+        for pipe in self.injected.values():
+            pipe.clear()
+        for counter in self.counters.values():
+            counter.load_state_dict({"steps": 0, "episodes": 0})
+        for evaluation in self.evaluations.values():
+            evaluation.load_state_dict({"fired": 0})
+        self.pending, self._halt = None, False
+        self.last = -1  # the instant that was run last
+        self._start_agenda(0)
+        for node in self.plan:
+            node.wake = 0
+            self.schedule(0, node.rank)
+
+    def _start_agenda(self, now: int) -> None:
+        self.env = self._environment(now)
+        self.agenda: dict[int, set[int]] = {}
+
+    def restart_agenda(self) -> None:
+        """Begin an empty agenda at the instant that was run last (a loaded state fills it anew)."""
+        self._start_agenda(self.now)
+
+    def _environment(self, now: int) -> simpy.Environment:
+        return simpy.Environment(initial_time=now)
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """Simulated time in nanoseconds: the instant that was run last (0 before the first)."""
+        return max(self.last, 0)
+
+    def run(self, until: str | int | Until | None = None) -> int:
+        """Run until a stop (`2 s`, `100 steps`, `3 episodes`, `learner.done`, ns), a halt or a pause; return `now`.
+
+        Times and counts are totals since t = 0 (counts: since the counter was first asked for), not further ones. The instant at exactly a stop in time is not run.
+        """
+        stop = Until.parse(until) if until is not None else None
+        if self.pending is not None:
+            raise StimloopError(f"the loop waits for an answer from {self.pending!r}: call loop.answer(outputs)")
+        if self.last < 0:
+            for evaluation in self.evaluations.values():
+                if evaluation.plan.at_start:
+                    evaluation.evaluate()
+        limit = stop.amount if stop is not None and stop.kind == "time" else None
+        reached, release = watch(self, stop) if stop is not None and stop.kind != "time" else (False, None)
+        try:
+            if not reached:
+                self._run(limit)
+        finally:
+            if release is not None:
+                release()
+        return self.now
+
+    def counter(self, body: str | None = None) -> Counter:
+        """Return the counter of a body's steps and episodes; it counts from the first time it is asked for."""
+        name = the_body(self, body)
+        if name not in self.counters:
+            self.counters[name] = Counter(self, name)
+        return self.counters[name]
+
+    def _run(self, limit: int | None) -> None:
+        env = self.env
+        step, peek = env.step, env.peek
+        self._halt = False
+        while not self._halt:
+            following = peek()
+            if following == float("inf") or (limit is not None and following >= limit):
+                return
+            step()
+
+    def halt(self) -> None:
+        """Stop after the present instant (from a tap or an attendant)."""
+        self._halt = True
+
+    def next_instant(self) -> int | None:
+        """Return the next instant on the agenda."""
+        following = self.env.peek()
+        return None if following == float("inf") else int(following)
+
+    def attend(self, attendant: Attendant) -> Callable[[], None]:
+        """Call `attendant(now)` after every instant, between two steps of anything; returns what ends it."""
+        self._attendants += (attendant,)
+
+        def release() -> None:
+            self._attendants = tuple(a for a in self._attendants if a is not attendant)
+
+        return release
+
+    def tap(self, address: str, tap: Tap) -> Callable[[], None]:
+        """Give every value published on `component.port` to `tap(now, value)`; returns what ends it."""
+        cell = self.cell(address)
+        cell.taps += (tap,)
+
+        def release() -> None:
+            cell.taps = tuple(t for t in cell.taps if t is not tap)
+
+        return release
+
+    def cell(self, address: str) -> Cell:
+        """Return the run-time side of an output port; raises KeyError with the nearest name."""
+        if address not in self.cells:
+            raise KeyError(f"no output {address!r}. {nearest(address, self.cells)}")
+        return self.cells[address]
+
+    def peek(self, address: str) -> Any:
+        """Return the last value published on `component.port` (None before the first)."""
+        return self.cell(address).value
+
+    def schedule(self, when: int, rank: int) -> None:
+        """Put a component (by its place in the order) on the agenda; one timeout per distinct instant."""
+        ranks = self.agenda.get(when)
+        if ranks is not None:
+            ranks.add(rank)
+            return
+        self.agenda[when] = {rank}
+        self.env.timeout(when - self.env.now).callbacks.append(self._instant)
+
+    def _instant(self, _: Any) -> None:
+        now: Any = self.env.now
+        ready = []
+        for rank in sorted(self.agenda.pop(now)):
+            node = self.plan[rank]
+            if node.wake == now or now in node.pending:  # else its wake was moved meanwhile
+                node.due = now
+                node.pending.discard(now)
+                ready.append(rank)
+        self._drain(now, ready)
+
+    def _drain(self, now: int, ready: list[int]) -> None:
+        """Step what is ready, in order; publishing may make more ready, always further down the order."""
+        plan = self.plan
+        node = plan[0]
+        try:
+            while ready:
+                node = plan[heappop(ready)]
+                inputs = node.take(now)
+                if node.external:
+                    self.pending, self._paused_ready, self._halt = node.name, ready, True
+                    self.last = now
+                    return
+                outputs = node.step(now, inputs)
+                if outputs:
+                    self._publish(node, now, outputs, ready)
+                node.previous = now
+                if not node.idle or node.wake is not None:
+                    self._plan_wake(node, now)
+        except Exception as error:
+            self._note(error, node, now)
+            raise
+        self.last = now
+        for attendant in self._attendants:
+            attendant(now)
+
+    def _publish(self, node: Node, now: int, outputs: Mapping[str, Any], ready: list[int]) -> None:
+        cells = node.cells
+        for name, value in outputs.items():
+            cell = cells.get(name)
+            if cell is None:
+                raise PortError(f"{node.name} published {name!r}, which is none of its outputs: {', '.join(cells)}")
+            if cell.event:
+                if cell.watch:
+                    cell.inspect(value, now, node.previous)
+            else:
+                if type(value) is not np.ndarray and not cell.port.per_lane:
+                    value = np.asarray(value, cell.dtype)
+                if cell.watch:
+                    cell.inspect(value, now, node.previous)
+                elif cell.floating and not isfinite(np.vdot(value, value)):  # one pass; may overflow, so look again
+                    cell.finite(value)
+                value.setflags(write=False)
+            cell.value = value
+            cell.count += 1
+            for pipe, receiver, wakes in cell.pipes:
+                arrival = pipe.put(now, value)
+                if wakes:
+                    self._arrive(receiver, now, arrival, ready)
+            for receiver in cell.wakes:
+                if receiver.due != now:
+                    receiver.due = now
+                    heappush(ready, receiver.rank)
+            for tap in cell.taps:
+                tap(now, value)
+
+    def _arrive(self, receiver: Node, now: int, arrival: int | list[int], ready: list[int]) -> None:
+        for when in arrival if isinstance(arrival, list) else (arrival,):
+            if when > now:
+                receiver.pending.add(when)
+                self.schedule(when, receiver.rank)
+            elif receiver.due != now:
+                receiver.due = now
+                heappush(ready, receiver.rank)
+
+    def _plan_wake(self, node: Node, now: int) -> None:
+        if node.period:
+            following: int | None = now - now % node.period + node.period
+        else:
+            following = node.component.next_wake(now)
+            if following is not None:
+                following = int(following)
+                if following <= now:
+                    raise TimeError(f"next_wake answered {say(following)}, which is not after now ({say(now)})")
+        if following != node.wake:
+            node.wake = following
+            if following is not None:
+                self.schedule(following, node.rank)
+
+    def _note(self, error: Exception, node: Node, now: int) -> None:
+        kind = self.system.parts[node.name].type or type(node.component).__name__
+        error.add_note(f"while stepping `{node.name}` ({kind}) at {say(now)}, lanes {node.lanes}")
+
+    # -- from outside --------------------------------------------------------------------------------------------------
+
+    def answer(self, outputs: Mapping[str, Any]) -> None:
+        """Publish the outputs of the external component that the loop waits for, and finish the instant."""
+        if self.pending is None:
+            raise StimloopError("the loop waits for no answer; call run() until it pauses")
+        node, now = self.nodes[self.pending], self.last
+        ready, self.pending, self._paused_ready = self._paused_ready, None, []
+        self._publish(node, now, outputs, ready)
+        node.previous = now
+        self._drain(now, ready)
+
+    def inject(self, address: str, events: Events) -> None:
+        """Hand events to an injected input; they arrive at their own times (before t = 0: time -1)."""
+        pipe = self.injected[address]
+        for time in np.unique(events.time):
+            pipe.put(int(time), events.select(events.time == time))
+
+    # -- saving ------------------------------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        """Return the whole state between two instants: arrays, numbers, strings and nested dictionaries."""
+        from .checkpoint import gather
+
+        return gather(self)
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Return to a state that `save` gave, of this system; everything continues exactly."""
+        from .checkpoint import scatter
+
+        scatter(self, state)
+
+    def fork(self) -> Loop:
+        """Return a second loop of the same system, in the same state, sharing nothing."""
+        other = type(self)(self.system, injected=tuple(self.injected))
+        other.load(self.save())
+        return other
+
+    @property
+    def notices(self) -> list[Problem]:
+        """What the build noticed without refusing."""
+        return self.graph.problems.notices
+
+    @property
+    def learned(self) -> dict[str, dict[str, Any]]:
+        """The learned arrays of every component that has any."""
+        states = {name: component.state_dict().get("learned") for name, component in self.components.items()}
+        return {name: learned for name, learned in states.items() if learned}
+
+    def close(self) -> None:
+        """Close every component; may be called twice."""
+        for component in self.components.values():
+            component.close()
+        for evaluation in self.evaluations.values():
+            evaluation.close()
+
+    def __enter__(self) -> Loop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,177 @@
+"""What the loop keeps for each component and each output port while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .component import Component, Inputs
+from .errors import PortError
+from .events import Events
+from .port import Port
+from .wire import EventPipe, HoldPipe, SignalPipe
+
+WATCHED = 100  # so many values of each port are checked whole; later ones only for finiteness
+
+Tap = Callable[[int, Any], None]
+
+
+class Cell:
+    """One output port at run time: its last value, and everything that wants the next one."""
+
+    def __init__(self, owner: str, name: str, port: Port, lanes: int, always: bool) -> None:
+        self.key = f"{owner}.{name}"
+        self.port = port
+        self.lanes = lanes
+        self.dtype = np.dtype(port.dtype)
+        self.event = port.kind == "event"
+        self.floating = self.dtype.kind == "f"
+        self.always = always
+        self.wakes: tuple[Node, ...] = ()  # receivers stepped in the same instant
+        self.pipes: tuple[tuple[Any, Node, bool], ...] = ()  # (pipe, receiver, does an arrival wake it?)
+        self.taps: tuple[Tap, ...] = ()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything, as before t = 0."""
+        self.value: Any = None
+        self.count = 0  # values published
+        self.watch = True
+
+    def inspect(self, value: Any, now: int, previous: int | None) -> None:
+        """Hold a value against the whole declaration; raises PortError."""
+        if self.count >= WATCHED and not self.always:
+            self.watch = False
+        if self.event:
+            self._inspect_events(value, now, previous)
+            return
+        shape = self.port.full_shape(self.lanes)
+        if not isinstance(value, np.ndarray):
+            raise PortError(f"{self.key} published {type(value).__name__}; publish a NumPy array {shape}")
+        if value.shape != shape:
+            raise PortError(f"{self.key} published shape {value.shape}; its port says {shape} (lanes first)")
+        if value.dtype != self.dtype:
+            raise PortError(f"{self.key} published {value.dtype}; its port says {self.dtype}")
+        self.finite(value)
+        self._inspect_bounds(value)
+
+    def finite(self, value: np.ndarray) -> None:
+        """Raise PortError naming lane and place when a value is not finite."""
+        if self.floating and not np.isfinite(value).all():
+            place = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
+            raise PortError(f"{self.key} published {value[place]} at [lane, ...] = {list(place)}; "
+                            "look at what feeds it, or shorten its time step")
+
+    def _inspect_bounds(self, value: np.ndarray) -> None:
+        if value.size == 0 or self.dtype.kind == "b":
+            return
+        slack = 1e-5 if self.floating else 0
+        low, high = np.asarray(self.port.low), np.asarray(self.port.high)
+        if (value < low - slack * np.maximum(1, abs(np.where(np.isfinite(low), low, 0)))).any() or (
+                value > high + slack * np.maximum(1, abs(np.where(np.isfinite(high), high, 0)))).any():
+            raise PortError(f"{self.key} published values in [{value.min()}, {value.max()}]; "
+                            f"its port says [{np.min(low)}, {np.max(high)}]")
+
+    def _inspect_events(self, value: Any, now: int, previous: int | None) -> None:
+        if not isinstance(value, Events):
+            raise PortError(f"{self.key} published {type(value).__name__}; publish Events")
+        if value.value.shape[1:] != self.port.shape:
+            raise PortError(f"{self.key} published payloads {value.value.shape[1:]}; its port says {self.port.shape}")
+        if not len(value):
+            return
+        if not value.is_sorted():
+            raise PortError(f"{self.key} published events out of order; make them with Events.of")
+        earliest = -1 if previous is None else previous
+        if value.time[0] <= earliest or value.time[-1] > now:
+            raise PortError(f"{self.key} published events at {value.time[0]}..{value.time[-1]} ns; they must lie after "
+                            f"its previous step ({earliest} ns) and not after now ({now} ns)")
+        if value.lane.min() < 0 or value.lane.max() >= self.lanes:
+            raise PortError(f"{self.key} published events for lanes {value.lane.min()}..{value.lane.max()} "
+                            f"of {self.lanes}")
+        indices = self.port.indices
+        if value.index.min() < 0 or (isinstance(indices, int) and value.index.max() >= indices):
+            raise PortError(f"{self.key} published indices {value.index.min()}..{value.index.max()} of {indices}")
+        if value.value.dtype.kind == "f" and not np.isfinite(value.value).all():
+            raise PortError(f"{self.key} published a payload that is not finite")
+
+
+class Node:
+    """One component at run time: where its inputs come from, and when it is stepped."""
+
+    def __init__(self, name: str, component: Component, rank: int, lanes: int) -> None:
+        self.name = name
+        self.component = component
+        self.step = component.step
+        self.rank = rank
+        self.lanes = lanes
+        self.cells: dict[str, Cell] = {}
+        self.inputs = Inputs()
+        self.direct: list[tuple[str, Cell, int, bool]] = []  # (input, cell, bit, strict): plain `now` signals
+        self.seen: list[int] = []  # publications of each direct cell already given
+        self.pipes: list[tuple[str, Any, int, bool]] = []  # (input, pipe, bit, strict)
+        self.names: list[str] = []  # input name of each bit
+        self.news: dict[int, frozenset[str]] = {}  # bits -> names, made once
+        period = component.period
+        self.own_wake = type(component).next_wake is not Component.next_wake
+        self.period = period if isinstance(period, int) and not self.own_wake else 0
+        self.idle = period is None and not self.own_wake
+        self.external = False
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything, as before t = 0."""
+        self.previous: int | None = None
+        self.wake: int | None = None  # its own next instant
+        self.pending: set[int] = set()  # instants at which delayed values arrive and wake it
+        self.due = -1  # the instant for which it stands in the ready heap
+        self.inputs.previous = None
+        self.inputs.new = frozenset()
+        for i, (name, _, _, _) in enumerate(self.direct):
+            self.inputs[name] = self.component.inputs[name].start(self.lanes)
+            self.seen[i] = 0
+        for _, pipe, _, _ in self.pipes:
+            pipe.clear()
+
+    def listen(self, name: str, cell: Cell | None, pipe: SignalPipe | HoldPipe | EventPipe | None, strict: bool) -> None:
+        """Add one input: read the cell itself, or take from a pipe."""
+        bit = 1 << len(self.names)
+        self.names.append(name)
+        if pipe is not None:
+            self.pipes.append((name, pipe, bit, strict))
+        elif cell is not None:
+            self.direct.append((name, cell, bit, strict))
+            self.seen.append(0)
+            self.inputs[name] = self.component.inputs[name].start(self.lanes)
+
+    def take(self, now: int) -> Inputs:
+        """Return the inputs as each of them reads at `now`."""
+        inputs, seen, bits = self.inputs, self.seen, 0
+        i = 0
+        for name, cell, bit, strict in self.direct:
+            count = cell.count
+            if count != seen[i]:
+                if strict and count != seen[i] + 1:
+                    self._skipped(name)
+                seen[i] = count
+                inputs[name] = cell.value
+                bits |= bit
+            i += 1
+        previous = self.previous
+        for name, pipe, bit, strict in self.pipes:
+            inputs[name], fresh = pipe.take(now, previous)
+            if fresh:
+                bits |= bit
+            if strict and pipe.lost:
+                self._skipped(name)
+        inputs.previous = previous
+        try:
+            inputs.new = self.news[bits]
+        except KeyError:
+            inputs.new = self.news[bits] = frozenset(n for k, n in enumerate(self.names) if bits >> k & 1)
+        return inputs
+
+    def _skipped(self, name: str) -> None:
+        raise PortError(f"{self.name}.{name} passed over a value of a status or reward: {self.name} steps more slowly "
+                        f"than the body. Let this input read all: {self.name}: {{inputs: {{{name}: {{reads: all}}}}}}")

@@ -1,0 +1,118 @@
+"""The order within an instant: who must step before whom, from wires and references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from heapq import heapify, heappop, heappush
+
+from .component import Component
+from .errors import Problems
+from .shapes import Wire
+from .time import Clock
+
+
+def same_instant(wire: Wire, components: Mapping[str, Component]) -> bool:
+    """Does this wire make its receiver step after its sender, when both step at one instant?"""
+    port = components[wire.receiver].inputs[wire.input]
+    if not (wire.reads == "now" or port.wakes):
+        return False
+    delay = wire.source.delay
+    if delay == 0:
+        return True
+    sender = components[wire.source.component]
+    if sender.outputs[wire.source.port].kind == "signal":
+        return False
+    period = sender.period
+    shortest = period if isinstance(period, int) else period.tick(1) + 1 if isinstance(period, Clock) else None
+    return shortest is None or delay < shortest  # an event's own time may lie a whole period back
+
+
+def readers_of(target: str, uses: Mapping[str, Mapping[str, str]]) -> set[str]:
+    """Components that hold a reference to `target`, directly or through another object they use."""
+    found: set[str] = set()
+    todo = [target]
+    while todo:
+        held = todo.pop()
+        for name, references in uses.items():
+            if held in references.values() and name not in found:
+                found.add(name)
+                todo.append(name)
+    return found
+
+
+def reference_edges(components: Mapping[str, Component], uses: Mapping[str, Mapping[str, str]],
+                    after: Mapping[str, set[str]], scheduled: set[str], problems: Problems) -> set[tuple[str, str]]:
+    """Return (before, after) pairs: changers step after the object and its readers where wires lead there, else before.
+
+    `after` holds, for each component, everything that same-instant wires lead to from it.
+    """
+    changers: dict[str, set[str]] = {}
+    for name, references in uses.items():
+        for role, target in references.items():
+            if role in components[name].uses and components[name].uses[role].changes:
+                changers.setdefault(target, set()).add(name)
+    edges: set[tuple[str, str]] = set()
+    for target, who in changers.items():
+        others = ({target} | readers_of(target, uses)) & scheduled - who
+        ordered = sorted(who & scheduled)
+        for changer in ordered:
+            follows = any(changer in after[other] for other in others)
+            edges |= {(other, changer) if follows else (changer, other) for other in others}
+        for i, first in enumerate(ordered):
+            for second in ordered[i + 1:]:
+                if second not in after[first] and first not in after[second]:
+                    problems.add(f"{first} and {second} both change {target}, and no wire orders them", target,
+                                 f"Wire an output of one of them into the other, or let only one of them use {target}.")
+    return edges
+
+
+def reachable(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """Return, for each name, everything that edges lead to from it."""
+    direct: dict[str, set[str]] = {name: set() for name in names}
+    for before, after in edges:
+        direct[before].add(after)
+    result = {}
+    for name in direct:
+        seen: set[str] = set()
+        todo = list(direct[name])
+        while todo:
+            other = todo.pop()
+            if other not in seen:
+                seen.add(other)
+                todo.extend(direct[other])
+        result[name] = seen
+    return result
+
+
+def sort(names: Iterable[str], edges: set[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    """Return the names in order, and one cycle (empty when there is none)."""
+    following: dict[str, set[str]] = {name: set() for name in names}
+    waiting = dict.fromkeys(following, 0)
+    for before, after in edges:
+        if after not in following[before]:
+            following[before].add(after)
+            waiting[after] += 1
+    ready = [name for name, count in waiting.items() if count == 0]
+    heapify(ready)
+    order = []
+    while ready:
+        name = heappop(ready)
+        order.append(name)
+        for other in following[name]:
+            waiting[other] -= 1
+            if waiting[other] == 0:
+                heappush(ready, other)
+    left = {name for name in following if name not in set(order)}
+    return order, _cycle(left, following)
+
+
+def _cycle(left: set[str], following: Mapping[str, set[str]]) -> list[str]:
+    """Walk backwards among what is left until a name comes again: that is a cycle, returned in forward order."""
+    if not left:
+        return []
+    path = [min(left)]
+    while True:
+        name = min(other for other in left if path[-1] in following[other])
+        if name in path:
+            return path[path.index(name):][::-1]
+        path.append(name)

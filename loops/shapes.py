@@ -1,0 +1,126 @@
+"""Shape flow: unknown sizes are filled from the other end of a wire, in both directions and through components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .component import Component
+from .errors import Problems
+from .port import Port, Reads, Size
+from .system import Source
+
+
+@dataclass(frozen=True)
+class Wire:
+    """One input joined to one output, with everything the page lets a wiring say."""
+
+    receiver: str
+    input: str
+    source: Source
+    reads: str
+
+    def __str__(self) -> str:
+        return f"{self.source} -> {self.receiver}.{self.input}"
+
+
+def adopt_open_ports(components: Mapping[str, Component], parts: Mapping[str, Any]) -> None:
+    """Give open components the ports that the wiring asks of them."""
+    changed = True
+    while changed:
+        changed = False
+        for name, part in parts.items():
+            if name not in components:
+                continue
+            for key, source in part.inputs.items():
+                sender, receiver = components.get(source.component), components[name]
+                if sender is None:
+                    continue
+                if source.port not in sender.outputs and sender.open_outputs and key in receiver.inputs:
+                    sender.outputs[source.port] = _neutral(receiver.inputs[key])
+                    changed = True
+                if key not in receiver.inputs and receiver.open_inputs and source.port in sender.outputs:
+                    receiver.inputs[key] = replace(_neutral(sender.outputs[source.port]), wakes=True)
+                    changed = True
+
+
+def _neutral(port: Port) -> Port:
+    """The same values, without what the other side's role adds; sizes are left to flow."""
+    unnamed = port.sized(tuple(size if isinstance(size, int) else None for size in port.sizes))
+    also: tuple[Reads, ...] = ("all",) if port.kind == "event" else ("hold", "mean", "all")
+    return replace(unnamed, reads="now", also=also, wakes=False, initial=0.0, optional=True, guarded=False)
+
+
+def flow(components: Mapping[str, Component], wires: list[Wire], problems: Problems) -> None:
+    """Fill sizes until nothing changes; report wires whose ends disagree and ports that stay unknown."""
+    clashes: dict[str, str] = {}
+    changed = True
+    while changed:
+        before = _sizes(components)
+        _tell_peers(components, wires)
+        for component in components.values():
+            component.infer()
+        for wire in wires:
+            _join(components, wire, clashes)
+        changed = _sizes(components) != before
+    for where, what in clashes.items():
+        problems.add(what, where, "Change one side, or put basics.select or basics.concat between them.")
+    wired = {(wire.receiver, wire.input) for wire in wires}
+    for name, component in components.items():
+        unknown = [f"{name}.{key}" for key, port in component.outputs.items() if not port.known]
+        unknown += [f"{name}.{key}" for key, port in component.inputs.items()
+                    if not port.known and (name, key) in wired]
+        if unknown and not clashes:
+            problems.add(f"the size of {', '.join(unknown)} is not known", name,
+                         "Wire it to something of known size, or give the size as a parameter.")
+
+
+def _sizes(components: Mapping[str, Component]) -> list[tuple[str, str, Port]]:
+    return [(name, key, port) for name, component in components.items()
+            for side in (component.inputs, component.outputs) for key, port in side.items()]
+
+
+def _tell_peers(components: Mapping[str, Component], wires: list[Wire]) -> None:
+    for component in components.values():
+        component.peers, component.peers_in = {}, {}
+    for wire in wires:
+        sender, receiver = components[wire.source.component], components[wire.receiver]
+        port = receiver.inputs[wire.input]
+        sender.peers.setdefault(wire.source.port, []).append(port)  # type: ignore[attr-defined]
+        receiver.peers_in[wire.input] = sender.outputs[wire.source.port]  # type: ignore[index]
+
+
+def _join(components: Mapping[str, Component], wire: Wire, clashes: dict[str, str]) -> None:
+    sender, receiver = components[wire.source.component], components[wire.receiver]
+    left, right = sender.outputs[wire.source.port], receiver.inputs[wire.input]
+    if left.kind != right.kind:
+        return  # told elsewhere
+    if len(left.shape) != len(right.shape):
+        clashes[f"{wire.receiver}.{wire.input}"] = (
+            f"shape {_say(right.shape)} is wired to {wire.source} of shape {_say(left.shape)}")
+        return
+    for axis, (a, b) in enumerate(zip(left.sizes, right.sizes, strict=True)):
+        if isinstance(a, int) and isinstance(b, int):
+            if a != b:
+                clashes[f"{wire.receiver}.{wire.input}"] = (
+                    f"shape {_say(right.sizes)} is wired to {wire.source} of shape {_say(left.sizes)}")
+        elif isinstance(a, int):
+            _fill(receiver, receiver.inputs, wire.input, axis, b, a)
+        elif isinstance(b, int):
+            _fill(sender, sender.outputs, wire.source.port, axis, a, b)
+
+
+def _fill(component: Component, side: dict[str, Port], key: str, axis: int, name: Size, size: int) -> None:
+    """Write a size where it was found, and wherever the component uses the same name."""
+    sizes = list(side[key].sizes)
+    sizes[axis] = size
+    side[key] = side[key].sized(tuple(sizes))
+    if name is not None:
+        for ports in (component.inputs, component.outputs):
+            for other, port in ports.items():
+                ports[other] = port.sized(tuple(size if s == name else s for s in port.sizes))
+
+
+def _say(sizes: tuple[Size, ...]) -> str:
+    return "(" + ", ".join("?" if s is None else str(s) for s in sizes) + ("," if len(sizes) == 1 else "") + ")"

@@ -1,0 +1,86 @@
+"""Stops and counters: steps and episodes of a body, kept only while somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import AssemblyError, Problem, nearest
+from .status import count_ended, count_steps
+from .until import Until
+
+if TYPE_CHECKING:
+    from .loop import Loop
+
+
+class Counter:
+    """Counts steps and ended episodes of one body from its status."""
+
+    def __init__(self, loop: Loop, body: str | None = None) -> None:
+        self.body = the_body(loop, body)
+        self.steps = 0
+        self.episodes = 0
+        self._release = loop.tap(f"{self.body}.status", self._count)
+
+    def _count(self, now: int, status: np.ndarray) -> None:
+        self.steps += count_steps(status)
+        self.episodes += count_ended(status)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps, "episodes": self.episodes}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps, self.episodes = int(state["steps"]), int(state["episodes"])
+
+    def close(self) -> None:
+        """Stop counting."""
+        self._release()
+
+
+def the_body(loop: Loop, name: str | None) -> str:
+    """Return the body meant: the named one, or the only one there is."""
+    bodies = loop.graph.bodies
+    if name is None and len(bodies) == 1:
+        return bodies[0]
+    if name in bodies:
+        return str(name)
+    if name is None:
+        what = "there is no body to count" if not bodies else f"there are {len(bodies)} bodies: {', '.join(bodies)}"
+        raise AssemblyError([Problem(what, "until", "Write for example `30000 steps of body`, or a time such as 10 s.")])
+    raise AssemblyError([Problem(f"{name!r} is no body", "until", nearest(name, bodies))])
+
+
+def watch(loop: Loop, stop: Until) -> tuple[bool, Callable[[], None] | None]:
+    """Halt the loop when a stop that is not a time is reached.
+
+    Returns whether it is reached already, and what ends the watch.
+    """
+    if stop.kind == "port":
+        return _watch_port(loop, stop)
+    counter = loop.counter(stop.component)
+
+    def look(now: int) -> None:
+        if getattr(counter, stop.kind) >= stop.amount:
+            loop.halt()
+
+    reached = getattr(counter, stop.kind) >= stop.amount
+    return reached, None if reached else loop.attend(look)
+
+
+def _watch_port(loop: Loop, stop: Until) -> tuple[bool, Callable[[], None] | None]:
+    address = f"{stop.component}.{stop.port}"
+    if address not in loop.cells:
+        raise AssemblyError([Problem(f"there is no output {address!r}", "until", nearest(address, loop.cells))])
+    if loop.cells[address].port.per_lane:
+        raise AssemblyError([Problem(f"{address} has a value per lane; a stop needs one value for all lanes", "until")])
+
+    def look(now: int) -> None:
+        value = loop.peek(address)
+        if value is not None and bool(value):
+            loop.halt()
+
+    value = loop.peek(address)
+    reached = value is not None and bool(value)
+    return reached, None if reached else loop.attend(look)
