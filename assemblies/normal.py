@@ -149,3 +149,56 @@ def wire(value: Any, where: str, problems: Problems) -> dict[str, Any] | None:
         if value["reads"] not in READS:
             problems.add(f"{short(value['reads'])} is no way to read", f"{where}.reads", f"One of {', '.join(READS)}.")
     return made
+
+
+def wires(document: Mapping[str, Any], name: str, problems: Problems | None = None) -> dict[str, dict[str, Any]]:
+    """Return a component's inputs as `{from, delay, reads}`, with `like` looked up."""
+    found = {}
+    for key, wire in document["components"][name]["inputs"].items():
+        seen, source = {(name, key)}, wire
+        while source is not None and "like" in source:
+            other, _, port = source["like"].partition(".")
+            where = source["like"]
+            entry = document["components"].get(other)
+            source = None if (other, port) in seen or entry is None else entry["inputs"].get(port)
+            seen.add((other, port))
+            if source is None and problems is not None:
+                problems.add(f"there is no wire at {where} to be like", f"{name}.inputs.{key}.like")
+        if source is not None:
+            copied = source if source is wire else {k: source[k] for k in ("from", "delay") if k in source}
+            found[key] = {**copied, **{part: wire[part] for part in ("delay", "reads") if part in wire}}
+    return found
+
+
+def tidy(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the normal form as a person would write it: in order, without what says nothing, wires short."""
+    found = {key: document[key] for key in TOP if key in document}
+    found["components"] = {
+        name: {key: _short_inputs(part) if key == "inputs" else part for key, part in entry.items()
+               if part is not None and part != {}} for name, entry in document["components"].items()}
+    return found
+
+
+def _short_inputs(inputs: Mapping[str, Any]) -> list[Any]:
+    short: list[Any] = []
+    for key, wire in inputs.items():
+        only = wire["from"] if wire.keys() == {"from"} else wire
+        bare = isinstance(only, str) and only.partition(".")[2] == key
+        short.append(only if bare else {key: only})
+    return short
+
+
+def addresses(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every value of a normal form by its address."""
+    found: dict[str, Any] = {}
+
+    def walk(value: Any, where: str) -> None:
+        if isinstance(value, Mapping) and value:
+            for key, part in value.items():
+                walk(part, f"{where}.{key}" if where else str(key))
+        elif value != {}:
+            found[where] = value
+
+    walk(document["components"], "")
+    walk({key: value for key, value in document.items() if key != "components"}, "")
+    return found

@@ -72,7 +72,8 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return learned, meta
 
 
-def check(expected: Mapping[str, Any], given: Mapping[str, Any], where: str, meta: Mapping[str, Any] | None = None) -> None:
+def check(expected: Mapping[str, Any], given: Mapping[str, Any], where: str,
+          meta: Mapping[str, Any] | None = None) -> None:
     """Compare names and sizes of learned arrays; raises AssemblyError that names both sides of each difference."""
     mine, theirs = flat(expected), flat(given)
     source = f" (made by {meta['type']})" if meta and meta.get("type") else ""

@@ -39,7 +39,7 @@ def _gather_node(node: Node) -> dict[str, Any]:
         "previous": node.previous,
         "wake": node.wake,
         "pending": np.array(sorted(node.pending), np.int64),
-        "seen": {name: node.seen[i] for i, (name, _, _, _) in enumerate(node.direct)},
+        "bits": node.bits,
         "pipes": {name: pipe.state_dict() for name, pipe, _, _ in node.pipes},
     }
 
@@ -91,9 +91,9 @@ def _scatter_cell(cell: Cell, state: dict[str, Any]) -> None:
 
 def _scatter_node(loop: Loop, node: Node, state: dict[str, Any]) -> None:
     node.previous = None if state["previous"] is None else int(state["previous"])
-    for i, (name, cell, _, _) in enumerate(node.direct):
-        node.seen[i] = int(state["seen"][name])
-        if cell.count and node.seen[i] == cell.count:
+    node.bits = int(state["bits"])
+    for name, cell in node.direct:
+        if cell.count:
             node.inputs[name] = cell.value
     for name, pipe, _, _ in node.pipes:
         pipe.load_state_dict(state["pipes"][name])

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -35,9 +36,9 @@ class Subject:
     uses: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     seconds: float = 10.0  # for one property
 
-    def fresh(self, lanes: Lanes, seed: int = 1, wired: frozenset[str] | None = None, **changes: Any) -> Component:
+    def fresh(self, lanes: Lanes, seed: int = 1, **changes: Any) -> Component:
         """Return a new instance: sized, built, reset; `changes` are constructor parameters set otherwise."""
-        with parameters_changed(type(self.make()), changes) if changes else _nothing():
+        with parameters_changed(type(self.make()), changes):
             component = self.make()
         size_ports(component)
         component.used = {name: self.uses[name]() if name in self.uses else fake(use, lanes)
@@ -62,7 +63,7 @@ class Subject:
         together = self.folder in ("learners", "critics", "world_models")
         return Driver(component, World(ports, component.lanes, plan, component.period, together, **world))
 
-    def trace(self, plan: Plan, seed: int = 1, lanes: Lanes | None = None, **world: Any) -> Driver:
+    def trace(self, plan: Plan, *, seed: int = 1, lanes: Lanes | None = None, **world: Any) -> Driver:
         """Live a whole plan with a fresh instance; the driver holds what was published."""
         driver = self.drive(self.fresh(lanes or self.lanes(plan.lanes), seed), plan, **world)
         driver.run(plan.steps)
@@ -72,14 +73,14 @@ class Subject:
 
 def size_ports(component: Component) -> None:
     """Give every port a size, as the other ends of its wires would."""
+    component.inputs, component.outputs = dict(component.inputs), dict(component.outputs)
     component.peers, component.peers_in = {}, {}
     if component.open_outputs and not component.outputs:
         listener = Port("what somebody asks for", (3,), low=-1.0, high=1.0)
         component.outputs = {"value": listener}
         component.peers = {"value": [listener]}
     if component.open_inputs and not component.inputs:
-        component.inputs = {name: Port("what somebody offers", (size,), wakes=True, optional=True)
-                            for name, size in (("first", 2), ("second", 3))}
+        component.inputs = {name: Port("what somebody offers", (3,), wakes=True) for name in ("first", "second")}
         component.peers_in = dict(component.inputs)
     size = SMALLEST
     while True:
@@ -100,8 +101,11 @@ def size_ports(component: Component) -> None:
 
 
 @contextmanager
-def parameters_changed(cls: type, changes: Mapping[str, Any]) -> Iterator[None]:
+def parameters_changed(cls: Any, changes: Mapping[str, Any]) -> Iterator[None]:
     """Let every instance made meanwhile take some constructor parameters otherwise."""
+    if not changes:
+        yield
+        return
     original = cls.__init__
     signature = inspect.signature(original)
     if missing := [name for name in changes if name not in signature.parameters]:
@@ -112,16 +116,11 @@ def parameters_changed(cls: type, changes: Mapping[str, Any]) -> Iterator[None]:
         bound.arguments.update(changes)
         original(*bound.args, **bound.kwargs)
 
-    cls.__init__ = otherwise  # type: ignore[misc]
+    cls.__init__ = otherwise
     try:
         yield
     finally:
-        cls.__init__ = original  # type: ignore[misc]
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+        cls.__init__ = original
 
 
 class Driver:
@@ -132,8 +131,9 @@ class Driver:
         self.world = world
         lanes = component.lanes.count
         self.pipes: dict[str, Any] = {
-            name: EventPipe(port, port.reads, 0) if port.kind == "event" else SignalPipe(port, port.reads, 0, lanes)
-            for name, port in world.ports.items()}
+            name: EventPipe(port, world.reads(name), 0) if port.kind == "event"
+            else SignalPipe(port, world.reads(name), 0, lanes) for name, port in world.ports.items()}
+        self.inputs = Inputs()  # one object for all steps, as the loop's: the values may be kept, the object not
         self.sent = dict.fromkeys(self.pipes, 0)  # messages already delivered, by input
         self.previous: int | None = None
         self.wake: int | None = None
@@ -159,18 +159,18 @@ class Driver:
         now = 0 if self.previous is None else self._next()
         if now is None:
             return False
-        values, new = {}, set()
+        inputs, new = self.inputs, set()
         for name, pipe in self.pipes.items():
             self._deliver(name, pipe, now)
-            values[name], fresh = pipe.take(now, self.previous)
-            if not self.freeze:
-                values[name] = _own(values[name])
+            value, fresh = pipe.take(now, self.previous)
+            inputs[name] = value if self.freeze else _own(value)
             if fresh:
                 new.add(name)
-            self.given += [(now, name, array, array.copy()) for array in _arrays(values[name])]
-        outputs = self.component.step(now, Inputs(values, frozenset(new), self.previous))
+            self.given += [(now, name, array, array.copy()) for array in _arrays(inputs[name])]
+        inputs.new, inputs.previous = frozenset(new), self.previous
+        outputs = self.component.step(now, inputs)
         self._keep(now, outputs)
-        self.before, self.previous = self.previous, now
+        self.previous = now
         self.wake = self.component.next_wake(now)
         self.after(self)
         return True
@@ -198,8 +198,9 @@ class Driver:
             raise TypeError(f"step returned {type(outputs).__name__}, not a dictionary by output name")
         copies = {}
         for name, value in outputs.items():
-            copies[name] = value if isinstance(value, Events) else np.array(value)
+            copies[name] = value
             if isinstance(value, np.ndarray):
+                copies[name] = value.copy()
                 self.published.append((now, name, value))
                 if self.freeze:
                     value.setflags(write=False)
@@ -236,3 +237,38 @@ def copied(state: Any) -> Any:
     if isinstance(state, dict):
         return {key: copied(value) for key, value in state.items()}
     return np.array(state) if isinstance(state, np.ndarray) else state
+
+
+def vary(subject: Subject, test: Callable[[Plan], None], **fixed: Any) -> None:
+    """Try plans that Hypothesis draws, until one fails, there were enough, or the time is up."""
+    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import strategies as st
+
+    started = perf_counter()
+    failed: list[Plan] = []
+    choices = {"seed": st.integers(0, 2**20), "steps": st.integers(3, 12), "lanes": st.sampled_from((1, 2, 7)),
+               "late": st.booleans(), "jitter": st.booleans(), "optional": st.booleans(), "also": st.booleans(),
+               "episodes": st.sampled_from(("waiting", "running"))}
+    drawn = st.builds(Plan, **{**choices, **{name: st.just(value) for name, value in fixed.items()}})
+
+    @settings(max_examples=subject.examples, deadline=None, database=None, derandomize=True,
+              suppress_health_check=list(HealthCheck), phases=(Phase.generate,))
+    @given(plan=drawn)
+    def attempt(plan: Plan) -> None:
+        if perf_counter() - started > subject.seconds and not failed:
+            return
+        try:
+            test(plan)
+        except NotApplicable:
+            raise
+        except Exception:
+            failed.append(plan)
+            raise
+
+    attempt()
+
+
+def stepped(subject: Subject) -> None:
+    """Refuse the properties of steps for a component that is only used, never stepped."""
+    if type(subject.make()).step is Component.step:
+        raise NotApplicable("has no step of its own")

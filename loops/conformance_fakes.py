@@ -115,6 +115,7 @@ class NoStandIn(Exception):
 
 def fake(use: Use, lanes: Lanes) -> Any:
     """Return the smallest object that plays a role."""
-    if use.role.__name__ not in FAKES:
-        raise NoStandIn(f"there is no stand-in for a {use.role.__name__}; give one with check(..., uses={{name: make}})")
-    return FAKES[use.role.__name__](lanes)
+    role = use.role.__name__
+    if role not in FAKES:
+        raise NoStandIn(f"there is no stand-in for a {role}; give one with check(..., uses={{name: make}})")
+    return FAKES[role](lanes)

@@ -30,6 +30,7 @@ class Plan:
     late: bool = False  # does nothing arrive at t = 0?
     jitter: bool = False  # irregular gaps, from one nanosecond to fifty ticks
     optional: bool = True  # are optional inputs wired?
+    also: bool = False  # are inputs read in another way that they allow?
     values: str = "random"  # or low, high, zero, mixed
     episodes: str = "waiting"  # or "running" (no lane ever waits), "one" (a single long episode)
 
@@ -59,6 +60,12 @@ class World:
         body = name in ("status", "reward", "solved") or name.startswith("observation")
         return "body" if body or self.together else name
 
+    def reads(self, name: str) -> str:
+        """Return how an input is read: as its port declares, or in another way that it allows."""
+        port = self.ports[name]
+        other = [way for way in port.also if way != "mean" or np.dtype(port.dtype).kind == "f"]
+        return other[self.plan.seed % len(other)] if self.plan.also and other else port.reads
+
     def instant(self, name: str, tick: int) -> int:
         """Return when message `tick` of the sender of this input arrives."""
         group = self.group(name)
@@ -69,8 +76,8 @@ class World:
     def _schedule(self, group: str) -> list[int]:
         rng = np.random.default_rng(derive(self.plan.seed, group))
         base = 10 * MILLISECOND if self.period is None else next_tick(self.period, 0)
-        counted = [port for name, port in self.ports.items() if name in ("status", "reward")]
-        in_step = group == "body" and any(port.reads in ("now", "hold") for port in counted)
+        counted = [name for name in ("status", "reward") if name in self.ports]
+        in_step = group == "body" and any(self.reads(name) in ("now", "hold") for name in counted)
         if self.period is not None and in_step:  # a faster body would make flags pass unseen: a build error
             instants = [0]
             while len(instants) < TICKS + 1:
@@ -176,13 +183,12 @@ def draw(port: Port, rng: np.random.Generator, values: str = "random") -> np.nda
 
 def _bounds(port: Port, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """Bounds of a value in float64, with something large but finite where the port has none."""
-    shape: tuple[Any, ...] = port.shape
     large = LARGE if dtype.kind == "f" else (255.0 if dtype.itemsize == 1 else 1000.0)
     floor = 0.0 if dtype.kind == "u" else -large
-    low = np.maximum(np.broadcast_to(np.asarray(port.low, np.float64), shape), floor)
-    high = np.minimum(np.broadcast_to(np.asarray(port.high, np.float64), shape), np.maximum(large, low))
-    return np.where(np.isfinite(port.low), np.asarray(port.low, np.float64), low), np.where(
-        np.isfinite(port.high), np.asarray(port.high, np.float64), high)
+    low = np.where(np.isfinite(port.low), port.low, floor).astype(np.float64)
+    high = np.where(np.isfinite(port.high), port.high, np.maximum(large, low)).astype(np.float64)
+    shape: tuple[Any, ...] = port.shape
+    return np.broadcast_to(low, shape), np.broadcast_to(high, shape)
 
 
 def _cast(value: np.ndarray, low: np.ndarray, high: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -16,7 +16,7 @@ from .events import Events
 from .external import External
 from .graph import Graph, check
 from .lanes import Lanes
-from .node import Cell, Node, Tap
+from .node import FLOATS, PLAIN, Cell, Node, Pipe, Tap
 from .stops import Counter, the_body, watch
 from .system import System
 from .time import say
@@ -88,7 +88,7 @@ class Loop:
         port, delay = node.component.inputs[wire.input], wire.source.delay
         sender = self.components[wire.source.component]
         strict = wire.source.port in ("status", "reward") and "status" in sender.outputs
-        pipe: SignalPipe | HoldPipe | EventPipe | None = None
+        pipe: Pipe | None = None
         if cell.event:
             pipe = EventPipe(port, wire.reads, delay)
         elif wire.reads == "hold" and not delay:
@@ -98,8 +98,8 @@ class Loop:
         node.listen(wire.input, cell, pipe, strict)
         if pipe is not None:
             cell.pipes += ((pipe, node, port.wakes and bool(delay)),)
-        if port.wakes and not delay:
-            cell.wakes += (node,)
+            if port.wakes and not delay:
+                cell.wakes += (node,)
 
     def reset(self) -> None:
         """Return to the moment before t = 0; what was learned stays."""
@@ -228,13 +228,16 @@ class Loop:
 
     def _instant(self, _: Any) -> None:
         now: Any = self.env.now
-        ready = []
-        for rank in sorted(self.agenda.pop(now)):
-            node = self.plan[rank]
+        plan, ready = self.plan, []
+        for rank in self.agenda.pop(now):
+            node = plan[rank]
             if node.wake == now or now in node.pending:  # else its wake was moved meanwhile
                 node.due = now
-                node.pending.discard(now)
                 ready.append(rank)
+            if node.pending:
+                node.pending.discard(now)
+        if len(ready) > 1:
+            ready.sort()
         self._drain(now, ready)
 
     def _drain(self, now: int, ready: list[int]) -> None:
@@ -253,7 +256,12 @@ class Loop:
                 if outputs:
                     self._publish(node, now, outputs, ready)
                 node.previous = now
-                if not node.idle or node.wake is not None:
+                if node.period:
+                    following = now - now % node.period + node.period
+                    if following != node.wake:
+                        node.wake = following
+                        self.schedule(following, node.rank)
+                elif not node.idle or node.wake is not None:
                     self._plan_wake(node, now)
         except Exception as error:
             self._note(error, node, now)
@@ -268,19 +276,26 @@ class Loop:
             cell = cells.get(name)
             if cell is None:
                 raise PortError(f"{node.name} published {name!r}, which is none of its outputs: {', '.join(cells)}")
-            if cell.event:
-                if cell.watch:
-                    cell.inspect(value, now, node.previous)
-            else:
-                if type(value) is not np.ndarray and not cell.port.per_lane:
-                    value = np.asarray(value, cell.dtype)
-                if cell.watch:
-                    cell.inspect(value, now, node.previous)
-                elif cell.floating and not isfinite(np.vdot(value, value)):  # one pass; may overflow, so look again
+            mode = cell.mode
+            if mode == FLOATS:
+                flat = value.ravel()
+                if not isfinite(flat.dot(flat)):  # one quick pass; it may overflow, so look again
                     cell.finite(value)
-                value.setflags(write=False)
+                value.setflags(False)
+            elif mode == PLAIN:
+                value.setflags(False)
+            else:
+                value = cell.admit(value, now, node.previous)
             cell.value = value
             cell.count += 1
+            for inputs, key, bit, receiver, wakes, strict in cell.direct:
+                inputs[key] = value
+                if strict and receiver.bits & bit:
+                    receiver.skipped(key)
+                receiver.bits |= bit
+                if wakes and receiver.due != now:
+                    receiver.due = now
+                    heappush(ready, receiver.rank)
             for pipe, receiver, wakes in cell.pipes:
                 arrival = pipe.put(now, value)
                 if wakes:
@@ -302,14 +317,11 @@ class Loop:
                 heappush(ready, receiver.rank)
 
     def _plan_wake(self, node: Node, now: int) -> None:
-        if node.period:
-            following: int | None = now - now % node.period + node.period
-        else:
-            following = node.component.next_wake(now)
-            if following is not None:
-                following = int(following)
-                if following <= now:
-                    raise TimeError(f"next_wake answered {say(following)}, which is not after now ({say(now)})")
+        following = node.component.next_wake(now)
+        if following is not None:
+            following = int(following)
+            if following <= now:
+                raise TimeError(f"next_wake answered {say(following)}, which is not after now ({say(now)})")
         if following != node.wake:
             node.wake = following
             if following is not None:
@@ -329,6 +341,7 @@ class Loop:
         ready, self.pending, self._paused_ready = self._paused_ready, None, []
         self._publish(node, now, outputs, ready)
         node.previous = now
+        self._plan_wake(node, now)
         self._drain(now, ready)
 
     def inject(self, address: str, events: Events) -> None:

@@ -15,7 +15,10 @@ from .wire import EventPipe, HoldPipe, SignalPipe
 
 WATCHED = 100  # so many values of each port are checked whole; later ones only for finiteness
 
+WATCH, FLOATS, PLAIN = 0, 1, 2  # what publishing checks: everything, finiteness, nothing
+
 Tap = Callable[[int, Any], None]
+Pipe = SignalPipe | HoldPipe | EventPipe
 
 
 class Cell:
@@ -29,7 +32,9 @@ class Cell:
         self.event = port.kind == "event"
         self.floating = self.dtype.kind == "f"
         self.always = always
-        self.wakes: tuple[Node, ...] = ()  # receivers stepped in the same instant
+        # receivers that read a plain `now`: (their inputs, input name, bit, receiver, does it wake?, strict)
+        self.direct: tuple[tuple[Inputs, str, int, Node, bool, bool], ...] = ()
+        self.wakes: tuple[Node, ...] = ()  # receivers behind pipes that are stepped in the same instant
         self.pipes: tuple[tuple[Any, Node, bool], ...] = ()  # (pipe, receiver, does an arrival wake it?)
         self.taps: tuple[Tap, ...] = ()
         self.clear()
@@ -38,12 +43,27 @@ class Cell:
         """Forget everything, as before t = 0."""
         self.value: Any = None
         self.count = 0  # values published
-        self.watch = True
+        self.mode = WATCH
+
+    def admit(self, value: Any, now: int, previous: int | None) -> Any:
+        """Check a value whole, freeze it, and choose what later ones are checked for."""
+        watching = self.count < WATCHED or self.always
+        if not self.event and not self.port.per_lane and not isinstance(value, np.ndarray):
+            value = np.asarray(value, self.dtype)  # a metric may be a plain number
+        if watching:
+            self.inspect(value, now, previous)
+        elif not self.event:
+            self.finite(value)
+            if self.port.per_lane:
+                self.mode = FLOATS if self.floating else PLAIN
+        elif value.value.dtype.kind == "f" and not np.isfinite(value.value).all():
+            raise PortError(f"{self.key} published a payload that is not finite")
+        if not self.event:
+            value.setflags(write=False)
+        return value
 
     def inspect(self, value: Any, now: int, previous: int | None) -> None:
         """Hold a value against the whole declaration; raises PortError."""
-        if self.count >= WATCHED and not self.always:
-            self.watch = False
         if self.event:
             self._inspect_events(value, now, previous)
             return
@@ -108,8 +128,7 @@ class Node:
         self.lanes = lanes
         self.cells: dict[str, Cell] = {}
         self.inputs = Inputs()
-        self.direct: list[tuple[str, Cell, int, bool]] = []  # (input, cell, bit, strict): plain `now` signals
-        self.seen: list[int] = []  # publications of each direct cell already given
+        self.direct: list[tuple[str, Cell]] = []  # plain `now` signals: the cell writes them into `inputs`
         self.pipes: list[tuple[str, Any, int, bool]] = []  # (input, pipe, bit, strict)
         self.names: list[str] = []  # input name of each bit
         self.news: dict[int, frozenset[str]] = {}  # bits -> names, made once
@@ -128,50 +147,46 @@ class Node:
         self.due = -1  # the instant for which it stands in the ready heap
         self.inputs.previous = None
         self.inputs.new = frozenset()
-        for i, (name, _, _, _) in enumerate(self.direct):
+        self.bits = 0  # one for each input with a value not given yet (pipes keep their own)
+        for name, _ in self.direct:
             self.inputs[name] = self.component.inputs[name].start(self.lanes)
-            self.seen[i] = 0
         for _, pipe, _, _ in self.pipes:
             pipe.clear()
 
-    def listen(self, name: str, cell: Cell | None, pipe: SignalPipe | HoldPipe | EventPipe | None, strict: bool) -> None:
-        """Add one input: read the cell itself, or take from a pipe."""
+    def listen(self, name: str, cell: Cell | None, pipe: Pipe | None, strict: bool) -> None:
+        """Add one input: written by its cell at each publication (a plain `now`), or taken from a pipe."""
         bit = 1 << len(self.names)
         self.names.append(name)
         if pipe is not None:
             self.pipes.append((name, pipe, bit, strict))
         elif cell is not None:
-            self.direct.append((name, cell, bit, strict))
-            self.seen.append(0)
+            wakes = self.component.inputs[name].wakes
+            self.direct.append((name, cell))
+            cell.direct += ((self.inputs, name, bit, self, wakes, strict),)
             self.inputs[name] = self.component.inputs[name].start(self.lanes)
 
     def take(self, now: int) -> Inputs:
         """Return the inputs as each of them reads at `now`."""
-        inputs, seen, bits = self.inputs, self.seen, 0
-        i = 0
-        for name, cell, bit, strict in self.direct:
-            count = cell.count
-            if count != seen[i]:
-                if strict and count != seen[i] + 1:
-                    self._skipped(name)
-                seen[i] = count
-                inputs[name] = cell.value
-                bits |= bit
-            i += 1
-        previous = self.previous
+        inputs, bits, previous = self.inputs, self.bits, self.previous
+        self.bits = 0
         for name, pipe, bit, strict in self.pipes:
             inputs[name], fresh = pipe.take(now, previous)
             if fresh:
                 bits |= bit
-            if strict and pipe.lost:
-                self._skipped(name)
+                if strict and pipe.lost:
+                    self.skipped(name)
         inputs.previous = previous
         try:
             inputs.new = self.news[bits]
         except KeyError:
-            inputs.new = self.news[bits] = frozenset(n for k, n in enumerate(self.names) if bits >> k & 1)
+            inputs.new = self._name(bits)
         return inputs
 
-    def _skipped(self, name: str) -> None:
+    def _name(self, bits: int) -> frozenset[str]:
+        self.news[bits] = names = frozenset(n for k, n in enumerate(self.names) if bits >> k & 1)
+        return names
+
+    def skipped(self, name: str) -> None:
+        """Refuse to go on when a status or reward was passed over."""
         raise PortError(f"{self.name}.{name} passed over a value of a status or reward: {self.name} steps more slowly "
                         f"than the body. Let this input read all: {self.name}: {{inputs: {{{name}: {{reads: all}}}}}}")

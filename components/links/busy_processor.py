@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +12,7 @@ from ...loops.port import Port
 from ...loops.seeds import LaneRandom
 from ...loops.time import Duration
 from ..parts.in_flight import ABSENT, InFlight
-from ..parts.passing import carry, frozen, sender
+from ..parts.passing import carry, frozen
 
 
 class BusyProcessor(Component):
@@ -47,8 +46,6 @@ class BusyProcessor(Component):
         return cls(service=5_000_000)
 
     def infer(self) -> None:
-        self.inputs["input"] = replace(self.inputs["input"], dtype=sender(self, "input").dtype)
-        self.outputs["output"] = replace(self.outputs["output"], dtype=sender(self, "input").dtype)
         carry(self)
 
     def build(self, lanes: Lanes, seed: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +12,7 @@ from ...loops.port import Port
 from ...loops.seeds import LaneRandom
 from ...loops.time import Duration
 from ..parts.in_flight import InFlight
-from ..parts.passing import carry, frozen, sender
+from ..parts.passing import carry, frozen
 
 
 class Jitter(Component):
@@ -45,8 +44,6 @@ class Jitter(Component):
         return cls(latency=2_000_000, spread=1_000_000)
 
     def infer(self) -> None:
-        self.inputs["input"] = replace(self.inputs["input"], dtype=sender(self, "input").dtype)
-        self.outputs["output"] = replace(self.outputs["output"], dtype=sender(self, "input").dtype)
         carry(self)
 
     def build(self, lanes: Lanes, seed: int) -> None:

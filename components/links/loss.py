@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from ...loops.component import Component, Inputs
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import LaneRandom
-from ..parts.passing import carry, frozen, sender
+from ..parts.passing import carry, frozen
 
 
 class Loss(Component):
@@ -36,8 +35,6 @@ class Loss(Component):
         return cls(probability=0.3)
 
     def infer(self) -> None:
-        self.inputs["input"] = replace(self.inputs["input"], dtype=sender(self, "input").dtype)
-        self.outputs["output"] = replace(self.outputs["output"], dtype=sender(self, "input").dtype)
         carry(self)
 
     def build(self, lanes: Lanes, seed: int) -> None:

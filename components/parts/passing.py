@@ -26,17 +26,21 @@ def known(*sizes: Any) -> bool:
     return all(isinstance(size, int) for size in sizes)
 
 
-def with_zero(low: Any, high: Any) -> tuple[Any, Any]:
-    """Widen bounds so that they hold the zero that stands before the first message."""
-    return np.minimum(low, 0.0), np.maximum(high, 0.0)
+def bounds(port: Port) -> tuple[float, float]:
+    """Return the lowest and highest value that the port allows anywhere."""
+    return float(np.min(port.low)), float(np.max(port.high))
 
 
 def carry(component: Component, source: str = "input", target: str = "output") -> None:
-    """Let an output say the units, bounds and axes of what feeds the input; called while shapes flow."""
+    """Let an input and an output say what feeds them: dtype, units, axes, bounds; called while shapes flow.
+
+    The bounds are widened to hold the zero that stands before the first message.
+    """
     port = sender(component, source)
-    low, high = with_zero(port.low, port.high)
-    component.outputs[target] = replace(component.outputs[target], units=port.units, low=low, high=high,
-                                        axes=port.axes)
+    low, high = bounds(port)
+    component.inputs[source] = replace(component.inputs[source], dtype=port.dtype)
+    component.outputs[target] = replace(component.outputs[target], dtype=port.dtype, units=port.units, axes=port.axes,
+                                        low=min(low, 0.0), high=max(high, 0.0))
 
 
 def frozen(value: np.ndarray) -> np.ndarray:

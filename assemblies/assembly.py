@@ -1,0 +1,301 @@
+"""An assembly: the description of a loop, from a YAML file or from Python; frozen, each call returns a new one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..loops.errors import AssemblyError, Problem, Problems, nearest
+from . import normal, overrides
+from .origin import Origin, placed, plain
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..loops.loop import Loop
+    from ..loops.runs import Run
+    from ..loops.system import System
+
+SHIPPED = Path(__file__).resolve().parent
+_UNHASHED = ("name", "about", "checkpoint", "variants", "small", "sweep")  # what cannot change a result
+
+
+class Assembly:
+    """Components, wires, references and a seed: everything needed to build and run a loop."""
+
+    __slots__ = ("_document", "_origin")
+    _document: dict[str, Any]
+    _origin: Origin
+
+    def __init__(self, name: str = "assembly", **entries: Any) -> None:
+        """Begin an assembly in Python; entries are those of the YAML: until, seed, lanes, record, evaluate, ..."""
+        problems = Problems()
+        made = normal.document({"name": name, **plain(entries)}, problems)
+        problems.raise_if_any(str(name)[:60])
+        self._init(made, Origin())
+
+    def _init(self, document: dict[str, Any], origin: Origin) -> None:
+        object.__setattr__(self, "_document", document)
+        object.__setattr__(self, "_origin", origin)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"an Assembly is frozen: use .set({name!r}, ...), which returns a new one")
+
+    __delattr__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], origin: Origin | None = None) -> Assembly:
+        """Make an assembly from the plain value of its YAML; every problem of form is reported together."""
+        problems, origin = Problems(), origin or Origin()
+        made = normal.document(document, problems)
+        for entry, changes in [("small", made.get("small", {})), *(
+                (f"variants.{name}", changes) for name, changes in made.get("variants", {}).items())]:
+            trial = Problems()
+            overrides.apply(made, changes, trial)
+            for problem in trial.errors:
+                problems.add(problem.what, f"{entry}: {problem.where}", problem.fix)
+        name = origin.path.name if origin.path else str(made["name"])
+        if problems.errors:
+            raise AssemblyError(placed(problems.errors, origin), name)
+        return cls._new(made, origin)
+
+    @classmethod
+    def from_yaml(cls, text: str, name: str = "assembly", folder: Path | None = None) -> Assembly:
+        """Read an assembly from YAML text."""
+        from .document import parse
+
+        value, marks = parse(text, name)
+        return cls.of(value, Origin(folder=folder, marks=marks))
+
+    @classmethod
+    def _new(cls, document: dict[str, Any], origin: Origin) -> Assembly:
+        made = object.__new__(cls)
+        made._init(document, origin)
+        return made
+
+    # -- what it says ------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return str(self._document["name"])
+
+    @property
+    def seed(self) -> int:
+        return int(self._document["seed"])
+
+    @property
+    def lanes(self) -> int:
+        return int(self._document["lanes"])
+
+    @property
+    def until(self) -> str | int | None:
+        return self._document.get("until")
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of the components, in the order written."""
+        return tuple(self._document["components"])
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        return tuple(self._document.get("variants", {}))
+
+    @property
+    def origin(self) -> Origin:
+        return self._origin
+
+    @property
+    def notices(self) -> tuple[Problem, ...]:
+        """What was dropped or passed over on the way here."""
+        return self._origin.notices
+
+    def document(self) -> dict[str, Any]:
+        """Return a copy of the normal form."""
+        return plain(self._document)
+
+    def get(self, address: str) -> Any:
+        """Return the value at an address of the normal form (None where nothing is written)."""
+        value: Any = self._document
+        head, _, rest = address.partition(".")
+        value = value["components"].get(head) if head in value["components"] else value.get(head)
+        for part in rest.split(".") if rest else ():
+            if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                value = value.get(part) if isinstance(value, Mapping) else None
+        return plain(value)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of everything that can change a result, with wires written out."""
+        body = {key: value for key, value in self._document.items() if key not in _UNHASHED}
+        body["components"] = {name: {**entry, "inputs": self.wires(name)}
+                              for name, entry in self._document["components"].items()}
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+    def derived(self, document: Mapping[str, Any]) -> Assembly:
+        """Return an assembly from the same place with another normal form."""
+        return self._new(dict(document), self._origin)
+
+    def wires(self, name: str, problems: Problems | None = None) -> dict[str, dict[str, Any]]:
+        """Return a component's inputs as `{from, delay, reads}`, with `like` looked up."""
+        return normal.wires(self._document, name, problems)
+
+    def to_yaml(self) -> str:
+        """Return the assembly as YAML; `Assembly.from_yaml` reads it back as an equal one."""
+        from .document import write
+
+        return write(normal.tidy(self._document))
+
+    # -- new ones from old ones --------------------------------------------------------------------------------------
+
+    def add(self, name: str, type: str | type, *, inputs: Any = None, uses: Mapping[str, str] | None = None,
+            seed: int | None = None, lanes: int | None = None, **params: Any) -> Assembly:
+        """Return an assembly with one more component; `type` is a catalogue name or a class given directly."""
+        if name in self._document["components"]:
+            raise AssemblyError([Problem("is there already", name, "Use .swap to replace it.")], self.name)
+        base, entry = self._entry(type, params, inputs, uses, seed, lanes)
+        return base._changed({name: entry})
+
+    def swap(self, name: str, type: str | type, *, inputs: Any = None, uses: Mapping[str, str] | None = None,
+             seed: int | None = None, lanes: int | None = None, **params: Any) -> Assembly:
+        """Return an assembly in which a component is another one; its inputs stay unless new ones are given."""
+        if name not in self._document["components"]:
+            raise AssemblyError([Problem("there is no such component", name, nearest(name, self.components))],
+                                self.name)
+        base, entry = self._entry(type, params, inputs, uses, seed, lanes)
+        return base._changed({name: entry})
+
+    def set(self, address: str | Mapping[str, Any], value: Any = None) -> Assembly:
+        """Return an assembly with the value at an address replaced; None removes it; or give a mapping of several."""
+        return self._changed(address if isinstance(address, Mapping) else {address: value})
+
+    def remove(self, *names: str) -> Assembly:
+        """Return an assembly without some components."""
+        return self._changed(dict.fromkeys(names))
+
+    def variant(self, name: str) -> Assembly:
+        """Return one of the variants that the file defines (`base` is the file itself)."""
+        if name == "base":
+            return self
+        known = self._document.get("variants", {})
+        if name not in known:
+            raise AssemblyError([Problem(f"there is no variant {name!r}", "", nearest(name, ["base", *known]))],
+                                self.name)
+        if self._origin.variant != "base" or self._origin.is_small:
+            raise AssemblyError("choose the variant once, and before small, which is stronger", self.name)
+        return self._changed(known[name], variant=name)
+
+    def small(self) -> Assembly:
+        """Return the assembly as its `small` makes it: the same in seconds."""
+        if "small" not in self._document:
+            raise AssemblyError([Problem("has no `small`", "", "Write small: {address: value}.")], self.name)
+        return self._changed(self._document["small"], is_small=True)
+
+    def resolve(self, *, given: Mapping[str, Any] | None = None, sweep: Mapping[str, Any] | None = None,
+                variant: str = "base", small: bool = False, set: Mapping[str, Any] | None = None) -> Assembly:
+        """Return what will run, by precedence: file, given, sweep, variant, small, set (the last is strongest)."""
+        made = self
+        for layer in (given, sweep):
+            made = made._changed(layer) if layer else made
+        made = made.variant(variant)
+        made = made.small() if small else made
+        made = made._changed(set) if set else made
+        body = {key: value for key, value in made._document.items() if key not in ("variants", "small", "sweep")}
+        return self._new(body, made._origin)
+
+    def _changed(self, changes: Mapping[str, Any], **done: Any) -> Assembly:
+        from ..catalogue.index import input_names
+
+        problems = Problems()
+        classes = self._origin.classes or {}
+        document = overrides.apply(self._document, {key: plain(value) for key, value in changes.items()}, problems,
+                                   names=lambda kind: input_names(kind, classes.get(kind)),
+                                   removed=self._origin.removed)
+        if problems.errors:
+            raise AssemblyError(placed(problems.errors, self._origin), self.name)
+        gone = self._origin.removed | (self._document["components"].keys() - document["components"].keys())
+        origin = replace(self._origin, notices=(*self._origin.notices, *problems.notices),
+                         removed=frozenset(gone - document["components"].keys()), **done)
+        return self._new(document, origin)
+
+    def _entry(self, kind: Any, params: Mapping[str, Any], inputs: Any, uses: Any, seed: Any,
+               lanes: Any) -> tuple[Assembly, dict[str, Any]]:
+        base = self
+        if isinstance(kind, type):
+            from ..catalogue.lookup import name_of
+
+            name = name_of(kind)
+            base = self._new(self._document,
+                             replace(self._origin, classes={**(self._origin.classes or {}), name: kind}))
+            kind = name
+        entry = {"type": kind, "params": params, "inputs": inputs, "uses": uses, "seed": seed, "lanes": lanes}
+        return base, {key: value for key, value in plain(entry).items() if value is not None}
+
+    # -- what it does ------------------------------------------------------------------------------------------------
+
+    def system(self, problems: Problems | None = None, settings: Settings | None = None) -> System:
+        """Return the assembly as the parts, wires and references that a Loop is made of."""
+        from .wiring import system
+
+        return system(self, problems, settings)
+
+    def build(self, settings: Settings | None = None) -> Loop:
+        """Check everything and return a loop that is ready to run; all problems are reported together."""
+        from .wiring import build
+
+        return build(self, settings)
+
+    def run(self, until: str | int | None = None, **options: Any) -> Run:
+        """Run the assembly, recorded, and return the run (options: see stimloop.assemblies.execute.run)."""
+        from .execute import run
+
+        return run(self, until, **options)
+
+    def as_env(self, agent: str, reward: str = "body.reward", **options: Any) -> Any:
+        """Return a Gymnasium environment in which the component `agent` is played from outside."""
+        from .env import as_env
+
+        return as_env(self, agent, reward, **options)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Assembly) and _dumps(self._document) == _dumps(other._document)
+
+    def __hash__(self) -> int:
+        return hash(_dumps(self._document))
+
+    def __repr__(self) -> str:
+        return f"Assembly({self.name!r}, {len(self.components)} components, hash {self.hash[:8]})"
+
+
+def load(name: str | Path) -> Assembly:
+    """Load an assembly: the name of a shipped one, or the path of a YAML file."""
+    from .document import read
+
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = SHIPPED / f"{name}.yaml"
+        if not path.is_file() or path.parent != SHIPPED:
+            raise AssemblyError([Problem(f"there is no shipped assembly {str(name)[:80]!r}", "",
+                                         nearest(name, shipped()) + " A file is named with its ending .yaml.")])
+    value, marks = read(path)
+    return Assembly.of(value, Origin(path=path.resolve(), folder=path.resolve().parent, marks=marks))
+
+
+def shipped() -> list[str]:
+    """Names of the shipped assemblies."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def diff(a: Assembly, b: Assembly) -> dict[str, tuple[Any, Any]]:
+    """Return the addresses at which two assemblies differ, with both values (None: not there)."""
+    left, right = normal.addresses(a.document()), normal.addresses(b.document())
+    return {key: (left.get(key), right.get(key)) for key in sorted(left.keys() | right.keys())
+            if key not in left or key not in right or _dumps(left[key]) != _dumps(right[key])}
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,78 @@
+"""Where an assembly comes from, where its parts stand in the file, and values made plain enough for YAML."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any
+
+from ..loops.errors import AssemblyError, Problem
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an assembly comes from, and what was done to it; no part of what it is."""
+
+    path: Path | None = None
+    folder: Path | None = None  # files in it are named from here; None: the working directory
+    marks: Mapping[tuple[Any, ...], tuple[int, int]] | None = None
+    classes: Mapping[str, type] | None = None  # classes given directly, by type name
+    notices: tuple[Problem, ...] = ()
+    removed: frozenset[str] = frozenset()  # components that were here and were taken away
+    variant: str = "base"
+    is_small: bool = False
+
+    @property
+    def base(self) -> Path:
+        """The folder from which files are named."""
+        return self.folder or Path.cwd()
+
+
+def placed(problems: Iterable[Problem], origin: Origin) -> list[Problem]:
+    """Add file, line and column to problems whose address stands in the file."""
+    marks = origin.marks or {}
+    name = origin.path.name if origin.path else "line"
+    return [replace(problem, where=f"{problem.where} ({name}:{mark[0]}:{mark[1]})")
+            if (mark := _mark(problem.where, marks)) else problem for problem in problems]
+
+
+def _mark(address: str, marks: Mapping[tuple[Any, ...], tuple[int, int]]) -> tuple[int, int] | None:
+    if not marks or not address or " " in address.split(":")[0]:
+        return None
+    parts: list[Any] = [int(part) if part.isdigit() else part for part in address.replace(": ", ".").split(".")[:20]]
+    for start in (["components"], []):
+        for end in range(len(parts), 0, -1):
+            if (*start, *parts[:end]) in marks:
+                return marks[(*start, *parts[:end])]
+    return None
+
+
+def plain(value: Any, where: str = "") -> Any:
+    """Return a copy made of dictionaries, lists, strings, numbers, booleans and None; anything else is an error."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value.item() if hasattr(value, "item") else value
+    if isinstance(value, Mapping):
+        return {_key(key, where): plain(part, f"{where}.{key}" if where else str(key)) for key, part in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [plain(part, f"{where}.{i}") for i, part in enumerate(value)]
+    if isinstance(value, PurePath):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return plain(value.tolist(), where)
+    from ..loops.time import Clock, parse_period, say_period
+
+    if isinstance(value, Clock) and parse_period(say_period(value)) == value:
+        return say_period(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+        return plain(fields, where)
+    raise AssemblyError([Problem(f"a {type(value).__name__} cannot be written in YAML", where,
+                                 "Give numbers, text, lists, dictionaries or a parameter dataclass.")])
+
+
+def _key(key: Any, where: str) -> str:
+    if not isinstance(key, str):
+        raise AssemblyError([Problem(f"the key {key!r} is not text", where)])
+    return key

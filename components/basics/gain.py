@@ -1,0 +1,67 @@
+"""Gain and offset: from one range into another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...loops.component import Component, Inputs
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+from ..parts.passing import bounds, sender, spread
+
+
+class Gain(Component):
+    """Scales and shifts: `output = gain * input + offset`.
+
+    It brings a policy's action in [-1, 1] into a stimulator's own range. The output declares the bounds that follow
+    from those of the input; units are never converted silently, so the output's are written here.
+
+    Args:
+        gain: one factor for all elements, or one for each.
+        offset: one shift for all elements, or one for each.
+        units: units of the output, for example `uA`.
+    """
+
+    transparent = True
+
+    def __init__(self, gain: float | list[float] = 1.0, offset: float | list[float] = 0.0, units: str = "") -> None:
+        if not np.isfinite(gain).all() or not np.isfinite(offset).all():
+            raise ValueError(f"gain {gain} and offset {offset} must be finite")
+        self.gain, self.offset, self.units = gain, offset, units
+        self.inputs = {"input": Port("what is scaled", ("n",), reads="now", wakes=True, also=("hold",))}
+        self.outputs = {"output": Port("gain * input + offset", ("n",), units=units)}
+
+    @classmethod
+    def example(cls) -> Gain:
+        return cls(gain=5.0)
+
+    def infer(self) -> None:
+        port = self.outputs["output"]
+        for given in (self.gain, self.offset):
+            if isinstance(given, list) and not port.known:
+                port = self.outputs["output"] = replace(port, shape=(len(given),))
+                self.inputs["input"] = replace(self.inputs["input"], shape=port.shape)
+        low, high = bounds(sender(self, "input"))
+        if port.known and np.isfinite([low, high]).all():
+            size = int(port.shape[0])  # type: ignore[arg-type]
+            ends = [self._scale(np.full(size, end, np.float32), size) for end in (low, high)]
+            self.outputs["output"] = replace(port, low=float(np.min(ends)), high=float(np.max(ends)),
+                                             axes=sender(self, "input").axes)
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        super().build(lanes, seed)
+        size = int(self.outputs["output"].shape[0])  # type: ignore[arg-type]
+        self._gain = spread(self.gain, size).astype(np.float32)
+        self._offset = spread(self.offset, size).astype(np.float32)
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        value = inputs["input"] * self._gain  # [lanes, n]
+        value += self._offset
+        return {"output": value}
+
+    def _scale(self, value: np.ndarray, size: int) -> np.ndarray:
+        """The same arithmetic as `step`, so that bounds hold to the last bit."""
+        return value * spread(self.gain, size).astype(np.float32) + spread(self.offset, size).astype(np.float32)

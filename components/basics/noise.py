@@ -1,0 +1,98 @@
+"""Noise in anybody's place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from ...loops.component import Component, Inputs
+from ...loops.events import Events
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+from ...loops.seeds import LaneRandom
+from ...loops.time import SECOND, Period
+from ..parts.passing import frozen, unheard
+
+
+class Noise(Component):
+    """Publishes random values within the bounds of every port that is asked of it.
+
+    Without a `period` it speaks at t = 0 and whenever one of its inputs arrives, as often as the component it
+    replaces. Each lane and each port draws numbers of its own.
+
+    Args:
+        distribution: `uniform` between the bounds of the port (where there are none: `scale` around zero), or
+            `normal` around zero with deviation `scale`, cut off at the bounds. Discrete ports are always uniform.
+        scale: size of what is drawn, see above.
+        rate: events per second of each neuron or channel, for event ports (a Poisson process, times within the step).
+        period: speak at this rhythm, and do not listen to the inputs.
+    """
+
+    open_inputs = True
+    open_outputs = True
+    random = True
+
+    def __init__(self, distribution: Literal["uniform", "normal"] = "uniform", scale: float = 1.0, rate: float = 10.0,
+                 period: Period | None = None) -> None:
+        if scale < 0 or rate < 0:
+            raise ValueError(f"scale {scale} and rate {rate} may not be negative")
+        self.distribution, self.scale, self.rate, self.period = distribution, scale, rate, period
+        self.inputs = {}
+        self.outputs = {}
+
+    @classmethod
+    def example(cls) -> Noise:
+        return cls(period=20_000_000)
+
+    def adopt(self, name: str, port: Port) -> Port:
+        """Listen to an input only if there is no period."""
+        return replace(port, optional=True) if self.period is None else unheard(port)
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        super().build(lanes, seed)
+        self.reset(seed)
+
+    def reset(self, seed: int) -> None:
+        one = Lanes.of(1)
+        self._random = {name: LaneRandom(seed, self.lanes if port.per_lane else one, name)
+                        for name, port in self.outputs.items()}
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        return {name: self._events(name, port, inputs.previous, now) if port.kind == "event"
+                else self._signal(name, port) for name, port in self.outputs.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: random.state_dict() for name, random in self._random.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, random in self._random.items():
+            if name in state:
+                random.load_state_dict(state[name])
+
+    def _signal(self, name: str, port: Port) -> np.ndarray:
+        value = self._values(self._random[name], port, tuple(int(size) for size in port.shape))  # type: ignore[arg-type]
+        return frozen(value if port.per_lane else value[0])
+
+    def _values(self, random: LaneRandom, port: Port, shape: tuple[int, ...]) -> np.ndarray:
+        """Random values [lanes, *shape] that the port takes."""
+        low = np.where(np.isfinite(port.low), port.low, -self.scale)
+        high = np.where(np.isfinite(port.high), port.high, self.scale)
+        if np.dtype(port.dtype).kind in "iub":
+            top = high.astype(np.int64) - low.astype(np.int64) + 1 if np.dtype(port.dtype).kind != "b" else 2
+            return (np.floor(random.uniform(shape) * top) + low * (np.dtype(port.dtype).kind != "b")).astype(port.dtype)
+        if self.distribution == "normal":
+            return np.clip((self.scale * random.normal(shape)).astype(port.dtype), port.low, port.high)
+        return np.clip((low + (high - low) * random.uniform(shape)).astype(port.dtype), port.low, port.high)
+
+    def _events(self, name: str, port: Port, previous: int | None, now: int) -> Events:
+        """Events in (previous, now]: one chance for each index and step, with the probability of at least one."""
+        shape = tuple(int(size) for size in port.shape)  # type: ignore[arg-type]
+        if previous is None:
+            return Events.empty(shape, port.dtype)
+        draws = self._random[name].uniform((int(port.indices), 2))  # type: ignore[arg-type]  # [lanes, indices, 2]
+        lane, index = np.nonzero(draws[..., 0] < -np.expm1(-self.rate * (now - previous) / SECOND))
+        time = now - np.floor(draws[lane, index, 1] * (now - previous)).astype(np.int64)
+        payload = self._values(self._random[name], port, (int(port.indices), *shape))  # type: ignore[arg-type]
+        return Events.of(time, lane, index, payload[lane, index], port.dtype)

@@ -1,0 +1,99 @@
+"""A recording played back in anybody's place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...loops.component import Component, Inputs
+from ...loops.errors import AssemblyError, Problem, RunError, nearest
+from ...loops.events import Events
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+from ..parts.passing import frozen, unheard
+from ..parts.recorded import RecordedEvents, RecordedSignal, open_recording
+
+
+class Replay(Component):
+    """Plays back what a component published in an earlier run, at the very instants of the recording.
+
+    Every port that is asked of it gets the recorded stream of its own name. It keeps the wires of the component it
+    replaces but does not listen to them. Lane n plays recorded lane n modulo the number of recorded lanes; after the
+    end of the recording the last values hold.
+
+    Args:
+        run: path of a closed run, `<name>.zarr`.
+        component: name of the recorded component.
+        port: recorded port to play on every output, where it is not the output's own name.
+    """
+
+    open_inputs = True
+    open_outputs = True
+
+    def __init__(self, run: str, component: str, port: str | None = None) -> None:
+        self.run, self.component, self.port = run, component, port
+        self.inputs = {}
+        self.outputs = {}
+        self._streams: dict[str, RecordedSignal | RecordedEvents] = {}
+
+    @classmethod
+    def example(cls) -> Replay:
+        return cls(run="runs/example.zarr", component="brain")
+
+    def adopt(self, name: str, port: Port) -> Port:
+        """Take an input without listening to it."""
+        return unheard(port)
+
+    def infer(self) -> None:
+        for name, port in self.outputs.items():
+            recorded = self._stream(name, port)
+            sizes = tuple(size if isinstance(size, int) else known
+                          for size, known in zip(port.sizes, recorded.sizes(port), strict=False))
+            if len(sizes) == len(port.sizes):
+                self.outputs[name] = port.sized(sizes)
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        super().build(lanes, seed)
+        for name, port in self.outputs.items():
+            recorded = self._stream(name, port).sizes(port)
+            if recorded != tuple(port.sizes):
+                raise AssemblyError([Problem(f"{self.component}.{self.port or name} was recorded with shape {recorded}, "
+                                             f"the receiver takes {tuple(port.sizes)}", name)])
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        said: dict[str, Any] = {}
+        after = -1 if inputs.previous is None else inputs.previous
+        for name, port in self.outputs.items():
+            stream = self._stream(name, port)
+            rows = stream.rows(after, now)
+            if len(rows):
+                said[name] = self._play(stream, rows, port)
+        return said
+
+    def next_wake(self, now: int) -> int | None:
+        later = [stream.next_time(now) for stream in self._streams.values()]
+        return min((time for time in later if time is not None), default=None)
+
+    def close(self) -> None:
+        self._streams.clear()
+
+    def _stream(self, name: str, port: Port) -> RecordedSignal | RecordedEvents:
+        if name not in self._streams:
+            try:
+                self._streams[name] = open_recording(self.run, self.component, self.port or name, port.kind)
+            except KeyError as missing:
+                raise RunError(f"{self.run} holds no {port.kind} stream {self.component}.{self.port or name}. "
+                               f"{nearest(self.port or name, missing.args[0])}") from None
+        return self._streams[name]
+
+    def _play(self, stream: RecordedSignal | RecordedEvents, rows: range, port: Port) -> np.ndarray | Events:
+        if isinstance(stream, RecordedSignal):
+            value = stream.read(rows[-1])
+            value = value[self.lanes.numbers % value.shape[0]] if port.per_lane else value
+            return frozen(value.astype(port.dtype))
+        recorded = stream.read(rows)
+        copies = [np.flatnonzero(recorded.lane == number % stream.lanes) for number in self.lanes.numbers]
+        which = np.concatenate(copies)  # one pass per lane: events are ragged
+        lane = np.repeat(np.arange(self.lanes.count), [copy.size for copy in copies])
+        return Events.of(recorded.time[which], lane, recorded.index[which], recorded.value[which], port.dtype)

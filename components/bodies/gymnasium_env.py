@@ -1,0 +1,189 @@
+"""Any environment of Gymnasium's registry as a body: one instance of it per lane, in this process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...loops.component import Component, Inputs
+from ...loops.errors import RunError, nearest
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+from ...loops.time import Period
+from ..parts.episodes import Episodes, Restart, body_inputs, body_outputs
+
+SUCCESS = ("solved", "is_success", "success")  # names under which environments tell that their task is solved
+
+
+class GymnasiumEnv(Component):
+    """An environment that was written for Gymnasium moves in the loop: `bodies.gymnasium_env`.
+
+    Boxes are scaled from [-1, 1] to the environment's bounds at its door, discrete actions are choices. A dictionary
+    of observations becomes one port per key, `observation_<key>`, beside the flat `observation`; images stay uint8.
+
+    Args:
+        env: the environment's registered id, such as Pendulum-v1.
+        env_params: parameters given to the environment when it is made.
+        info: entries of its info dictionary to publish, 0 where a step does not tell them.
+        period: time between ticks; by default what the environment says one of its steps takes.
+        max_steps: steps after which an episode is truncated; by default the registered number, 0 means never.
+        action_scale: what 1 means where the environment's actions have no bounds.
+        restart: begin anew at the tick after an end, or within the same instant.
+    """
+
+    random = True
+
+    def __init__(self, *, env: str, env_params: dict | None = None, info: list[str] | None = None,
+                 period: Period | None = None, max_steps: int | None = None, action_scale: float | None = None,
+                 restart: Restart = "next_tick") -> None:
+        from ..parts import environments, spaces
+
+        self.env, self.env_params, self.max_steps, self.restart = env, dict(env_params or {}), max_steps, restart
+        self._make = environments.make
+        probe = self._new_env()
+        try:
+            self.period = environments.own_period(probe) if period is None else period
+            self._action = spaces.ActionDoor(probe.action_space, action_scale)
+            self._observation = spaces.ObservationDoor(probe.observation_space)
+            self.inputs = body_inputs(self._action.port)
+            tells = _what_it_tells(probe, self._action.nothing())
+        finally:
+            probe.close()
+        self._success = next((name for name in SUCCESS if name in tells), None)
+        observation = self._observation.ports
+        self.outputs = {**body_outputs(observation["observation"], self._success is not None), **observation}
+        self._info: dict[str, str] = {}  # port name -> key in info
+        for key in info or []:
+            self._add_info(key, tells, spaces.plain_name(key))
+        self._envs: list[Any] = []
+
+    def _new_env(self) -> Any:
+        return self._make(self.env, self.env_params, self.max_steps)
+
+    def _add_info(self, key: str, tells: dict[str, Any], name: str) -> None:
+        """Declare the output for one entry of the info dictionary."""
+        if key not in tells:
+            raise ValueError(f"info: {self.env} does not tell {key!r}. {nearest(key, tells)}")
+        value = np.asarray(tells[key])
+        if value.dtype.kind not in "biuf":
+            raise ValueError(f"info: {key!r} of {self.env} is not a number or an array of numbers but {tells[key]!r}")
+        if name in self.outputs and self.outputs[name].about != _about(key):
+            if key == self._success:
+                return  # published as `solved` already
+            raise ValueError(f"info: {key!r} would hide the output {name!r} that every body has")
+        self.outputs[name] = Port(_about(key), value.shape, dtype="bool" if value.dtype.kind == "b" else "float32")
+        self._info[name] = key
+
+    @classmethod
+    def example(cls) -> GymnasiumEnv:
+        return cls(env="Pendulum-v1", max_steps=5)
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        from ..parts.replay import ActionLog
+
+        super().build(lanes, seed)
+        self._envs = [self._new_env() for _ in range(lanes.count)]
+        self.episodes = Episodes(lanes, seed, self.restart)  # the environment itself knows its time limit
+        self._log = ActionLog(lanes.count, self.inputs["action"].shape, self.inputs["action"].dtype)  # type: ignore[arg-type]
+        self.reset(seed)
+
+    def reset(self, seed: int) -> None:
+        self.episodes.reset(seed)
+        self._log.forget(np.ones(self.lanes.count, bool))
+        self._last = {name: np.zeros(port.full_shape(self.lanes.count), port.dtype)
+                      for name, port in self.outputs.items() if name != "status"}
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        episodes = self.episodes
+        if not episodes.open(inputs):
+            return {}
+        out = {name: value.copy() for name, value in self._last.items()}
+        out["reward"] = np.zeros(self.lanes.count, np.float32)
+        ends = np.zeros((2, self.lanes.count), bool)  # terminated, truncated
+        acting = np.flatnonzero(episodes.act)
+        if acting.size:
+            self._act(acting, inputs["action"], out, ends)
+        self._begin(episodes.start, out)
+        status = episodes.close(ends[0], ends[1])
+        self._begin(episodes.again, out, keep_step=True)
+        self._last = out
+        return {**out, "status": status}
+
+    def _act(self, lanes: np.ndarray, values: np.ndarray, out: dict[str, np.ndarray], ends: np.ndarray) -> None:
+        """Step the environments of some lanes one after another: the library has one object for each."""
+        self._log.append(values, lanes)
+        actions = self._action(values)
+        for lane in lanes:
+            observation, reward, ends[0, lane], ends[1, lane], info = self._envs[lane].step(actions[lane])
+            self._observation.write(observation, lane, out)
+            out["reward"][lane] = reward
+            self._tell(info, lane, out)
+
+    def _tell(self, info: dict[str, Any], lane: int, out: dict[str, np.ndarray]) -> None:
+        if self._success is not None:
+            out["solved"][lane] = bool(info.get(self._success, False))
+        for name, key in self._info.items():
+            out[name][lane] = info.get(key, 0)
+
+    def _begin(self, start: np.ndarray, out: dict[str, np.ndarray], keep_step: bool = False) -> None:
+        """Begin an episode in the lanes `start` [lanes] bool; `keep_step` leaves what the step before it told."""
+        if not start.any():
+            return
+        self._log.forget(start)
+        for lane in np.flatnonzero(start):
+            observation, info = self._envs[lane].reset(seed=int(self.episodes.seeds[lane]))
+            self._observation.write(observation, lane, out)
+            if not keep_step:
+                self._tell(info, lane, out)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"episodes": self.episodes.state_dict(), "log": self._log.state_dict(),
+                "last": {name: value.copy() for name, value in self._last.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "episodes" not in state:
+            return
+        self.episodes.load_state_dict(state["episodes"])
+        self._log.load_state_dict(state["log"])
+        self._last = {name: np.array(value, self._last[name].dtype) for name, value in state["last"].items()}
+        for lane in np.flatnonzero(self.episodes.running):
+            self._replay(int(lane))
+
+    def _replay(self, lane: int) -> None:
+        """Bring one lane to where it was: the same seed, the same actions, and it must show the same."""
+        env, again = self._envs[lane], {name: value.copy() for name, value in self._last.items()}
+        observation, _ = env.reset(seed=int(self.episodes.seeds[lane]))
+        done = self._log.of(lane)
+        for action in self._action(done):
+            observation = env.step(action)[0]
+        self._observation.write(observation, lane, again)
+        for name in self._observation.ports:
+            if not np.array_equal(again[name][lane], self._last[name][lane], equal_nan=again[name].dtype.kind == "f"):
+                raise RunError(f"{self.env}, lane {int(self.lanes.numbers[lane])}: after replaying {len(done)} steps from "
+                               f"seed {int(self.episodes.seeds[lane])} the environment shows another {name} than was "
+                               "saved, so it cannot be resumed; the library or the environment's files have changed, "
+                               "or it draws random numbers that its seed does not decide")
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of every lane: the seed and the actions of its running episode."""
+        return self.state_dict()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Return to a state that `state` gave, by replaying."""
+        self.load_state_dict(state)
+
+    def close(self) -> None:
+        for env in self._envs:
+            env.close()
+        self._envs = []
+
+
+def _about(key: str) -> str:
+    return f"what the environment tells under {key}"
+
+
+def _what_it_tells(env: Any, action: Any) -> dict[str, Any]:
+    """Return the info of a beginning and of one step."""
+    _, first = env.reset(seed=0)
+    return {**first, **env.step(action)[4]}

@@ -1,0 +1,138 @@
+"""A point in a box is pushed towards a target: the smallest body, without a physics engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...loops.component import Component, Inputs
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+from ...loops.seeds import LaneRandom
+from ...loops.time import MILLISECOND, SECOND, Clock, Period
+from ..parts.episodes import Episodes, Restart, body_inputs, body_outputs
+
+
+class PointMass(Component):
+    """A point of unit mass, slowed by friction, is pushed towards a target inside the box [-1, 1].
+
+    The push is constant over a tick, so the motion between two ticks is exact: with friction f, v' = a - f v.
+    The episode starts at rest at a random place with a random target, both drawn from the episode's seed.
+
+    Args:
+        dimensions: number of directions in which the point moves.
+        strength: acceleration at full action, in box half-widths per second squared.
+        friction: rate at which speed is lost, 1/s; 0 means none.
+        radius: the task is solved within this distance of the target.
+        stop_when_solved: does the episode terminate there?
+        max_steps: steps after which an episode is truncated; 0 means never.
+        period: time between ticks.
+        restart: begin anew at the tick after an end, or within the same instant.
+    """
+
+    random = True
+
+    def __init__(self, *, dimensions: int = 2, strength: float = 4.0, friction: float = 1.0, radius: float = 0.1,
+                 stop_when_solved: bool = False, max_steps: int = 100, period: Period = 20 * MILLISECOND,
+                 restart: Restart = "next_tick") -> None:
+        if dimensions < 1:
+            raise ValueError(f"dimensions: a point in {dimensions} dimensions cannot move; write 1 or more")
+        if friction < 0:
+            raise ValueError(f"friction: {friction} would speed the point up; write 0 or more")
+        self.dimensions, self.strength, self.friction, self.radius = dimensions, strength, friction, radius
+        self.stop_when_solved, self.max_steps, self.restart = stop_when_solved, max_steps, restart
+        self.period = period
+        self.inputs = body_inputs(Port("push", (dimensions,), ("direction",), low=-1.0, high=1.0, reads="hold",
+                                       also=("now",)))
+        self.outputs = body_outputs(Port("position, velocity, target minus position", (3 * dimensions,), ("variable",)))
+
+    @classmethod
+    def example(cls) -> PointMass:
+        return cls(max_steps=5)
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        super().build(lanes, seed)
+        self._response = _response(self.friction, _seconds(self.period))
+        self.episodes = Episodes(lanes, seed, self.restart, self.max_steps)
+        self.reset(seed)
+
+    def reset(self, seed: int) -> None:
+        self.episodes.reset(seed)
+        shape = (self.lanes.count, self.dimensions)
+        self._position, self._velocity, self._target = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        episodes = self.episodes
+        if not episodes.open(inputs):
+            return {}
+        act = episodes.act[:, None]  # [lanes, 1]
+        push = np.clip(inputs["action"], -1.0, 1.0) * self.strength
+        keep, gain, drift, shift = self._response
+        position = self._position + drift * self._velocity + shift * push
+        velocity = keep * self._velocity + gain * push
+        hit = np.abs(position) > 1.0  # the walls of the box stop the point
+        self._velocity = np.where(act, np.where(hit, 0.0, velocity), self._velocity)
+        self._position = np.where(act, np.clip(position, -1.0, 1.0), self._position)
+        distance = np.sqrt(((self._target - self._position) ** 2).sum(axis=1))
+        solved = distance < self.radius
+        self._begin(episodes.start)
+        status = episodes.close(solved & self.stop_when_solved)
+        self._begin(episodes.again)
+        reward = np.where(episodes.act, -distance, 0.0).astype(np.float32)
+        return {"observation": self._observe(), "reward": reward, "status": status,
+                "solved": solved & ~episodes.start}
+
+    def _begin(self, start: np.ndarray) -> None:
+        """Put the lanes in `start` [lanes] bool at places drawn from their episode seeds."""
+        if not start.any():
+            return
+        draw = LaneRandom(0, Lanes(self.lanes.count, self.episodes.seeds), "point mass")
+        place = 2.0 * draw.uniform((2, self.dimensions)) - 1.0  # [lanes, 2, dimensions] in [-1, 1)
+        here = start[:, None]
+        self._position = np.where(here, place[:, 0], self._position)
+        self._target = np.where(here, place[:, 1], self._target)
+        self._velocity = np.where(here, 0.0, self._velocity)
+
+    def _observe(self) -> np.ndarray:
+        values = (self._position, self._velocity, self._target - self._position)
+        return np.concatenate(values, axis=1).astype(np.float32)  # [lanes, 3 * dimensions]
+
+    def labels(self) -> dict[str, Any]:
+        names = "xyz" if self.dimensions <= 3 else [str(i) for i in range(self.dimensions)]
+        variables = [f"{what} {names[i]}" for what in ("position", "velocity", "error")
+                     for i in range(self.dimensions)]
+        return {"variable": variables, "direction": [names[i] for i in range(self.dimensions)]}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"episodes": self.episodes.state_dict(), "position": self._position.copy(),
+                "velocity": self._velocity.copy(), "target": self._target.copy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "episodes" not in state:
+            return
+        self.episodes.load_state_dict(state["episodes"])
+        self._position, self._velocity, self._target = (np.array(state[name], np.float64)
+                                                        for name in ("position", "velocity", "target"))
+
+    def state(self) -> dict[str, Any]:
+        """Return the physical state of every lane, episode bookkeeping included."""
+        return self.state_dict()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Return to a state that `state` gave."""
+        self.load_state_dict(state)
+
+
+def _seconds(period: int | Clock) -> float:
+    """Nominal length of one tick."""
+    return period.denominator / period.numerator if isinstance(period, Clock) else period / SECOND
+
+
+def _response(friction: float, dt: float) -> tuple[float, float, float, float]:
+    """Exact answer over dt of v' = a - f v, x' = v: v keeps `keep` and gains `gain` a; x drifts and shifts alike."""
+    if friction == 0.0:
+        return 1.0, dt, dt, dt * dt / 2
+    keep = float(np.exp(-friction * dt))
+    gain = (1.0 - keep) / friction
+    return keep, gain, gain, (dt - gain) / friction

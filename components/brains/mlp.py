@@ -1,0 +1,271 @@
+"""A feed-forward brain that can be injured and stimulated.
+
+Weights are NumPy arrays (`parts/networks.py`): acting needs no torch, and what a learner asks for shares their memory.
+Lesion and stimulation follow Pan et al. 2024 (arXiv:2406.06714): the lesion silences connections into the stimulated
+layer (or its neurons), the current is added to that layer's activity before the next layer reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from ...loops import artifact
+from ...loops.component import Component, Inputs
+from ...loops.errors import AssemblyError, Problem
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+from ...loops.seeds import LaneRandom, derive
+from ...loops.status import idle, status_input
+from ...loops.time import Period
+from ..parts import distributions, flat_parameters
+from ..parts.lesions import Lesion, draw_connections, draw_neurons
+from ..parts.networks import Perceptron, activate, linear
+
+
+class Mlp(Component):
+    """Turns an observation into an action through layers of neurons.
+
+    Args:
+        hidden: number of neurons of each layer.
+        activation: of every layer.
+        head: `gaussian` acts in [-1, 1], `categorical` makes one of `choices`, `auto` does what the receiver of the
+            action takes.
+        choices: number of choices of a categorical head (0: the receiver's).
+        weights: artifact to begin with; without it weights are drawn from the seed.
+        layer: hidden layer (from 1) that lesion and stimulation act on; left out, the second, or the only one.
+        lesion: what a stroke has silenced in that layer; None is a healthy brain.
+        explore: draw actions, and publish their log-probability, instead of taking the likeliest.
+        random_steps: so many first steps (of all lanes together) act uniformly at random, when exploring.
+        period: time between answers; left out, every new observation is answered within its instant.
+        wake_on_current: answer again whenever the current changes.
+    """
+
+    random = True
+
+    def __init__(self, *, hidden: list[int] = [64, 64], activation: Literal["relu", "tanh"] = "relu",  # noqa: B006
+                 head: Literal["auto", "gaussian", "categorical"] = "auto", choices: int = 0,
+                 weights: str | None = None, layer: int | None = None, lesion: Lesion | None = None,
+                 explore: bool = False, random_steps: int = 0, period: Period | None = None,
+                 wake_on_current: bool = False) -> None:
+        if not hidden or min(hidden) < 1:
+            raise AssemblyError([Problem(f"a brain needs layers of neurons, not {hidden}", "hidden", "Write [32, 32].")])
+        self.hidden, self.activation, self.head = list(hidden), activation, head
+        self.weights, self.lesion = weights, lesion
+        self.explore, self.random_steps, self.period = explore, random_steps, period
+        self.layer = min(2, len(hidden)) if layer is None else layer
+        if not 1 <= self.layer <= len(hidden):
+            raise AssemblyError([Problem(f"there is no hidden layer {self.layer}", "layer",
+                                         f"Choose from 1 to {len(hidden)}.")])
+        units = hidden[self.layer - 1]
+        self.inputs = {
+            "observation": Port("what the brain perceives", ("observation",), wakes=period is None),
+            "status": replace(status_input(optional=True), also=("all",)),
+            "current": Port("stimulation current into each neuron", (units,), axes=("neuron",), optional=True,
+                            guarded=True, also=("mean", "all"), wakes=wake_on_current),
+            "injury": Port("is the lesion in force? 1 yes, 0 not yet", (), low=0, high=1, initial=1, optional=True),
+            "forget": Port("lanes to forget the past; this brain keeps none", (0,), kind="event", optional=True),
+            "learned": Port("learned arrays, flattened in name order", ("learned",), per_lane=False, optional=True),
+        }
+        self.outputs = {
+            "action": Port("action in [-1, 1]", ("action",), low=-1, high=1),
+            "rates": Port("activity of the stimulated layer", (units,), axes=("neuron",)),
+            "log_prob": Port("log-probability of the action drawn", ()),
+        }
+        if head == "categorical" and choices:
+            self._offer_choices(choices)
+
+    @classmethod
+    def example(cls) -> Mlp:
+        return cls(hidden=[8, 8])
+
+    def infer(self) -> None:
+        """Offer choices where the receiver of the action takes them, and count the learned numbers."""
+        if self.head != "gaussian" and not self.choices:
+            taken = {port.choices for port in self.peers.get("action", ()) if port.choices}
+            if taken:
+                self._offer_choices(min(taken))
+        size, port = self.inputs["observation"].shape[0], self.outputs["action"]
+        if isinstance(size, int) and port.known:
+            sizes = [size, *self.hidden]
+            count = sum((a + 1) * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+            count += (sizes[-1] + 1) * sum(self._heads().values())
+            if self.lesion is not None:
+                count += 1 + (sizes[self.layer] if self.lesion.of_neurons else sizes[self.layer - 1] * sizes[self.layer])
+            self.inputs["learned"] = self.inputs["learned"].sized((count,))
+
+    @property
+    def choices(self) -> int:
+        """Number of choices; 0 when actions are continuous."""
+        return self.outputs["action"].choices
+
+    def _offer_choices(self, choices: int) -> None:
+        self.outputs["action"] = Port(f"one of {choices} choices", (), choices=choices)
+
+    def _heads(self) -> dict[str, int]:
+        if self.choices:
+            return {"scores": self.choices}
+        size = int(self.outputs["action"].shape[0])  # type: ignore[arg-type]
+        return {"mean": size, "log_deviation": size}
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        """Make the network, injure it, and take the weights of the artifact."""
+        super().build(lanes, seed)
+        if self.head == "categorical" and not self.choices:
+            raise AssemblyError([Problem("a categorical head does not know its choices", "choices",
+                                         "Give `choices`, or wire the action to a body that takes choices.")])
+        size = int(self.inputs["observation"].shape[0])  # type: ignore[arg-type]
+        self.network = Perceptron(size, self.hidden, self._heads(), self.activation, derive(seed, "weights"))
+        self.mask = self._draw_lesion(derive(seed, "lesion"))  # of connections [out, in], of neurons [neurons], or None
+        if self.weights is not None:
+            learned, meta = artifact.load(self.weights)
+            learned.pop("lesion", None)  # a lesion is this brain's own: the parameters describe it
+            artifact.check(artifact.nested(self.network.arrays), learned, self.weights, meta)
+            self._learn(learned)
+        self.reset(seed)
+
+    def _draw_lesion(self, seed: int) -> np.ndarray | None:
+        if self.lesion is None:
+            return None
+        if self.lesion.of_neurons:
+            return draw_neurons(self.lesion, self.hidden[self.layer - 1], seed)
+        shape = self.network.arrays[f"layer{self.layer}/weight"].shape
+        return draw_connections(self.lesion, (shape[0], shape[1]), seed)
+
+    def reset(self, seed: int) -> None:
+        """Forget the exploration so far."""
+        shape = () if self.choices else self.outputs["action"].shape
+        self._noise_random = LaneRandom(seed, self.lanes, "noise")
+        self._step_random = LaneRandom(seed, self.lanes, "random steps")
+        count = self.lanes.count
+        self._decisions = np.zeros(count, np.int64)  # [lanes] observations answered in lanes that act
+        self._noise = np.zeros((count, *shape))  # type: ignore[arg-type]
+        self._wild = np.zeros((count, *shape))  # type: ignore[arg-type]  # uniform numbers of the random steps
+        self._is_wild = np.zeros(count, bool)
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        """Answer to what is perceived now."""
+        new = inputs.new
+        if "learned" in new:
+            self._learn(flat_parameters.unflatten(inputs["learned"], self._learned()))
+        question = {"observation": inputs["observation"]}
+        for name in ("status", "current", "injury"):
+            if name in inputs:
+                question[name] = inputs[name]
+        if "current" in question:
+            question["current"] = _average(question["current"], inputs.previous, now)
+        if "status" in question and isinstance(question["status"], list):
+            question["status"] = question["status"][-1][1]
+        if not self.explore:
+            return self.respond(question, None)[0]
+        if self.period is not None or "observation" in new:
+            self._explore(question.get("status"))
+        question["noise"] = self._noise
+        return self._go_wild(self.respond(question, None)[0], question.get("status"))
+
+    def _explore(self, status: np.ndarray | None) -> None:
+        """Draw the noise of one decision in every lane that acts."""
+        acts = np.ones(self.lanes.count, bool) if status is None else ~idle(status)
+        self._is_wild = acts & (self._decisions * self.lanes.count < self.random_steps)
+        self._decisions = self._decisions + acts
+        shape = self._noise.shape[1:]
+        tame = acts & ~self._is_wild
+        self._noise = (self._noise_random.uniform((), tame) if self.choices
+                       else self._noise_random.normal(shape, tame))
+        if self._is_wild.any():
+            self._wild = self._step_random.uniform(shape, self._is_wild)
+
+    def _go_wild(self, outputs: dict[str, Any], status: np.ndarray | None) -> dict[str, Any]:
+        """Replace the action where a lane acts at random."""
+        wild = self._is_wild if status is None else self._is_wild & ~idle(status)
+        if not wild.any():
+            return outputs
+        if self.choices:
+            action = np.where(wild, (self._wild * self.choices).astype(np.int64), outputs["action"])
+            volume = np.log(self.choices)
+        else:
+            action = np.where(wild[:, None], 2 * self._wild - 1, outputs["action"]).astype(np.float32)
+            volume = action.shape[1] * np.log(2)
+        log_prob = np.where(wild, -volume, outputs["log_prob"]).astype(np.float32)
+        return {**outputs, "action": action, "log_prob": log_prob}
+
+    def respond(self, inputs: Mapping[str, Any], memory: Any = None) -> tuple[dict[str, Any], Any]:
+        """Answer to inputs named as the ports, any batch size; NumPy in, NumPy out; tensors in, gradients out.
+
+        `noise` asks for exploration: standard normal [batch, actions], or uniform [batch] for choices; the answer
+        then holds `log_prob` too.
+        """
+        heads, rates = self._forward(inputs["observation"], inputs.get("current"), inputs.get("injury"))
+        noise, outputs = inputs.get("noise"), {"rates": rates}
+        numpy = isinstance(rates, np.ndarray)
+        if self.choices:
+            scores = heads["scores"]
+            chosen = distributions.choose(scores if numpy else scores.detach().numpy(), noise)
+            outputs["action"] = chosen if numpy else scores.new_tensor(chosen).long()
+            if noise is not None:
+                outputs["log_prob"] = distributions.choice_log_prob(scores, outputs["action"])
+        elif numpy:
+            outputs["action"] = distributions.squash(heads["mean"], heads["log_deviation"], noise)
+            if noise is not None:
+                outputs["log_prob"] = distributions.squashed_log_prob(
+                    heads["mean"], heads["log_deviation"], outputs["action"]).astype(np.float32)
+        elif noise is None:
+            outputs["action"] = heads["mean"].tanh()
+        else:
+            outputs["action"], outputs["log_prob"] = distributions.squashed_sample(
+                heads["mean"], heads["log_deviation"], noise)
+        return _frozen_where_idle(outputs, inputs.get("status")), memory
+
+    def _forward(self, values: Any, current: Any, injury: Any) -> tuple[dict[str, Any], Any]:
+        """Return what the heads read, and the activity of the stimulated layer [batch, neurons]."""
+        if self.mask is None or injury is None:
+            return self._through(values, current, self.mask)
+        sick = injury >= 0.5
+        if sick.all() or not sick.any():
+            return self._through(values, current, self.mask if sick.all() else None)
+        (ill, ill_rates), (well, rates) = (self._through(values, current, mask) for mask in (self.mask, None))
+        choose = np.where if isinstance(values, np.ndarray) else type(values).where
+        pick = (lambda a, b: choose(sick[:, None], a, b)) if choose is np.where else (
+            lambda a, b: a.where(sick[:, None], b))
+        return {name: pick(ill[name], well[name]) for name in ill}, pick(ill_rates, rates)
+
+    def _through(self, values: Any, current: Any, mask: np.ndarray | None) -> tuple[dict[str, Any], Any]:
+        arrays = self.network.arrays_for(values)
+        if mask is not None and not isinstance(values, np.ndarray):
+            mask = values.new_tensor(mask)
+        rates = values
+        for i, name in enumerate(self.network.layers, 1):
+            weight = arrays[f"{name}/weight"]
+            if i == self.layer and mask is not None and mask.ndim == 2:
+                weight = weight * mask
+            values = activate(linear(values, weight, arrays[f"{name}/bias"]), self.activation)
+            if i == self.layer:
+                if current is not None:
+                    values = values + current
+                if mask is not None and mask.ndim == 1:
+                    values = values * mask  # after the current: a dead neuron cannot be stimulated
+                rates = values
+        return {head: linear(values, arrays[f"{head}/weight"], arrays[f"{head}/bias"])
+                for head in self.network.heads}, rates
+
+    def evaluate(self, observation: Any, action: Any, memory: Any = None) -> tuple[Any, Any]:
+        """Return log-probability and entropy [batch] of actions, as tensors with gradients."""
+        import torch
+
+        heads, _ = self._forward(torch.as_tensor(observation), None, None)
+        action = torch.as_tensor(action)
+        if self.choices:
+            return distributions.choice_log_prob(heads["scores"], action), distributions.choice_entropy(heads["scores"])
+        return (distributions.squashed_log_prob(heads["mean"], heads["log_deviation"], action),
+                distributions.gaussian_entropy(heads["log_deviation"]))
+
+    def memory(self) -> None:
+        """Return nothing: this brain keeps no memory between observations."""
+        return
+
+    def parameters(self) -> list[Any]:
+        """Return torch parameters that share memory with the weights; change them in place."""
+        return list(self.network.parameters().values())

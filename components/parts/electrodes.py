@@ -1,0 +1,83 @@
+"""Electrode arrays: how much each electrode reaches each neuron."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from ...loops.errors import AssemblyError, Problem
+
+Placement = Literal["even", "list", "surviving", "permutation"]
+
+
+def centres(channels: int, units: int, placement: Placement, given: Sequence[float] | None, dead: Sequence[int] | None,
+            seed: int) -> np.ndarray:
+    """Return where each electrode sits, as neuron numbers [channels].
+
+    even: electrode c of C at units * c / (C + 1) (Pan et al. 2024, arXiv:2406.06714); list: as `given`; surviving:
+    evenly over the neurons not in `dead`; permutation: distinct neurons drawn by `seed`, sorted.
+    """
+    if placement == "list":
+        sites = np.asarray(given, np.float64)
+        if sites.size != channels or (sites < 0).any() or (sites > units - 1).any():
+            raise AssemblyError([Problem(f"{channels} electrodes among {units} neurons cannot sit at {list(sites)}",
+                                         "centres", f"Give {channels} places between 0 and {units - 1}.")])
+        return sites
+    if placement == "even":
+        return units * np.arange(1, channels + 1) / (channels + 1)
+    alive = np.setdiff1d(np.arange(units), np.asarray(dead if dead is not None else (), int))
+    if alive.size < channels:
+        raise AssemblyError([Problem(f"{channels} electrodes need as many neurons, there are {alive.size} to choose "
+                                     "from", "channels", "Use fewer channels.")])
+    if placement == "surviving":
+        return alive[((np.arange(channels) + 0.5) * alive.size / channels).astype(int)].astype(np.float64)
+    return np.sort(np.random.default_rng(seed).permutation(units)[:channels]).astype(np.float64)
+
+
+def field(sites: np.ndarray, units: int, spread: float) -> np.ndarray:
+    """Return float32 weights [units, channels]: Gaussians of width `spread` around the sites, each column summing to 1.
+
+    The nearest neuron's weight is scaled to 1 before summing, so that no width is too narrow to reach anyone.
+    """
+    distance = (np.arange(units)[:, None] - sites[None, :]) ** 2 / (2 * spread**2)  # [units, channels]
+    weights = np.exp(np.min(distance, axis=0) - distance)
+    return (weights / weights.sum(axis=0)).astype(np.float32)
+
+
+def check(channels: int, placement: Placement, given: Sequence[float] | None, dead: Sequence[int] | None,
+          spread: float, span: Sequence[int] | None) -> None:
+    """Refuse parameters of an electrode array that contradict each other."""
+    wrong = None
+    if channels < 1:
+        wrong = Problem(f"an array of {channels} electrodes stimulates nobody", "channels", "Give at least 1.")
+    elif spread <= 0:
+        wrong = Problem(f"a field of width {spread:g} reaches nobody", "spread", "Give a width above 0, in neurons.")
+    elif (given is not None) != (placement == "list"):
+        wrong = Problem("`centres` and `placement: list` belong together", "placement", "Give both, or neither.")
+    elif (dead is not None) != (placement == "surviving"):
+        wrong = Problem("`dead` and `placement: surviving` belong together", "placement", "Give both, or neither.")
+    elif span is not None and (len(span) != 2 or not 0 <= span[0] < span[1]):
+        wrong = Problem(f"{span} is no span of neurons", "span", "Write [first, one past the last].")
+    if wrong:
+        raise AssemblyError([wrong])
+
+
+def array(channels: int, units: int, placement: Placement, given: Sequence[float] | None, dead: Sequence[int] | None,
+          spread: float, span: Sequence[int] | None, seed: int) -> np.ndarray:
+    """Return float32 weights [units, channels] of a whole array; neurons outside `span` are not reached.
+
+    Sites and `dead` are counted from the first neuron of the span.
+    """
+    first, last = span if span is not None else (0, units)
+    if last > units:
+        raise AssemblyError([Problem(f"the electrodes span neurons {first} to {last - 1}, but there are only {units}",
+                                     "span", f"End the span at {units}.")])
+    sites = centres(channels, last - first, placement, given, dead, seed)
+    weights = np.zeros((units, channels), np.float32)
+    if placement == "permutation":  # an electrode in the very neuron, as in the SAC brain of Pan et al. 2024
+        weights[first + sites.astype(int), np.arange(channels)] = 1
+    else:
+        weights[first:last] = field(sites, last - first, spread)
+    return weights

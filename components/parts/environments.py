@@ -1,0 +1,53 @@
+"""Finding and making environments of Gymnasium's registry, and the time one step of them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
+import gymnasium
+
+from ...loops.errors import nearest
+from ...loops.time import SECOND, Clock
+from .allowed import require_allowed
+
+
+def make(env: str, params: dict[str, Any], max_steps: int | None, known: Iterable[str] | None = None) -> Any:
+    """Make the environment `env` from the registry, wrapped as it was registered.
+
+    Raises ValueError with the nearest name when it is unknown, and when `module:Name` asks for an import that nobody
+    allowed. `known` limits which names count.
+    """
+    module, colon, _ = env.partition(":")
+    if colon:
+        require_allowed(module, f"env {env!r}")
+    elif env not in gymnasium.registry or (known is not None and env not in known):
+        hint = ""
+        if known is None and env.startswith(("myo", "motor")):
+            hint = " MyoSuite's environments are made by bodies.myosuite."
+        raise ValueError(f"env {env!r} is not registered.{hint} "
+                         f"{nearest(env, gymnasium.registry if known is None else known)}")
+    limit = {} if max_steps is None else {"max_episode_steps": max_steps or -1}
+    try:
+        return gymnasium.make(env, disable_env_checker=True, **limit, **params)
+    except TypeError as error:
+        raise ValueError(f"env {env!r} does not take these env_params {params}: {error}") from error
+
+
+def own_period(env: Any) -> int | Clock:
+    """Return the time one step of an environment takes, from its own `dt` or its frames per second."""
+    base = env.unwrapped
+    dt = getattr(base, "dt", None)
+    if isinstance(dt, (int, float)) and dt > 0:
+        period = round(dt * SECOND)
+        if abs(period - dt * SECOND) > 1e-6 * period:
+            raise ValueError(f"one step of {type(base).__name__} takes {dt!r} s, which is not a whole number of "
+                             "nanoseconds; say how long it is: period: 20 ms")
+        return period
+    rate = base.metadata.get("render_fps")
+    if isinstance(rate, (int, float)) and rate > 0:
+        ticks = Fraction(rate).limit_denominator(1000)
+        exact = SECOND / ticks
+        return int(exact) if exact.denominator == 1 else Clock(ticks.numerator, ticks.denominator)
+    raise ValueError(f"{type(base).__name__} does not say how long one of its steps takes; say it: period: 20 ms")

@@ -1,0 +1,94 @@
+"""Feed-forward networks whose weights are NumPy arrays that torch can share.
+
+The NumPy arrays are the one copy of truth. Acting uses them directly (a lane costs microseconds, and torch need not be
+imported); `parameters` hands out torch parameters that live in the very same memory, so an optimiser that writes in
+place changes what acts, with nothing to synchronise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+ACTIVATIONS = ("relu", "tanh")
+
+
+class Perceptron:
+    """Layers of neurons with one activation, and linear heads that read the last one.
+
+    Arrays are named `layer1/weight` [out, in], `layer1/bias` [out], ..., `head/weight` of each head.
+    """
+
+    def __init__(self, inputs: int, hidden: list[int], heads: Mapping[str, int], activation: str, seed: int) -> None:
+        self.activation = activation
+        self.layers = [f"layer{i}" for i in range(1, len(hidden) + 1)]
+        self.heads = list(heads)
+        self.arrays: dict[str, np.ndarray] = {}
+        rng = np.random.default_rng(seed)
+        sizes = [inputs, *hidden]
+        for name, fan_in, size in zip(self.layers, sizes[:-1], sizes[1:], strict=True):
+            self._draw(rng, name, fan_in, size)
+        for name, size in heads.items():
+            self._draw(rng, name, sizes[-1], size)
+        self._shared: dict[str, Any] = {}  # torch parameters, once somebody asked
+        self._seen: dict[str, Any] | None = None
+
+    def _draw(self, rng: np.random.Generator, name: str, fan_in: int, size: int) -> None:
+        """Draw weights and biases uniformly within 1 / sqrt(inputs), the usual start of linear layers."""
+        bound = 1 / np.sqrt(max(fan_in, 1))
+        self.arrays[f"{name}/weight"] = rng.uniform(-bound, bound, (size, fan_in)).astype(np.float32)
+        self.arrays[f"{name}/bias"] = rng.uniform(-bound, bound, size).astype(np.float32)
+
+    def set(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write weights in place; names and sizes are the caller's to check."""
+        for name, value in arrays.items():
+            self.arrays[name][...] = value
+
+    def parameters(self) -> dict[str, Any]:
+        """Return torch parameters by name, sharing memory with the arrays: change them in place only."""
+        if not self._shared:
+            import torch
+
+            self._shared = {name: torch.nn.Parameter(torch.from_numpy(array)) for name, array in self.arrays.items()}
+        return self._shared
+
+    def gather(self) -> None:
+        """Take back what a learner put into new memory (`parameter.data = ...`), so that truth stays one.
+
+        Called before every use; nothing to do unless somebody broke the sharing.
+        """
+        for name, parameter in self._shared.items():
+            array = self.arrays[name]
+            if parameter.data_ptr() != array.ctypes.data:
+                import torch
+
+                array[...] = parameter.detach().numpy()
+                parameter.data = torch.from_numpy(array)
+
+    def arrays_for(self, values: Any) -> Mapping[str, Any]:
+        """Return the weights as the kind of array that `values` is: NumPy, or torch with gradients."""
+        if self._shared:
+            self.gather()
+        return self.arrays if isinstance(values, np.ndarray) else self.parameters()
+
+
+def activate(values: Any, activation: str) -> Any:
+    """Apply an activation to NumPy arrays or tensors."""
+    if isinstance(values, np.ndarray):
+        return np.maximum(values, 0) if activation == "relu" else np.tanh(values)
+    return values.relu() if activation == "relu" else values.tanh()
+
+
+def linear(values: Any, weight: Any, bias: Any) -> Any:
+    """Return values [batch, in] @ weight [out, in] + bias.
+
+    NumPy rows are multiplied one by one (inside NumPy), because a row's last bits would otherwise depend on how many
+    rows stand beside it and on the number of threads: a lane must not change with its neighbours.
+    """
+    if isinstance(values, np.ndarray):
+        if len(values) == 1:
+            return values @ weight.T + bias
+        return np.matmul(values[:, None, :], weight.T)[:, 0] + bias
+    return values @ weight.T + bias

@@ -1,0 +1,171 @@
+"""Writing that either happened or did not: files and directories put in place by one rename."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import RunError
+
+MANIFEST = "manifest.json"
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+_NUMBERS = re.compile(r"(\d+)")
+
+
+def write_all(descriptor: int, parts: list[Any]) -> int:
+    """Write buffers one after another to a file, going on after short writes; returns the number of bytes."""
+    views = [view for view in (memoryview(part).cast("B") for part in parts) if len(view)]
+    total = 0
+    while views:
+        written = os.writev(descriptor, views[:512])
+        if written == 0:
+            raise OSError(errno.EIO, "the file takes no more bytes")
+        total += written
+        while views and written >= len(views[0]):
+            written -= len(views.pop(0))
+        if written:
+            views[0] = views[0][written:]
+    return total
+
+
+def replace_file(path: Path, parts: list[Any], *, sync: bool = False) -> None:
+    """Put a file in place whole: written aside, then renamed; with `sync` it also survives a power failure."""
+    aside = f"{path}.partial"
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        write_all(descriptor, parts)
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(aside, path)
+    if sync:
+        sync_path(path.parent)
+
+
+def sync_path(path: Path) -> None:
+    """Force a file or directory to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class DirectoryWriter:
+    """Gathers the files of a directory that is not yet in place, and the hash of each."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.files: dict[str, dict[str, Any]] = {}
+        self.facts: dict[str, Any] = {}  # further entries of the manifest
+
+    def write(self, name: str, content: Any) -> None:
+        """Add a file made of bytes (or of a list of buffers)."""
+        parts = content if isinstance(content, list) else [content]
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(memoryview(part).cast("B"))
+        target = self._target(name)
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            size = write_all(descriptor, parts)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self.files[name] = {"sha256": digest.hexdigest(), "size": size}
+
+    def link(self, name: str, source: Path, entry: dict[str, Any]) -> None:
+        """Add a file that another finished directory holds already, under the manifest entry it has there."""
+        target = self._target(name)
+        try:
+            os.link(source, target)
+        except OSError:  # another file system, or one without hard links: the copy is the same
+            shutil.copyfile(source, target)
+            sync_path(target)
+        self.files[name] = dict(entry)
+
+    def _target(self, name: str) -> Path:
+        if not _PLAIN_NAME.fullmatch(name) or name == MANIFEST or name in self.files:
+            raise RunError(f"{name!r} cannot be a file of {self.path.name}; use each plain name once")
+        return self.path / name
+
+
+@contextmanager
+def atomic_directory(target: Path) -> Iterator[DirectoryWriter]:
+    """Make a directory that appears whole, with a manifest of hashes, or not at all.
+
+    The files are written aside, forced to the disk and renamed into place when the block ends; an error inside the
+    block leaves nothing behind. `target` must not exist yet.
+    """
+    target = Path(target)
+    if target.exists():
+        raise RunError(f"{target} exists already; a finished directory is never written again")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.parent / f".{target.name}.partial"
+    shutil.rmtree(aside, ignore_errors=True)  # what a killed process left
+    aside.mkdir()
+    writer = DirectoryWriter(aside)
+    try:
+        yield writer
+        manifest = {**writer.facts, "files": writer.files}
+        replace_file(aside / MANIFEST, [json.dumps(manifest, indent=1).encode()], sync=True)
+        os.rename(aside, target)
+        sync_path(target.parent)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def read_manifest(directory: Path, *, verify: bool = True) -> dict[str, Any]:
+    """Return the manifest of a finished directory; with `verify`, every file's size and hash are checked.
+
+    Raises RunError that names the file when something is missing or altered.
+    """
+    directory = Path(directory)
+    try:
+        manifest = json.loads((directory / MANIFEST).read_bytes())
+        files = dict(manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{directory} has no readable {MANIFEST} ({error}); it was never finished") from error
+    for name, entry in files.items() if verify else ():
+        path = directory / name
+        if not _PLAIN_NAME.fullmatch(name) or path.is_symlink():
+            raise RunError(f"{directory / MANIFEST} lists {name!r}, which is not a plain file beside it")
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise RunError(f"{path} is missing or unreadable ({error})") from error
+        if digest != entry.get("sha256"):
+            raise RunError(f"{path} is not what was written: its hash differs from {MANIFEST}; use an older one")
+    return manifest
+
+
+def finished_directories(parent: Path) -> list[Path]:
+    """Return directories that were put in place whole, oldest first (numbers in names are compared as numbers)."""
+    parent = Path(parent)
+    if not parent.is_dir():
+        return []
+    found = [path for path in parent.iterdir() if not path.name.startswith(".") and (path / MANIFEST).is_file()]
+    return sorted(found, key=lambda path: [int(part) if part.isdigit() else part
+                                           for part in _NUMBERS.split(path.name)])
+
+
+def newest_complete(parent: Path) -> Path | None:
+    """Return the newest directory whose manifest and hashes are right, or None when there is none."""
+    for path in reversed(finished_directories(parent)):
+        try:
+            read_manifest(path)
+        except RunError:
+            continue  # a damaged one is passed over: the one before it is still whole
+        return path
+    return None

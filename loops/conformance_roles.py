@@ -1,0 +1,192 @@
+"""The properties of policies, learners and models."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .component import Component, Inputs
+from .conformance_compare import same
+from .conformance_driver import Driver, NotApplicable, Subject
+from .conformance_world import Plan
+from .lanes import Lanes
+
+
+def _quiet_policy(subject: Subject, lanes: Lanes) -> Any:
+    """Return a policy that does not explore."""
+    if not hasattr(subject.make(), "respond"):
+        raise NotApplicable("offers no respond")
+    try:
+        return subject.fresh(lanes, explore=False)
+    except NotApplicable:
+        policy = subject.fresh(lanes)
+    if policy.random:
+        raise NotApplicable("draws, and has no parameter `explore` to switch that off")
+    return policy
+
+
+def array(value: Any) -> np.ndarray:
+    """Return an array, whichever library holds it."""
+    for method in ("detach", "cpu", "numpy"):
+        value = getattr(value, method)() if hasattr(value, method) else value
+    return np.asarray(value)
+
+
+def _same_memory(a: Any, b: Any) -> bool:
+    if a is None or b is None:
+        return a is b
+    if isinstance(a, Mapping):
+        return a.keys() == b.keys() and all(_same_memory(a[key], b[key]) for key in a)
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(_same_memory(x, y) for x, y in zip(a, b, strict=True))
+    return np.allclose(array(a), array(b), rtol=1e-4, atol=1e-5)
+
+
+def policy_responds(subject: Subject) -> str:
+    """Policies: `step` equals `respond` plus keeping the memory; a replayed roll-out ends in the same memory."""
+    policy = _quiet_policy(subject, subject.lanes(2))
+    plan = Plan(steps=1, episodes="one", optional=False)
+    driver = subject.drive(policy, plan)
+    driver.run(2)  # FIRST is behind it: from here on every tick is an ordinary step
+    memory = policy.memory()
+    for _ in range(6):
+        values: dict[str, Any] = {}
+        if not _step_spied(driver, values):
+            break
+        answer, memory = policy.respond(values, memory)
+        told = driver.trace[-1][1]
+        for name in answer.keys() & told.keys():
+            if not np.allclose(array(answer[name]).reshape(told[name].shape), told[name], rtol=1e-4, atol=1e-5):
+                raise AssertionError(f"step published another {name} than respond answers to the same inputs")
+        if "action" not in answer:
+            raise AssertionError(f"respond answers {', '.join(answer) or 'nothing'}, but no action")
+        if not _same_memory(memory, policy.memory()):
+            raise AssertionError("respond returns another memory than the one step keeps")
+    policy.close()
+    return ""
+
+
+def _step_spied(driver: Driver, values: dict[str, Any]) -> bool:
+    """Step once and note the inputs that the component was given."""
+    step = driver.component.step
+
+    def spy(now: int, inputs: Inputs) -> dict[str, Any]:
+        values.update({name: value for name, value in inputs.items() if name != "status"})
+        return step(now, inputs)
+
+    driver.component.step = spy  # type: ignore[method-assign]
+    try:
+        return driver.advance()
+    finally:
+        driver.component.step = step  # type: ignore[method-assign]
+
+
+def policy_evaluates(subject: Subject) -> str:
+    """Policies: `evaluate` of what was sampled gives the same log-probability."""
+    example = subject.make()
+    if not hasattr(example, "respond") or not hasattr(example, "evaluate"):
+        raise NotApplicable("offers no evaluate")
+    if "log_prob" not in example.outputs:
+        raise NotApplicable("publishes no log_prob")
+    policy: Any = subject.fresh(subject.lanes(7))
+    driver = subject.drive(policy, Plan(steps=1, lanes=7, episodes="one", optional=False))
+    driver.run(2)
+    for _ in range(6):
+        memory, values = policy.memory(), dict[str, Any]()
+        if not _step_spied(driver, values):
+            break
+        told = driver.trace[-1][1]
+        log_prob, _ = policy.evaluate(values["observation"], told["action"], memory)
+        if not np.allclose(array(log_prob).reshape(-1), told["log_prob"].reshape(-1), rtol=1e-3, atol=1e-3):
+            raise AssertionError(f"sampled with log-probability {told['log_prob'].reshape(-1)[:3]}, "
+                                 f"evaluate says {array(log_prob).reshape(-1)[:3]}")
+    policy.close()
+    return ""
+
+
+def learner_updates(subject: Subject) -> str:
+    """Learners: what they use changes only when `updates` counts up."""
+    if subject.folder != "learners":
+        raise NotApplicable("is no learner")
+    learner = subject.fresh(subject.lanes(2))
+    targets = {name: used for name, used in learner.used.items() if hasattr(used, "parameters")}
+    if not targets:
+        raise NotApplicable("uses nothing with parameters")
+    driver = subject.drive(learner, Plan(steps=60))
+    updates = 0.0
+    before = _parameters(targets)
+    for _ in range(60):
+        if not driver.advance():
+            break
+        counted = float(np.asarray(driver.trace[-1][1].get("updates", updates)))
+        after = _parameters(targets)
+        if counted == updates and not same(before, after):
+            raise AssertionError("changed what it uses in a step whose output `updates` did not count up")
+        updates, before = counted, after
+    learner.close()
+    return f"{updates:g} updates"
+
+
+def _parameters(targets: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {str(i): array(p).copy() for i, p in enumerate(used.parameters())} for name, used in targets.items()}
+
+
+def _model(subject: Subject) -> tuple[Component, Any, int]:
+    for method in ("predict", "value"):
+        if hasattr(subject.make(), method):
+            component = subject.fresh(subject.lanes(1))
+            size = getattr(component, "input_size", None)
+            if size is None and "observation" in component.inputs and len(component.inputs["observation"].shape) == 1:
+                size = component.inputs["observation"].shape[0]
+            if not isinstance(size, int):
+                raise NotApplicable(f"offers {method}, but no observation vector or `input_size` says how wide")
+            return component, getattr(component, method), size
+    raise NotApplicable("offers neither predict nor value")
+
+
+def model_rows(subject: Subject) -> str:
+    """Models: a batch of one equals a row of a batch."""
+    component, ask, size = _model(subject)
+    batch = np.random.default_rng(0).standard_normal((5, size)).astype(np.float32)
+    whole, row = (_first(ask(_native(component, rows))) for rows in (batch, batch[2:3]))
+    axis = [i for i, n in enumerate(whole.shape) if n == 5][:1]
+    if not axis or not np.allclose(np.take(whole, [2], axis[0]), row, rtol=1e-4, atol=1e-5):
+        raise AssertionError("the answer to a batch of one is not that row of the answer to a batch of five")
+    component.close()
+    return ""
+
+
+def model_gradient(subject: Subject) -> str:
+    """Models: the gradient reaches the inputs."""
+    component, ask, size = _model(subject)
+    torch = sys.modules.get("torch")
+    if torch is None or not _uses_torch(component):
+        raise NotApplicable("has no torch parameters")
+    given = torch.ones((3, size), requires_grad=True)
+    answer = ask(given)
+    answer = answer[0] if isinstance(answer, (tuple, list)) else answer
+    if not answer.requires_grad:
+        raise AssertionError("the answer does not depend on the input by any gradient (detached, or no_grad)")
+    answer.sum().backward()
+    if given.grad is None or not bool((given.grad != 0).any()):
+        raise AssertionError("no gradient reaches the input")
+    component.close()
+    return ""
+
+
+def _uses_torch(component: Any) -> bool:
+    return hasattr(component, "parameters") and any(hasattr(p, "detach") for p in component.parameters())
+
+
+def _native(component: Component, rows: np.ndarray) -> Any:
+    return sys.modules["torch"].from_numpy(rows) if _uses_torch(component) else rows
+
+
+def _first(answer: Any) -> np.ndarray:
+    if isinstance(answer, Mapping):
+        answer = next(iter(answer.values()))
+    return array(answer[0] if isinstance(answer, (tuple, list)) else answer)
+

@@ -1,0 +1,48 @@
+"""Where the time goes: seconds spent in each component's step, beside the loop's own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .loop import Loop
+
+
+class Profile:
+    """Times every step of a loop's components from now on; `table()` says what each cost."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.seconds = dict.fromkeys(loop.nodes, 0.0)
+        self.steps = dict.fromkeys(loop.nodes, 0)
+        self._started = time.perf_counter()
+        for node in loop.plan:
+            node.step = self._timed(node.name, node.step)
+
+    def _timed(self, name: str, step: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+        clock, seconds, steps = time.perf_counter, self.seconds, self.steps
+
+        def timed(now: int, inputs: Any) -> dict[str, Any]:
+            start = clock()
+            outputs = step(now, inputs)
+            seconds[name] += clock() - start
+            steps[name] += 1
+            return outputs
+
+        return timed
+
+    def table(self) -> list[dict[str, Any]]:
+        """Rows of component, steps, seconds, share of the wall time; the loop itself comes last."""
+        total = time.perf_counter() - self._started
+        rows = [{"component": name, "steps": self.steps[name], "seconds": round(spent, 6), "share": spent / total}
+                for name, spent in sorted(self.seconds.items(), key=lambda item: -item[1])]
+        rest = max(0.0, total - sum(self.seconds.values()))
+        rows.append({"component": "(loop and recorder)", "steps": max(self.steps.values(), default=0),
+                     "seconds": round(rest, 6), "share": rest / total})
+        return rows
+
+    def close(self) -> None:
+        """Stop timing."""
+        for node in self.loop.plan:
+            node.step = node.component.step
