@@ -140,6 +140,10 @@ class Assembly:
         """Return an assembly from the same place with another normal form."""
         return self._new(dict(document), self._origin)
 
+    def with_class(self, name: str, cls: type) -> Assembly:
+        """Return the assembly with a class given directly for a type name."""
+        return self._new(self._document, replace(self._origin, classes={**(self._origin.classes or {}), name: cls}))
+
     def wires(self, name: str, problems: Problems | None = None) -> dict[str, dict[str, Any]]:
         """Return a component's inputs as `{from, delay, reads}`, with `like` looked up."""
         return normal.wires(self._document, name, problems)
@@ -228,10 +232,8 @@ class Assembly:
         if isinstance(kind, type):
             from ..catalogue.lookup import name_of
 
-            name = name_of(kind)
-            base = self._new(self._document,
-                             replace(self._origin, classes={**(self._origin.classes or {}), name: kind}))
-            kind = name
+            cls, kind = kind, name_of(kind)
+            base = self.with_class(kind, cls)
         entry = {"type": kind, "params": params, "inputs": inputs, "uses": uses, "seed": seed, "lanes": lanes}
         return base, {key: value for key, value in plain(entry).items() if value is not None}
 

@@ -33,8 +33,8 @@ class Origin:
 def placed(problems: Iterable[Problem], origin: Origin) -> list[Problem]:
     """Add file, line and column to problems whose address stands in the file."""
     marks = origin.marks or {}
-    name = origin.path.name if origin.path else "line"
-    return [replace(problem, where=f"{problem.where} ({name}:{mark[0]}:{mark[1]})")
+    place = f"{origin.path.name}:{{}}:{{}}" if origin.path else "line {}, column {}"
+    return [replace(problem, where=f"{problem.where} ({place.format(*mark)})")
             if (mark := _mark(problem.where, marks)) else problem for problem in problems]
 
 

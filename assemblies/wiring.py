@@ -126,6 +126,7 @@ def _creator(assembly: Assembly, name: str, entry: Mapping[str, Any], cls: type 
                 raise
             raise ValueError(str(error)) from error
 
+    create.max_lanes = getattr(cls, "max_lanes", None)  # type: ignore[attr-defined]
     return create
 
 
@@ -143,35 +144,38 @@ def _evaluation(assembly: Assembly, name: str, entry: Mapping[str, Any], problem
     document = overrides.apply(assembly.document(), entry.get("set", {}), trial, removed=assembly.origin.removed)
     for problem in trial.errors:
         problems.add(problem.what, f"{where}.set: {problem.where}", problem.fix)
-    document["components"] = _without(document["components"], set(entry.get("without", ())), assembly)
-    document["lanes"] = entry["episodes"]
+    document["components"] = without(assembly.derived(document), set(entry.get("without", ())))
     own = Problems()
     second = _system(assembly.derived(document), document, own, allowed)
     told = {(problem.what, problem.where) for problem in problems.errors}
     for problem in own.errors:  # only what is wrong in the evaluation and not in the assembly itself
         if (problem.what, problem.where) not in told:
             problems.add(problem.what, f"{where}: {problem.where}", problem.fix)
+    second = replace(second, lanes=_lanes(second, entry["episodes"]))
     return EvaluationPlan(second, entries.every(entry["every"], f"{where}.every", problems), entry["episodes"],
                           entry.get("seeds", _SEEDS), entry.get("at_start", True))
 
 
-def _without(components: Mapping[str, Any], gone: set[str], assembly: Assembly) -> dict[str, Any]:
-    """Leave components out, what only they used, and every wire from them."""
+def _lanes(system: System, episodes: int) -> int:
+    """As many lanes as episodes, or as the component with the fewest allows."""
+    limits = [getattr(part.create, "max_lanes", None) for part in system.parts.values()]
+    return min([episodes, *(limit for limit in limits if limit)])
+
+
+def without(assembly: Assembly, gone: set[str]) -> dict[str, Any]:
+    """Return the components but some, what only those used, and every wire from any of them."""
+    components = assembly.document()["components"]
+    wires = {name: assembly.wires(name) for name in components}
+    sources = {name: {wire["from"].partition(".")[0] for wire in wires[name].values()} for name in components}
     gone = gone & components.keys()
-    sources = {name: {wire["from"].partition(".")[0] for wire in assembly.wires(name).values()} for name in components}
     while True:
         kept = components.keys() - gone
         used = {target for name in gone for target in components[name]["uses"].values()} & kept
         still = {target for name in kept for target in components[name]["uses"].values()}
-        heard = {source for name in kept for source in sources.get(name, ()) if source != name}
+        heard = {source for name in kept for source in sources[name] if source != name}
         orphans = used - still - heard
         if not orphans:
-            break
+            return {name: {**entry, "inputs": {key: wire for key, wire in wires[name].items()
+                                               if wire["from"].partition(".")[0] not in gone}}
+                    for name, entry in components.items() if name in kept}
         gone |= orphans
-    left = {}
-    for name in components:
-        if name in kept:
-            wires = {key: wire for key, wire in assembly.wires(name).items()
-                     if wire["from"].partition(".")[0] not in gone}
-            left[name] = {**components[name], "inputs": wires}
-    return left

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from .errors import RunError
 
 MANIFEST = "manifest.json"
+Hook = Callable[[Path, list[Any]], None]  # called before each write with the file and what it will get; may raise
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _NUMBERS = re.compile(r"(\d+)")
 
@@ -36,8 +37,10 @@ def write_all(descriptor: int, parts: list[Any]) -> int:
     return total
 
 
-def replace_file(path: Path, parts: list[Any], *, sync: bool = False) -> None:
+def replace_file(path: Path, parts: list[Any], *, sync: bool = False, hook: Hook | None = None) -> None:
     """Put a file in place whole: written aside, then renamed; with `sync` it also survives a power failure."""
+    if hook is not None:
+        hook(path, parts)
     aside = f"{path}.partial"
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:

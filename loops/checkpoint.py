@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .atomic import atomic_directory, finished_directories, newest_complete, read_manifest
 from .errors import RunError
 from .events import Events
 
@@ -141,28 +144,72 @@ def unflatten(arrays: dict[str, np.ndarray], tree: dict[str, Any]) -> Any:
     return tree["value"]
 
 
-def write_state(state: dict[str, Any], folder: Path) -> None:
-    """Write a gathered state into an existing folder: `state.json`, `loop.safetensors`, one file per component."""
-    from safetensors.numpy import save_file
+def write(state: dict[str, Any], parent: Path, keep: int = 3) -> Path:
+    """Write a gathered state as a directory under `parent` that appears whole or not at all; keep the newest `keep`.
 
-    trees = {}
+    One tensor file per component; a file that equals the previous checkpoint's is hard-linked, not written again.
+    """
+    from safetensors.numpy import save
+
+    parent = Path(parent)
+    target = _free(parent, int(state["now"]))
+    before = finished_directories(parent)
+    earlier = _entries(before[-1]) if before else {}
     groups = {f"component.{name}": part for name, part in state["components"].items()}
     groups["loop"] = {key: value for key, value in state.items() if key != "components"}
-    for name, part in groups.items():
-        arrays, trees[name] = flatten(part)
-        save_file(arrays, folder / f"{name}.safetensors")
-    (folder / "state.json").write_text(json.dumps(trees))
+    trees = {}
+    with atomic_directory(target) as folder:
+        folder.facts.update(format=FORMAT, now=int(state["now"]))
+        for name, part in groups.items():
+            arrays, trees[name] = flatten(part)
+            content, file = save(arrays), f"{name}.safetensors"
+            entry = earlier.get(file)
+            if entry and entry["size"] == len(content) and entry["sha256"] == hashlib.sha256(content).hexdigest():
+                folder.link(file, before[-1] / file, entry)
+            else:
+                folder.write(file, content)
+        folder.write("state.json", json.dumps(trees).encode())
+    for old in finished_directories(parent)[:-keep]:
+        shutil.rmtree(old)
+    return target
 
 
-def read_state(folder: Path) -> dict[str, Any]:
-    """Read a state that `write_state` wrote."""
-    from safetensors.numpy import load_file
+def _free(parent: Path, now: int) -> Path:
+    """A name not taken: two saves at one instant are two checkpoints."""
+    number = 0
+    while (target := parent / (f"{now:020d}" + (f"-{number}" if number else ""))).exists():
+        number += 1
+    return target
 
+
+def _entries(folder: Path) -> dict[str, Any]:
     try:
-        trees = json.loads((folder / "state.json").read_text())
-        parts = {name: unflatten(load_file(folder / f"{name}.safetensors"), tree) for name, tree in trees.items()}
-    except (OSError, ValueError, KeyError) as error:
+        return dict(read_manifest(folder, verify=False)["files"])
+    except RunError:
+        return {}
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Read a checkpoint directory that `write` made; raises RunError when a file is missing or altered."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if manifest.get("format") != FORMAT:
+        raise RunError(f"{folder} has format {manifest.get('format')!r}; this version reads {FORMAT}")
+    try:
+        trees = json.loads((folder / "state.json").read_bytes())
+        parts = {name: unflatten(load((folder / f"{name}.safetensors").read_bytes()), tree)
+                 for name, tree in trees.items()}
+        state = parts.pop("loop")
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise RunError(f"the checkpoint {folder} cannot be read: {error}") from error
-    state = parts.pop("loop")
     state["components"] = {name.removeprefix("component."): part for name, part in parts.items()}
     return state
+
+
+def newest(parent: Path) -> dict[str, Any] | None:
+    """Read the newest whole checkpoint under `parent`; None when there is none."""
+    folder = newest_complete(Path(parent))
+    return None if folder is None else read(folder)

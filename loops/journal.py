@@ -6,11 +6,10 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .atomic import write_all
+from .atomic import Hook, write_all
 from .errors import RunError
 
 
@@ -49,19 +48,19 @@ def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
 class Journal:
     """The journal opened for writing: holds the lock that says that somebody writes this run."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, hook: Hook | None = None) -> None:
         self.path = Path(path)
+        self._hook = hook
         self._descriptor = lock(self.path, create=True)
         self.entries, size = read_journal(self.path)
         os.ftruncate(self._descriptor, size)  # a torn last line was never committed
 
     def append(self, entry: dict[str, Any]) -> None:
         """Commit one entry."""
-        self.append_lines([entry])
-
-    def append_lines(self, entries: Iterable[dict[str, Any]]) -> None:
-        """Commit several entries in one write."""
-        write_all(self._descriptor, [b"".join(map(encode_line, entries))])
+        parts = [encode_line(entry)]
+        if self._hook is not None:
+            self._hook(self.path, parts)
+        write_all(self._descriptor, parts)
 
     def sync(self) -> None:
         """Force the journal to the disk."""

@@ -39,13 +39,9 @@ def analyse(graph: Graph) -> list[Chain]:
     """Return the closed chains through every body, and notice where a delay does not act as it is written."""
     instants = step_times(graph)
     chains = [_measure(graph, path, instants) for body in graph.bodies for path in _paths(graph, body)]
-    told = set()
+    told: set[tuple[str, str]] = set()
     for chain in chains:
-        for wire, wait in zip(chain.wires, chain.waits, strict=True):
-            if wait and wire.source.delay and str(wire) not in told:
-                told.add(str(wire))
-                graph.problems.notice(_delay_notice(graph, wire, wait), f"{wire.receiver}.{wire.input}",
-                                      f"Give {wire.receiver} a period, or let this input wake it.")
+        _notice_delay(graph, chain, told)
     _notice_subsampling(graph, instants)
     return chains
 
@@ -144,12 +140,24 @@ def _walk(graph: Graph, path: tuple[Wire, ...], instants: dict[str, list[int]],
     return now - start, waits
 
 
-def _delay_notice(graph: Graph, wire: Wire, wait: int) -> str:
-    component = graph.components[wire.receiver]
-    total = say(wire.source.delay + wait)
-    waking = [w for w in graph.wires if w.receiver == wire.receiver and component.inputs[w.input].wakes]
-    when = f"only with {waking[0].source}" if component.period is None and waking else "at its own period"
-    return f"delay {say(wire.source.delay)} acts like {total}: {wire.receiver} steps {when}"
+def _notice_delay(graph: Graph, chain: Chain, told: set[tuple[str, str]]) -> None:
+    """Say once for each delayed wire where its value waits, when the chain acts later than its delays add up to."""
+    delayed = next((wire for wire in chain.wires if wire.source.delay), None)
+    if delayed is None or chain.longest == chain.nominal:
+        return
+    hop = max(range(len(chain.wires)), key=lambda i: chain.waits[i])
+    waiting = chain.wires[hop]
+    if (str(delayed), waiting.receiver) in told:
+        return
+    told.add((str(delayed), waiting.receiver))
+    component = graph.components[waiting.receiver]
+    waking = [w for w in graph.wires if w.receiver == waiting.receiver and component.inputs[w.input].wakes]
+    if component.period is None and waking:
+        when, fix = f"only with {waking[0].source}", f"Give {waiting.receiver} a period, or let {waiting.input} wake it."
+    else:
+        when, fix = "at its own period", f"Shorten the period of {waiting.receiver}, or take the wait as part of the loop."
+    graph.problems.notice(f"delay {say(chain.nominal)} acts like {say(chain.longest)}: {waiting.receiver} steps {when}",
+                          f"{delayed.receiver}.{delayed.input}", fix)
 
 
 def _notice_subsampling(graph: Graph, instants: dict[str, list[int]]) -> None:

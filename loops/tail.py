@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .atomic import replace_file, write_all
+from .atomic import Hook, replace_file, write_all
 from .errors import RunError
 from .stream import Layout
 
@@ -51,8 +51,9 @@ def frame(segments: Sequence[Rows]) -> list[Any]:
 class Tail:
     """The tail opened for writing; knows which of its rows no chunk holds yet."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, hook: Hook | None = None) -> None:
         self.path = Path(path)
+        self._hook = hook
         self._descriptor = -1
         self._live: dict[int, Rows] = {}  # by stream: all its rows that no chunk holds yet
         self.size = 0
@@ -61,7 +62,7 @@ class Tail:
         """Put a new tail in place that holds just these rows."""
         self.close()
         parts = [MAGIC, *(frame(segments) if segments else [])]
-        replace_file(self.path, parts)
+        replace_file(self.path, parts, hook=self._hook)
         self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self.size = sum(memoryview(part).nbytes for part in parts)
         self._live = {segment.stream: segment for segment in segments}
@@ -77,7 +78,10 @@ class Tail:
                                   tuple(column[skip:] for column in segment.columns)))
             self._live[segment.stream] = segment
         if fresh:
-            self.size += write_all(self._descriptor, frame(fresh))
+            parts = frame(fresh)
+            if self._hook is not None:
+                self._hook(self.path, parts)
+            self.size += write_all(self._descriptor, parts)
 
     def committed(self, stream: int) -> None:
         """Note that every row so far of a stream is in a chunk; the file is cut when most of it is of no more use."""
@@ -98,12 +102,16 @@ class Tail:
             self._descriptor = -1
 
 
-def read_tail(path: Path, layouts: Sequence[Layout]) -> list[Rows]:
-    """Return every verified row of a tail, oldest first; reading ends at the first frame that is not whole."""
+def tail_content(path: Path) -> bytes:
+    """Return the bytes of a tail; to be read before the journal, so that no row falls between the two."""
     try:
-        content = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError:
-        return []
+        return b""
+
+
+def read_tail(content: bytes, layouts: Sequence[Layout]) -> list[Rows]:
+    """Return every verified row of a tail, oldest first; reading ends at the first frame that is not whole."""
     if not content.startswith(MAGIC):
         return []
     found: list[Rows] = []
@@ -114,19 +122,19 @@ def read_tail(path: Path, layouts: Sequence[Layout]) -> list[Rows]:
         body = memoryview(content)[place:place + size]
         if mark != b"ROWS" or len(body) < size or zlib.crc32(body) != checksum:
             break
-        found += _segments(body, layouts, path)
+        found += _segments(body, layouts)
         place += size
     return found
 
 
-def _segments(body: memoryview, layouts: Sequence[Layout], path: Path) -> list[Rows]:
+def _segments(body: memoryview, layouts: Sequence[Layout]) -> list[Rows]:
     (count,) = _COUNT.unpack_from(body, 0)
     place = _COUNT.size + count * _SEGMENT.size
     found = []
     for i in range(count):
         stream, rows, first = _SEGMENT.unpack_from(body, _COUNT.size + i * _SEGMENT.size)
         if stream >= len(layouts) or place + rows * layouts[stream].row_bytes > len(body):
-            raise RunError(f"{path} does not belong to the journal beside it: it holds rows of stream {stream}")
+            raise RunError(f"tail.bin does not belong to the journal beside it: it holds rows of stream {stream}")
         columns = []
         for column in layouts[stream].columns:
             size = rows * column.row_bytes

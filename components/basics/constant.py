@@ -67,8 +67,7 @@ class Constant(Component):
             raise AssemblyError([Problem(f"{value.size} values are given, the receiver takes {port.shape}", name,
                                          "Write one number, or exactly as many as the receiver takes.")])
         full = np.broadcast_to(value, port.full_shape(self.lanes.count)).astype(port.dtype)
-        if not ((full >= np.asarray(port.low, full.dtype if full.dtype.kind == "f" else None))
-                & (full <= np.asarray(port.high, full.dtype if full.dtype.kind == "f" else None))).all():
+        if not (full == np.clip(full, port.low, port.high).astype(full.dtype)).all():
             raise AssemblyError([Problem(f"{self.value} lies outside [{np.min(port.low):g}, {np.max(port.high):g}]",
                                          name, "Choose a value that the receiver takes.")])
         return frozen(full)

@@ -44,12 +44,12 @@ class Gain(Component):
             if isinstance(given, list) and not port.known:
                 port = self.outputs["output"] = replace(port, shape=(len(given),))
                 self.inputs["input"] = replace(self.inputs["input"], shape=port.shape)
+        self.outputs["output"] = port = replace(port, axes=sender(self, "input").axes)
         low, high = bounds(sender(self, "input"))
         if port.known and np.isfinite([low, high]).all():
             size = int(port.shape[0])  # type: ignore[arg-type]
             ends = [self._scale(np.full(size, end, np.float32), size) for end in (low, high)]
-            self.outputs["output"] = replace(port, low=float(np.min(ends)), high=float(np.max(ends)),
-                                             axes=sender(self, "input").axes)
+            self.outputs["output"] = replace(port, low=float(np.min(ends)), high=float(np.max(ends)))
 
     def build(self, lanes: Lanes, seed: int) -> None:
         super().build(lanes, seed)

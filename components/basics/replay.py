@@ -58,8 +58,8 @@ class Replay(Component):
         for name, port in self.outputs.items():
             recorded = self._stream(name, port).sizes(port)
             if recorded != tuple(port.sizes):
-                raise AssemblyError([Problem(f"{self.component}.{self.port or name} was recorded with shape {recorded}, "
-                                             f"the receiver takes {tuple(port.sizes)}", name)])
+                raise AssemblyError([Problem(f"{self.component}.{self.port or name} was recorded with shape "
+                                             f"{recorded}, the receiver takes {tuple(port.sizes)}", name)])
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         said: dict[str, Any] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -18,12 +19,13 @@ from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
-from ...loops.seeds import LaneRandom, derive
+from ...loops.seeds import derive
 from ...loops.status import idle, status_input
 from ...loops.time import Period
 from ..parts import distributions, flat_parameters
+from ..parts.exploration import Exploration
 from ..parts.lesions import Lesion, draw_connections, draw_neurons
-from ..parts.networks import Perceptron, activate, linear
+from ..parts.networks import Perceptron, mixed
 
 
 class Mlp(Component):
@@ -52,7 +54,8 @@ class Mlp(Component):
                  explore: bool = False, random_steps: int = 0, period: Period | None = None,
                  wake_on_current: bool = False) -> None:
         if not hidden or min(hidden) < 1:
-            raise AssemblyError([Problem(f"a brain needs layers of neurons, not {hidden}", "hidden", "Write [32, 32].")])
+            raise AssemblyError([Problem(f"a brain needs layers of neurons, not {hidden}", "hidden",
+                                         "Write for example [32, 32].")])
         self.hidden, self.activation, self.head = list(hidden), activation, head
         self.weights, self.lesion = weights, lesion
         self.explore, self.random_steps, self.period = explore, random_steps, period
@@ -91,10 +94,10 @@ class Mlp(Component):
         size, port = self.inputs["observation"].shape[0], self.outputs["action"]
         if isinstance(size, int) and port.known:
             sizes = [size, *self.hidden]
-            count = sum((a + 1) * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+            count = sum((a + 1) * b for a, b in pairwise(sizes))
             count += (sizes[-1] + 1) * sum(self._heads().values())
             if self.lesion is not None:
-                count += 1 + (sizes[self.layer] if self.lesion.of_neurons else sizes[self.layer - 1] * sizes[self.layer])
+                count += 1 + sizes[self.layer] * (1 if self.lesion.of_neurons else sizes[self.layer - 1])
             self.inputs["learned"] = self.inputs["learned"].sized((count,))
 
     @property
@@ -137,14 +140,8 @@ class Mlp(Component):
 
     def reset(self, seed: int) -> None:
         """Forget the exploration so far."""
-        shape = () if self.choices else self.outputs["action"].shape
-        self._noise_random = LaneRandom(seed, self.lanes, "noise")
-        self._step_random = LaneRandom(seed, self.lanes, "random steps")
-        count = self.lanes.count
-        self._decisions = np.zeros(count, np.int64)  # [lanes] observations answered in lanes that act
-        self._noise = np.zeros((count, *shape))  # type: ignore[arg-type]
-        self._wild = np.zeros((count, *shape))  # type: ignore[arg-type]  # uniform numbers of the random steps
-        self._is_wild = np.zeros(count, bool)
+        shape = tuple(int(size) for size in self.outputs["action"].shape)  # type: ignore[arg-type]
+        self.exploration = Exploration(self.lanes, shape, self.choices, self.random_steps, seed)
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Answer to what is perceived now."""
@@ -162,35 +159,9 @@ class Mlp(Component):
         if not self.explore:
             return self.respond(question, None)[0]
         if self.period is not None or "observation" in new:
-            self._explore(question.get("status"))
-        question["noise"] = self._noise
-        return self._go_wild(self.respond(question, None)[0], question.get("status"))
-
-    def _explore(self, status: np.ndarray | None) -> None:
-        """Draw the noise of one decision in every lane that acts."""
-        acts = np.ones(self.lanes.count, bool) if status is None else ~idle(status)
-        self._is_wild = acts & (self._decisions * self.lanes.count < self.random_steps)
-        self._decisions = self._decisions + acts
-        shape = self._noise.shape[1:]
-        tame = acts & ~self._is_wild
-        self._noise = (self._noise_random.uniform((), tame) if self.choices
-                       else self._noise_random.normal(shape, tame))
-        if self._is_wild.any():
-            self._wild = self._step_random.uniform(shape, self._is_wild)
-
-    def _go_wild(self, outputs: dict[str, Any], status: np.ndarray | None) -> dict[str, Any]:
-        """Replace the action where a lane acts at random."""
-        wild = self._is_wild if status is None else self._is_wild & ~idle(status)
-        if not wild.any():
-            return outputs
-        if self.choices:
-            action = np.where(wild, (self._wild * self.choices).astype(np.int64), outputs["action"])
-            volume = np.log(self.choices)
-        else:
-            action = np.where(wild[:, None], 2 * self._wild - 1, outputs["action"]).astype(np.float32)
-            volume = action.shape[1] * np.log(2)
-        log_prob = np.where(wild, -volume, outputs["log_prob"]).astype(np.float32)
-        return {**outputs, "action": action, "log_prob": log_prob}
+            self.exploration.draw(question.get("status"))
+        question["noise"] = self.exploration.noise
+        return self.exploration.override(self.respond(question, None)[0], question.get("status"))
 
     def respond(self, inputs: Mapping[str, Any], memory: Any = None) -> tuple[dict[str, Any], Any]:
         """Answer to inputs named as the ports, any batch size; NumPy in, NumPy out; tensors in, gradients out.
@@ -217,39 +188,19 @@ class Mlp(Component):
         else:
             outputs["action"], outputs["log_prob"] = distributions.squashed_sample(
                 heads["mean"], heads["log_deviation"], noise)
-        return _frozen_where_idle(outputs, inputs.get("status")), memory
+        return _still(outputs, inputs.get("status")), memory
 
     def _forward(self, values: Any, current: Any, injury: Any) -> tuple[dict[str, Any], Any]:
-        """Return what the heads read, and the activity of the stimulated layer [batch, neurons]."""
+        """Return what the heads say, and the activity of the stimulated layer [batch, neurons]."""
+        forward = self.network.forward
         if self.mask is None or injury is None:
-            return self._through(values, current, self.mask)
+            return forward(values, self.layer, current, self.mask)
         sick = injury >= 0.5
         if sick.all() or not sick.any():
-            return self._through(values, current, self.mask if sick.all() else None)
-        (ill, ill_rates), (well, rates) = (self._through(values, current, mask) for mask in (self.mask, None))
-        choose = np.where if isinstance(values, np.ndarray) else type(values).where
-        pick = (lambda a, b: choose(sick[:, None], a, b)) if choose is np.where else (
-            lambda a, b: a.where(sick[:, None], b))
-        return {name: pick(ill[name], well[name]) for name in ill}, pick(ill_rates, rates)
-
-    def _through(self, values: Any, current: Any, mask: np.ndarray | None) -> tuple[dict[str, Any], Any]:
-        arrays = self.network.arrays_for(values)
-        if mask is not None and not isinstance(values, np.ndarray):
-            mask = values.new_tensor(mask)
-        rates = values
-        for i, name in enumerate(self.network.layers, 1):
-            weight = arrays[f"{name}/weight"]
-            if i == self.layer and mask is not None and mask.ndim == 2:
-                weight = weight * mask
-            values = activate(linear(values, weight, arrays[f"{name}/bias"]), self.activation)
-            if i == self.layer:
-                if current is not None:
-                    values = values + current
-                if mask is not None and mask.ndim == 1:
-                    values = values * mask  # after the current: a dead neuron cannot be stimulated
-                rates = values
-        return {head: linear(values, arrays[f"{head}/weight"], arrays[f"{head}/bias"])
-                for head in self.network.heads}, rates
+            return forward(values, self.layer, current, self.mask if sick.all() else None)
+        ill, ill_rates = forward(values, self.layer, current, self.mask)
+        well, rates = forward(values, self.layer, current, None)
+        return {name: mixed(sick, ill[name], well[name]) for name in ill}, mixed(sick, ill_rates, rates)
 
     def evaluate(self, observation: Any, action: Any, memory: Any = None) -> tuple[Any, Any]:
         """Return log-probability and entropy [batch] of actions, as tensors with gradients."""
@@ -269,3 +220,54 @@ class Mlp(Component):
     def parameters(self) -> list[Any]:
         """Return torch parameters that share memory with the weights; change them in place."""
         return list(self.network.parameters().values())
+
+    def _learned(self) -> dict[str, Any]:
+        learned = artifact.nested({name: array.copy() for name, array in self.network.arrays.items()})
+        if self.lesion is not None and self.mask is not None:
+            learned["lesion"] = {"mask": self.mask.copy(), "key": np.array([self.lesion.key], np.float32)}
+        return learned
+
+    def _learn(self, learned: Mapping[str, Any]) -> None:
+        """Take weights, and a lesion that was drawn from the same description as this brain's own."""
+        weights = {name: part for name, part in learned.items() if name != "lesion"}
+        artifact.check(artifact.nested(self.network.arrays), weights, "brains.mlp")
+        self.network.set(artifact.flat(weights))
+        drawn = learned.get("lesion")
+        if drawn is not None and self.lesion is not None and int(drawn["key"][0]) == self.lesion.key:
+            self.mask = np.array(drawn["mask"], np.float32)
+
+    def state_dict(self) -> dict[str, Any]:
+        self.network.gather()
+        return {**self.exploration.state_dict(), "learned": self._learned()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "learned" in state:
+            self._learn(state["learned"])
+        if "noise" in state:
+            self.exploration.load_state_dict(state)
+
+
+def _average(current: Any, previous: int | None, now: int) -> np.ndarray:
+    """Return the current to act on: as it stands, or of rows (arrival, value) the average since the previous step."""
+    if not isinstance(current, list):
+        return current
+    if len(current) == 1 or previous is None:
+        return current[-1][1]
+    edges = [previous, *(arrival for arrival, _ in current[1:]), now]
+    charge = sum(value.astype(np.float64) * (end - start)
+                 for (_, value), start, end in zip(current, edges[:-1], edges[1:], strict=True))
+    return (charge / (now - previous)).astype(np.float32)
+
+
+def _still(outputs: dict[str, Any], status: Any) -> dict[str, Any]:
+    """Return an answer whose action (and log-probability) is 0 in lanes where nobody acts."""
+    if status is None:
+        return outputs
+    rest = idle(status)
+    if rest.any():
+        for name in ("action", "log_prob"):
+            if name in outputs:
+                value = outputs[name]
+                moving = ~rest.reshape(-1, *[1] * (value.ndim - 1))
+                outputs[name] = value * (moving if isinstance(value, np.ndarray) else value.new_tensor(moving))
+    return outputs

@@ -47,7 +47,7 @@ def field(sites: np.ndarray, units: int, spread: float) -> np.ndarray:
 
 
 def check(channels: int, placement: Placement, given: Sequence[float] | None, dead: Sequence[int] | None,
-          spread: float, span: Sequence[int] | None) -> None:
+          spread: float, span: Sequence[int] | None, decay: float = 1.0) -> None:
     """Refuse parameters of an electrode array that contradict each other."""
     wrong = None
     if channels < 1:
@@ -60,6 +60,8 @@ def check(channels: int, placement: Placement, given: Sequence[float] | None, de
         wrong = Problem("`dead` and `placement: surviving` belong together", "placement", "Give both, or neither.")
     elif span is not None and (len(span) != 2 or not 0 <= span[0] < span[1]):
         wrong = Problem(f"{span} is no span of neurons", "span", "Write [first, one past the last].")
+    elif not 0 <= decay <= 1:
+        wrong = Problem(f"a decay of {decay:g} is outside [0, 1]", "decay", "1 keeps nothing, 0 loses nothing.")
     if wrong:
         raise AssemblyError([wrong])
 
@@ -81,3 +83,10 @@ def array(channels: int, units: int, placement: Placement, given: Sequence[float
     else:
         weights[first:last] = field(sites, last - first, spread)
     return weights
+
+
+def spread_out(weights: np.ndarray, command: np.ndarray) -> np.ndarray:
+    """Return the current [lanes, units] of a command [lanes, channels]; rows do not depend on their neighbours."""
+    if len(command) == 1:
+        return command @ weights.T
+    return np.matmul(command[:, None, :], weights.T)[:, 0]

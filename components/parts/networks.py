@@ -73,6 +73,40 @@ class Perceptron:
             self.gather()
         return self.arrays if isinstance(values, np.ndarray) else self.parameters()
 
+    def forward(self, values: Any, layer: int = 0, current: Any = None,
+                mask: np.ndarray | None = None) -> tuple[dict[str, Any], Any]:
+        """Return what each head says [batch, size], and the activity of one hidden layer [batch, neurons].
+
+        That layer (counted from 1) is where `mask` silences connections [out, in] or neurons [neurons] and where
+        `current` is added to the activity; a silenced neuron stays silent under current, a silenced connection's
+        neuron does not (Pan et al. 2024, arXiv:2406.06714).
+        """
+        arrays = self.arrays_for(values)
+        if mask is not None and not isinstance(values, np.ndarray):
+            mask = values.new_tensor(mask)
+        activity = values
+        for i, name in enumerate(self.layers, 1):
+            weight = arrays[f"{name}/weight"]
+            if i != layer:
+                values = activate(linear(values, weight, arrays[f"{name}/bias"]), self.activation)
+                continue
+            if mask is not None and mask.ndim == 2:
+                weight = weight * mask
+            values = activate(linear(values, weight, arrays[f"{name}/bias"]), self.activation)
+            if current is not None:
+                values = values + current
+            if mask is not None and mask.ndim == 1:
+                values = values * mask
+            activity = values
+        return {head: linear(values, arrays[f"{head}/weight"], arrays[f"{head}/bias"]) for head in self.heads}, activity
+
+
+def mixed(rows: Any, chosen: Any, others: Any) -> Any:
+    """Return rows of `chosen` where `rows` [batch] is true, of `others` elsewhere; arrays or tensors."""
+    if isinstance(chosen, np.ndarray):
+        return np.where(rows[:, None], chosen, others)
+    return chosen.where(rows[:, None], others)
+
 
 def activate(values: Any, activation: str) -> Any:
     """Apply an activation to NumPy arrays or tensors."""

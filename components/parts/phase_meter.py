@@ -87,8 +87,7 @@ class PhaseMeter:
         if limits.width is not None:
             broken.append((Rule.PULSE_WIDTH, width >= limits.width))
         if limits.on_time is not None:
-            on = self.on if now % limits.window else np.zeros_like(self.on)
-            broken.append((Rule.DUTY, on >= limits.on_time))
+            broken.append((Rule.DUTY, self.on >= limits.on_time))
         if limits.interval is not None and self._fresh is not None:
             since = now - np.where(sign > 0, self.onset[0], self.onset[1])
             broken.append((Rule.RATE, self._fresh & (since < limits.interval)))
@@ -135,8 +134,7 @@ class PhaseMeter:
         if limits.width is not None:
             room = min(room, limits.width - float(self.width[sign != 0].max()))
         if limits.on_time is not None and limits.on_time < limits.window:
-            on = float(self.on[sign != 0].max()) if now % limits.window else 0.0
-            left, to_end = limits.on_time - on, limits.window - now % limits.window
+            left, to_end = limits.on_time - float(self.on[sign != 0].max()), limits.window - now % limits.window
             room = min(room, left if left < to_end else to_end + limits.on_time)
         return now + max(1, int(room)) if room < 1e17 else None
 

@@ -1,0 +1,366 @@
+"""The safety limiter: the only thing that may command a stimulator.
+
+Research simulation only: it makes no claim about any medical device or tissue. Longer than other links because it
+writes all rules, in their order, in one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...loops.component import Component, Inputs
+from ...loops.errors import AssemblyError, Problem
+from ...loops.events import Events
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+from ...loops.status import begins, idle, status_input
+from ...loops.time import SECOND, Duration
+from ..parts.command_watch import CommandWatch
+from ..parts.passing import bounds, frozen, sender, spread
+from ..parts.phase_meter import PhaseLimits, PhaseMeter
+from ..parts.stimulation_limits import (
+    MICROCOULOMB,
+    Advice,
+    Rule,
+    charge_cap,
+    check_levels,
+    microcoulomb,
+    wants_charge,
+    worst_case,
+)
+
+
+class SafetyLimiter(Component):
+    """Keeps stimulation within hard limits, whatever is commanded, and notes every decision.
+
+    A command is an amplitude for each contact, held until the next one. Every rule only makes amplitudes smaller, so
+    all limits hold together. A contact whose phase, charge, rate or duty limit is reached goes to zero at that very
+    instant and stays there until a new command arrives. Lanes that ended or wait are at zero. Each intervention
+    is an event on `decisions`: requested, delivered and the code of the rule (`parts.stimulation_limits.Rule`).
+
+    Args:
+        peak: largest |command| of a contact, one number or one for each; more is clipped.
+        sum_peak: largest sum of |command| over contacts; more is scaled down together.
+        slew: fastest rise of |command| in units per second, reckoned from the previous step; falling is free.
+        ramp: time over which the limit `peak` rises from zero when an episode or the run begins.
+        charge_per_phase: largest charge of one phase in uC; the phase is cut off when it is reached.
+        charge_density: largest charge density of one phase in uC/cm^2; needs `area`.
+        shannon_k: largest k of Shannon (1992), eq. 1, per phase; needs `area` of at least 1 mm^2.
+        area: surface of the contacts in mm^2, one number or one for each.
+        net_charge: largest |net charge| of a contact in uC since the beginning; keeps direct current out.
+        train_phase: width of one phase where the stimulator turns the command into a train of balanced pulses of that
+            amplitude; without it the command is the current itself.
+        pulse_width: longest time a contact may be active within one phase.
+        rate: most phases of one sign per second and contact.
+        duty: largest part of each window of `duty_window` in which a contact may be active.
+        duty_window: length of these windows, counted from t = 0.
+        rest: time at zero that ends a phase; a shorter pause does not.
+        stale: watchdog: without a new command for so long everything goes to zero, and the command that comes after
+            that is late and counts as zero too.
+        warn: levels that are only noted.
+    """
+
+    guard = True
+
+    def __init__(self, peak: float | list[float] | None = None, sum_peak: float | None = None,
+                 slew: float | None = None, ramp: Duration | None = None, charge_per_phase: float | None = None,
+                 charge_density: float | None = None, shannon_k: float | None = None,
+                 area: float | list[float] | None = None, net_charge: float | None = None,
+                 train_phase: Duration | None = None, pulse_width: Duration | None = None, rate: float | None = None,
+                 duty: float | None = None, duty_window: Duration = SECOND, rest: Duration = 100_000,
+                 stale: Duration | None = None, warn: Advice | None = None) -> None:
+        check_levels(peak=peak, sum_peak=sum_peak, slew=slew, charge_per_phase=charge_per_phase, area=area,
+                     charge_density=charge_density, net_charge=net_charge, rate=rate, duty=duty)
+        self.peak, self.sum_peak, self.slew, self.ramp = peak, sum_peak, slew, ramp
+        self.charge_per_phase, self.charge_density, self.shannon_k = charge_per_phase, charge_density, shannon_k
+        self.area, self.net_charge, self.train_phase, self.pulse_width = area, net_charge, train_phase, pulse_width
+        self.rate, self.duty, self.duty_window, self.rest, self.stale = rate, duty, duty_window, rest, stale
+        self.warn = Advice() if warn is None else warn
+        self.warnings: list[str] = []
+        self._check()
+        self.inputs = {
+            "command": Port("amplitude wanted at each contact", ("channel",), ("channel",), reads="now", wakes=True),
+            "status": status_input(wakes=True, optional=True)}
+        self.outputs = {
+            "command": Port("amplitude allowed at each contact", ("channel",), ("channel",)),
+            "charge": Port("net charge delivered by each contact", ("channel",), ("channel",), "uC", "float64"),
+            "decisions": Port("requested, delivered, rule", (3,), kind="event", indices="channel")}
+
+    @classmethod
+    def example(cls) -> SafetyLimiter:
+        return cls(peak=5.0)
+
+    def _check(self) -> None:
+        """Refuse parameters that contradict each other."""
+        charge = wants_charge(self.charge_per_phase, self.charge_density, self.shannon_k)
+        if self.peak is None and self.sum_peak is None and not charge and self.net_charge is None:
+            raise ValueError("a limiter without limits protects nothing; write at least peak")
+        if self.ramp is not None and self.peak is None:
+            raise ValueError("ramp raises the limit peak; write peak too")
+        if self.duty is not None and (self.duty > 1 or self.duty_window <= 0):
+            raise ValueError(f"duty {self.duty} of {self.duty_window} ns is not a part of a window; write 0 to 1")
+        if self.rate == 0 or self.stale == 0:
+            raise ValueError("rate and stale must be larger than zero")
+        if self.train_phase is not None:
+            if self.net_charge is not None or self.rate is not None or self.warn.net_charge is not None:
+                raise ValueError("with train_phase the command is the amplitude of a balanced train: net_charge and "
+                                 "rate cannot be seen in it; limit the rate at the stimulator")
+            if self.pulse_width is not None and self.train_phase > self.pulse_width:
+                raise ValueError(f"train_phase of {self.train_phase} ns is longer than pulse_width allows")
+
+    def infer(self) -> None:
+        port = sender(self, "command")
+        low, high = bounds(port)
+        cap = np.inf if self.peak is None else float(np.float32(np.max(self.peak)))
+        cap = min(cap, np.inf if self.sum_peak is None else float(np.float32(self.sum_peak)))
+        self.outputs["command"] = replace(self.outputs["command"], units=port.units, low=max(min(low, 0.0), -cap),
+                                          high=min(max(high, 0.0), cap))
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        super().build(lanes, seed)
+        channels = self._channels = int(self.inputs["command"].shape[0])  # type: ignore[arg-type]
+        self._units = sender(self, "command").units
+        try:
+            area = None if self.area is None else spread(self.area, channels)
+            peak = spread(np.inf if self.peak is None else self.peak, channels)
+        except ValueError as error:
+            raise AssemblyError([Problem(str(error), "peak or area")]) from None
+        hard = charge_cap(self.charge_per_phase, self.charge_density, self.shannon_k, area)
+        soft = charge_cap(self.warn.charge_per_phase, self.warn.charge_density, self.warn.shannon_k, area)
+        self._hard, self._soft = (np.broadcast_to(cap, (channels,)) for cap in (hard, soft))  # uC a phase [channels]
+        self._make_caps(peak)
+        self._make_limits()
+        self._warn_of_range(area)
+        self.reset(seed)
+
+    def _make_caps(self, peak: np.ndarray) -> None:
+        """Limits that are plain amplitudes, hard and advisory: (rule, float32 [channels])."""
+        caps = [(Rule.PEAK, peak.astype(np.float32))] if self.peak is not None else []
+        level = np.inf if self.warn.peak is None else self.warn.peak
+        notes = [(Rule.WARN_PEAK, np.full(peak.shape, level, np.float32))] if self.warn.peak is not None else []
+        if self.train_phase is not None:  # charge of a phase is amplitude times width
+            for list_, rule, cap in ((caps, Rule.CHARGE_PER_PHASE, self._hard),
+                                     (notes, Rule.WARN_CHARGE_PER_PHASE, self._soft)):
+                if np.isfinite(cap).any():
+                    exact = cap * microcoulomb(self._units) / max(self.train_phase, 1)
+                    nearest = exact.astype(np.float32)
+                    list_.append((rule, np.where(nearest > exact, np.nextafter(nearest, np.float32(0)), nearest)))
+        self._caps, self._notes = caps, notes
+        self._lowest = np.min([cap for _, cap in caps], axis=0) if caps else None  # float32 [channels]
+
+    def _make_limits(self) -> None:
+        """Limits that need a meter: charge, time and rate of phases."""
+        phases = wants_charge(self.charge_per_phase, self.charge_density, self.shannon_k)
+        advised = wants_charge(self.warn.charge_per_phase, self.warn.charge_density, self.warn.shannon_k)
+        net = self.net_charge is not None or self.warn.net_charge is not None
+        if phases or advised or net:
+            microcoulomb(self._units)
+        scale = MICROCOULOMB.get(self._units, 0.0)
+        self._scale = 0.0 if self.train_phase is not None else scale  # 0: the charge is not known
+        held = self.train_phase is None
+        self._limits = PhaseLimits(
+            charge=self._hard * scale if held and phases else None,
+            net=np.full(self._channels, self.net_charge * scale) if self.net_charge is not None else None,
+            width=self.pulse_width if held else None,
+            interval=None if self.rate is None else int(np.ceil(SECOND / self.rate)),
+            on_time=None if self.duty is None else int(self.duty * self.duty_window), window=self.duty_window,
+            rest=self.rest)
+        self._charge_notes = [(rule, cap * scale) for rule, cap, on in (
+            (Rule.WARN_CHARGE_PER_PHASE, self._soft, held and advised),
+            (Rule.WARN_NET_CHARGE, np.full(self._channels, self.warn.net_charge or 0.0),
+             self.warn.net_charge is not None)) if on]
+
+    def _warn_of_range(self, area: np.ndarray | None) -> None:
+        port = sender(self, "command")
+        low, high = (np.broadcast_to(np.asarray(end, float), (self._channels,)) for end in (port.low, port.high))
+        caps = [(rule, cap.astype(float)) for rule, cap in (*self._caps, *self._notes)]
+        self.warnings = worst_case(np.maximum(np.abs(low), np.abs(high)), caps, self.sum_peak, self._units)
+        if self.shannon_k is not None and area is not None and (area < 1).any():
+            self.warnings.append("Shannon not valid for contacts below 1 mm^2: charge_per_phase holds there instead")
+
+    def reset(self, seed: int) -> None:
+        lanes, shape = self.lanes.count, (self.lanes.count, self._channels)
+        self._watch = CommandWatch(lanes, self.stale)
+        self._meter = PhaseMeter(lanes, self._channels, self._limits)
+        self._metered = self._limits.any or bool(self._scale)
+        self._since = np.zeros(lanes, np.int64)  # [lanes] when stimulation was allowed anew; ramp counts from there
+        self._cut_at: int | None = None
+        self._latched = np.zeros(shape, bool)  # at zero until a new command
+        self._rule = np.zeros(shape, np.int16)  # rule in force at each contact
+        self._noted = np.zeros((len(_NOTES), *shape), bool)  # which warning levels are passed
+        self._given = frozen(np.zeros(shape, np.float32))  # what is delivered now
+        # with nothing but amplitudes to look at, one test decides
+        self._plain = not (self._limits.any or self.sum_peak is not None or self.slew is not None or self._notes
+                           or self.ramp is not None or self._charge_notes or self.warn.sum_peak is not None)
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        before = inputs.previous
+        if self._metered and before is not None:
+            self._meter.advance(self._given, before, now)
+        command = inputs["command"]
+        if self._plain and "command" in inputs.new and self._harmless(command, inputs):
+            self._watch.arrived(now)
+            self._given = frozen(command)
+            said: dict[str, Any] = {"command": self._given}
+        else:
+            said = self._limit(now, inputs, command)
+        if self._scale:
+            said["charge"] = self._meter.net / self._scale
+        return said
+
+    def next_wake(self, now: int) -> int | None:
+        deadline = self._watch.deadline()
+        if self._cut_at is None or deadline is None:
+            return self._cut_at if deadline is None else deadline
+        return min(self._cut_at, deadline)
+
+    def _harmless(self, command: np.ndarray, inputs: Inputs) -> bool:
+        """Is there nothing to do but to pass the command on? (NaN fails the comparison.)"""
+        status = inputs.get("status")
+        quiet = self._lowest is not None and not self._watch.doubtful and self.lateness is None
+        return bool(quiet and (status is None or not (status > 1).any())
+                    and (np.abs(command) <= self._lowest).all() and not self._rule.any())
+
+    def _limit(self, now: int, inputs: Inputs, command: np.ndarray) -> dict[str, Any]:
+        """Apply every rule in turn; each one only makes amplitudes smaller."""
+        new = "command" in inputs.new
+        wanted = np.array(command, np.float32)  # [lanes, channels]
+        rule = np.zeros(wanted.shape, np.int16)
+        self._silence_lanes(now, inputs, wanted, rule, new)
+        for code, cap in self._caps:
+            _clip(wanted, cap, code, rule)
+        self._limit_sum(wanted, rule)
+        self._limit_rise(now, inputs.previous, wanted, rule)
+        if self._limits.any:
+            self._limit_phases(now, wanted, rule, new)
+        events = self._decide(now, command, wanted, rule, new)
+        said: dict[str, Any] = {}
+        if new or inputs.previous is None or (wanted != self._given).any():
+            said["command"] = self._given = frozen(wanted)
+        if len(events):
+            said["decisions"] = events
+        return said
+
+    def _silence_lanes(self, now: int, inputs: Inputs, wanted: np.ndarray, rule: np.ndarray, new: bool) -> None:
+        """Zero where a lane is idle, its command stale or late, or any of its numbers not finite."""
+        status = inputs.get("status")
+        if status is not None and "status" in inputs.new:
+            first = begins(status)
+            self._watch.excuse(first)
+            self._since[first] = now
+        late = self.lateness is not None and self.stale is not None and self.lateness() > self.stale
+        reasons = self._watch.look(now, new, late)  # [lanes] rule or 0
+        if status is not None:
+            reasons = np.where(idle(status), np.int16(Rule.IDLE), reasons)
+        unsound = ~np.isfinite(wanted)
+        if unsound.any():
+            reasons = np.where(unsound.any(axis=1), np.int16(Rule.NON_FINITE), reasons)
+        silent = reasons != 0
+        if silent.any():
+            rule[silent] = np.where(wanted[silent] != 0, reasons[silent, None], 0)
+            wanted[silent] = 0.0
+
+    def _limit_sum(self, wanted: np.ndarray, rule: np.ndarray) -> None:
+        if self.sum_peak is None:
+            return
+        total = np.abs(wanted).sum(axis=1, dtype=np.float64)  # [lanes]
+        over = total > self.sum_peak
+        if over.any():
+            scaled = wanted[over] * (self.sum_peak / total[over])[:, None]
+            small = scaled.astype(np.float32)
+            small = np.where(np.abs(small) > np.abs(scaled), np.nextafter(small, np.float32(0)), small)
+            rule[over] = np.where(wanted[over] != small, Rule.SUM_PEAK, rule[over])
+            wanted[over] = small
+
+    def _limit_rise(self, now: int, previous: int | None, wanted: np.ndarray, rule: np.ndarray) -> None:
+        """Soft start of a lane, and the slope of each contact."""
+        if self.ramp:
+            part = np.minimum((now - self._since) / self.ramp, 1.0)  # [lanes]
+            _clip(wanted, part[:, None] * self._caps[0][1], Rule.RAMP, rule)
+        if self.slew is not None:
+            rise = self.slew * ((now - previous) / SECOND) if previous is not None else 0.0
+            same_side = self._given * wanted > 0
+            _clip(wanted, np.where(same_side, np.abs(self._given), 0.0) + rise, Rule.SLEW, rule)
+
+    def _limit_phases(self, now: int, wanted: np.ndarray, rule: np.ndarray, new: bool) -> None:
+        """Cut contacts whose phase, charge, rate or duty limit is reached, and say when the next will be."""
+        if new:
+            self._latched[:] = False
+        elif self._latched.any():
+            held = self._latched & (wanted != 0)
+            rule[held] = self._rule[held]
+            wanted[held] = 0.0
+        broken = self._meter.judge(wanted, now)
+        refused = None
+        if broken is not None and broken.any():
+            refused = broken != 0
+            rule[refused] = broken[refused]
+            wanted[refused] = 0.0
+            self._latched |= refused
+        self._cut_at = self._meter.commit(wanted, refused, now)
+
+    def _decide(self, now: int, command: np.ndarray, given: np.ndarray, rule: np.ndarray, new: bool) -> Events:
+        """One event for each contact that a rule touched and for each warning level newly passed."""
+        told = (rule != 0) & (new | (rule != self._rule))
+        self._rule = rule
+        rows = [(np.nonzero(told), rule[told])] if told.any() else []
+        for i, code in enumerate(_NOTES):
+            passed = self._passed(code, given)
+            if passed is not None:
+                fresh = passed & ~self._noted[i]
+                self._noted[i] = passed
+                if fresh.any():
+                    rows.append((np.nonzero(fresh), np.full(np.count_nonzero(fresh), code)))
+        if not rows:
+            return _NOTHING
+        where = tuple(np.concatenate([row[0][axis] for row in rows]) for axis in (0, 1))
+        largest = np.finfo(np.float32).max
+        asked = np.nan_to_num(command[where], nan=0.0, posinf=largest, neginf=-largest)
+        payload = np.stack([asked, given[where], np.concatenate([row[1] for row in rows])], axis=1)
+        return Events.of(now, where[0], where[1], payload)
+
+    def _passed(self, code: Rule, given: np.ndarray) -> np.ndarray | None:
+        """Contacts [lanes, channels] beyond a warning level, or None where the level is not set."""
+        if code == Rule.WARN_SUM_PEAK:
+            if self.warn.sum_peak is None:
+                return None
+            return (np.abs(given).sum(axis=1, dtype=np.float64) > self.warn.sum_peak)[:, None] & (given != 0)
+        for rule, cap in self._notes:
+            if rule == code:
+                return np.abs(given) > cap
+        for rule, cap in self._charge_notes:
+            if rule == code:
+                return (self._meter.charge if rule == Rule.WARN_CHARGE_PER_PHASE else np.abs(self._meter.net)) > cap
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"watch": self._watch.state_dict(), "meter": self._meter.state_dict(), "since": self._since.copy(),
+                "cut_at": self._cut_at, "latched": self._latched.copy(), "rule": self._rule.copy(),
+                "noted": self._noted.copy(), "given": self._given}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "watch" not in state:
+            return
+        self._watch.load_state_dict(state["watch"])
+        self._meter.load_state_dict(state["meter"])
+        self._since, self._latched = np.array(state["since"]), np.array(state["latched"])
+        self._rule, self._noted = np.array(state["rule"]), np.array(state["noted"])
+        self._cut_at = None if state["cut_at"] is None else int(state["cut_at"])
+        self._given = frozen(np.array(state["given"], np.float32))
+
+
+_NOTES = (Rule.WARN_PEAK, Rule.WARN_SUM_PEAK, Rule.WARN_CHARGE_PER_PHASE, Rule.WARN_NET_CHARGE)
+_NOTHING = Events.empty((3,))
+
+
+def _clip(wanted: np.ndarray, cap: np.ndarray, code: Rule, rule: np.ndarray) -> None:
+    """Bring |wanted| within `cap`, rounded towards zero, and write the rule where that changed something."""
+    over = np.abs(wanted) > cap
+    if over.any():
+        small = np.broadcast_to(cap, wanted.shape).astype(np.float32)
+        small = np.where(small > cap, np.nextafter(small, np.float32(0)), small)
+        wanted[over] = np.copysign(small, wanted)[over]
+        rule[over] = code

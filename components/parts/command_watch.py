@@ -1,0 +1,61 @@
+"""A watchdog for commands: which lanes may not trust the command in force."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .stimulation_limits import Rule
+
+
+class CommandWatch:
+    """Tells stale commands (nothing new within `stale` ns) and late ones (the first after a stale time) by lane.
+
+    A lane whose episode begins is excused: its first command is not late. Without `stale` every command is good.
+    """
+
+    def __init__(self, lanes: int, stale: int | None) -> None:
+        self.stale = stale
+        self.last = 0  # instant of the latest command
+        self.tripped = np.zeros(lanes, bool)  # [lanes] stale now
+        self.late = np.zeros(lanes, bool)  # [lanes] the command in force came too late
+        self.excused = np.ones(lanes, bool)  # [lanes] the next command is not late
+        self.doubtful = False  # is any lane tripped or late?
+
+    def arrived(self, now: int) -> None:
+        """Note a command that came in time (only while nothing is doubtful)."""
+        self.last = now
+        if self.stale is not None and self.excused.any():
+            self.excused = np.zeros_like(self.excused)
+
+    def excuse(self, lanes: np.ndarray) -> None:
+        """Let the next command of these lanes (bool [lanes]) count as in time."""
+        self.excused = self.excused | lanes
+
+    def look(self, now: int, new: bool, behind: bool = False) -> np.ndarray:
+        """Return a rule for each lane whose command must not be delivered, else 0; `behind`: the loop itself is late."""
+        if new:
+            self.late = self.tripped & ~self.excused if not behind else np.ones_like(self.late)
+            self.tripped = np.zeros_like(self.tripped)
+            self.excused = np.zeros_like(self.excused)
+            self.last = now
+        elif self.stale is not None and now >= self.last + self.stale:
+            self.tripped = np.ones_like(self.tripped)
+        self.doubtful = bool(self.tripped.any() or self.late.any())
+        return np.where(self.tripped, np.int16(Rule.STALE), np.where(self.late, np.int16(Rule.LATE), np.int16(0)))
+
+    def deadline(self) -> int | None:
+        """Return the instant at which the command in force becomes stale, or None if it is or never will."""
+        if self.stale is None or self.tripped.any():
+            return None
+        return self.last + self.stale
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"last": self.last, "tripped": self.tripped.copy(), "late": self.late.copy(),
+                "excused": self.excused.copy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.last = int(state["last"])
+        self.tripped, self.late, self.excused = (np.array(state[name], bool) for name in ("tripped", "late", "excused"))
+        self.doubtful = bool(self.tripped.any() or self.late.any())
