@@ -208,7 +208,7 @@ def ignores(subject: Subject) -> str:
         body = subject.fresh(lanes)
     player = Player(body)
     rows: list[dict[str, Any]] = []
-    while len(rows) < TICKS and not (len(rows) > 1 and (rows[-2]["status"] == FIRST).any()):
+    while len(rows) < TICKS and not (len(rows) > 2 and (rows[-2]["status"] == FIRST).any()):
         rows.append(player.play())
     body.close()
     tick = len(rows) - 2

@@ -86,7 +86,7 @@ def seeds(subject: Subject) -> str:
 
 
 def _seen(driver: Driver) -> dict[str, Any]:
-    outputs = {str(i): outputs for i, (_, outputs) in enumerate(driver.trace)}
+    outputs = {str(now): outputs for now, outputs in driver.trace}
     return {"outputs": outputs, "state": driver.component.state_dict()}
 
 

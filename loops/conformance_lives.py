@@ -9,7 +9,7 @@ import numpy as np
 from .component import Inputs
 from .conformance_compare import close_trace, same
 from .conformance_driver import Driver, NotApplicable, Subject, copied, stepped, vary
-from .conformance_world import Plan
+from .conformance_world import Plan, World
 from .lanes import Lanes
 from .status import FIRST
 
@@ -39,7 +39,7 @@ def strangers(subject: Subject) -> str:
     def disturbed(plan: Plan) -> None:
         others = [lane for lane in everyone if lane != 1]
         compare(plan, Lanes.of(count), others, others, "other lanes, when only the inputs of lane 1 change",
-                salt=lambda name, tick, lane: int(lane == 1))
+                salt=lambda world, name, tick, lane: int(lane == 1))
 
     vary(subject, permuted, steps=8)
     vary(subject, alone, steps=8, episodes="running")
@@ -112,7 +112,11 @@ def first_touches_its_lane(subject: Subject) -> str:
         close_trace(rows[0], rows[1], first.component.outputs, lanes, lanes, what)
 
     begun: dict[str, Any] = {"flags": {(at, 1): FIRST}}
-    past = {**begun, "salt": lambda name, tick, lane: int(lane == 1 and tick < at and name != "status")}
+
+    def other_past(world: World, name: str, tick: int, lane: int) -> int:
+        return int(lane == 1 and tick < at and name != "status" and world.group(name) == "body")
+
+    past = {**begun, "salt": other_past}
 
     def only_its_lane(plan: Plan) -> None:
         compare(plan, "another lane, when lane 1 alone hears FIRST", [0], begun, {})

@@ -38,19 +38,19 @@ class Plan:
 class World:
     """Messages for the inputs of one component; what a lane hears depends on its global number only.
 
-    `salt(name, tick, lane number)` may change single values: 0 is the ordinary one. `flags` overrides single status
+    `salt(world, name, tick, lane number)` may change single values: 0 is the ordinary one. `flags` overrides single status
     flags by (tick, lane number).
     """
 
     def __init__(self, ports: Mapping[str, Port], lanes: Lanes, plan: Plan, period: int | Clock | None,
-                 together: bool = False, salt: Callable[[str, int, int], int] | None = None,
+                 together: bool = False, salt: Callable[[World, str, int, int], int] | None = None,
                  flags: Mapping[tuple[int, int], int] | None = None) -> None:
         self.ports = ports
         self.lanes = lanes
         self.plan = plan
         self.period = period
         self.together = together
-        self.salt = salt or (lambda name, tick, lane: 0)
+        self.salt = salt or (lambda world, name, tick, lane: 0)
         self.flags = dict(flags or {})
         self._instants: dict[str, list[int]] = {}
         self._episodes: dict[int, list[int]] = {}
@@ -107,7 +107,7 @@ class World:
         """Return the episode flags of one lane with message `tick`."""
         if (tick, number) in self.flags:
             return self.flags[tick, number]
-        key = number + 1_000_003 * self.salt("status", tick, number)
+        key = number + 1_000_003 * self.salt(self, "status", tick, number)
         if key not in self._episodes:
             self._episodes[key] = _episodes(self._rng("status", 0, key), self.plan.episodes, self.plan.seed % 2 == 1)
         return self._episodes[key][tick]
@@ -126,7 +126,7 @@ class World:
                 return np.zeros(port.shape, port.dtype)  # type: ignore[arg-type]
             while tick > 0 and self.status(tick, number) == WAITING:  # a lane that waits repeats itself
                 tick -= 1
-        rng = self._rng(name, tick, number, self.salt(name, tick, number))
+        rng = self._rng(name, tick, number, self.salt(self, name, tick, number))
         return draw(port, rng, self.plan.values)
 
     def _events(self, name: str, port: Port, tick: int) -> Events | None:
@@ -134,7 +134,7 @@ class World:
         since = self.instant(name, tick - 1) if tick else -1
         lane, time, index, value = [], [], [], []
         for position, number in enumerate(int(n) for n in self.lanes.numbers):
-            rng = self._rng(name, tick, number, self.salt(name, tick, number))
+            rng = self._rng(name, tick, number, self.salt(self, name, tick, number))
             for _ in range(int(rng.choice([0, 0, 1, 2]))):
                 lane.append(position)
                 time.append(int(rng.integers(since + 1, now + 1)))

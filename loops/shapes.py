@@ -55,15 +55,23 @@ def _neutral(port: Port) -> Port:
 def flow(components: Mapping[str, Component], wires: list[Wire], problems: Problems) -> None:
     """Fill sizes until nothing changes; report wires whose ends disagree and ports that stay unknown."""
     clashes: dict[str, str] = {}
-    changed = True
-    while changed:
-        before = _sizes(components)
-        _tell_peers(components, wires)
-        for component in components.values():
-            component.infer()
-        for wire in wires:
-            _join(components, wire, clashes)
-        changed = _sizes(components) != before
+    touching: dict[str, list[Wire]] = {name: [] for name in components}
+    for wire in wires:
+        touching[wire.receiver].append(wire)
+        if wire.source.component != wire.receiver:
+            touching[wire.source.component].append(wire)
+    todo = dict.fromkeys(components)  # an ordered set: components some port of which may have news
+    while todo:
+        name = next(iter(todo))
+        del todo[name]
+        _tell_peers(name, components, touching[name])
+        before = _facts(components[name])
+        components[name].infer()
+        for wire in touching[name]:
+            todo.update(dict.fromkeys(_join(components, wire, clashes)))
+        if _facts(components[name]) != before:
+            neighbours = {other: None for w in touching[name] for other in (w.receiver, w.source.component)}
+            todo.update({name: None, **neighbours})
     for where, what in clashes.items():
         problems.add(what, where, "Change one side, or put basics.select or basics.concat between them.")
     wired = {(wire.receiver, wire.input) for wire in wires}
@@ -76,30 +84,34 @@ def flow(components: Mapping[str, Component], wires: list[Wire], problems: Probl
                          "Wire it to something of known size, or give the size as a parameter.")
 
 
-def _sizes(components: Mapping[str, Component]) -> list[tuple[str, str, Port]]:
-    return [(name, key, port) for name, component in components.items()
+def _facts(component: Component) -> list[tuple[Any, ...]]:
+    """What others may learn from a component's ports (bounds may be arrays, which do not compare)."""
+    return [(key, port.sizes, port.dtype, port.choices, port.kind)
             for side in (component.inputs, component.outputs) for key, port in side.items()]
 
 
-def _tell_peers(components: Mapping[str, Component], wires: list[Wire]) -> None:
-    for component in components.values():
-        component.peers, component.peers_in = {}, {}
-    for wire in wires:
-        sender, receiver = components[wire.source.component], components[wire.receiver]
-        port = receiver.inputs[wire.input]
-        sender.peers.setdefault(wire.source.port, []).append(port)  # type: ignore[attr-defined]
-        receiver.peers_in[wire.input] = sender.outputs[wire.source.port]  # type: ignore[index]
+def _tell_peers(name: str, components: Mapping[str, Component], touching: list[Wire]) -> None:
+    component = components[name]
+    peers: dict[str, list[Port]] = {}
+    for wire in touching:
+        if wire.source.component == name:
+            peers.setdefault(wire.source.port, []).append(components[wire.receiver].inputs[wire.input])
+    component.peers = peers
+    component.peers_in = {wire.input: components[wire.source.component].outputs[wire.source.port]
+                          for wire in touching if wire.receiver == name}
 
 
-def _join(components: Mapping[str, Component], wire: Wire, clashes: dict[str, str]) -> None:
+def _join(components: Mapping[str, Component], wire: Wire, clashes: dict[str, str]) -> list[str]:
+    """Compare the two ends of a wire and fill what one knows and the other does not; return who changed."""
     sender, receiver = components[wire.source.component], components[wire.receiver]
     left, right = sender.outputs[wire.source.port], receiver.inputs[wire.input]
     if left.kind != right.kind:
-        return  # told elsewhere
+        return []  # told elsewhere
     if len(left.shape) != len(right.shape):
         clashes[f"{wire.receiver}.{wire.input}"] = (
             f"shape {_say(right.shape)} is wired to {wire.source} of shape {_say(left.shape)}")
-        return
+        return []
+    changed = []
     for axis, (a, b) in enumerate(zip(left.sizes, right.sizes, strict=True)):
         if isinstance(a, int) and isinstance(b, int):
             if a != b:
@@ -107,8 +119,11 @@ def _join(components: Mapping[str, Component], wire: Wire, clashes: dict[str, st
                     f"shape {_say(right.sizes)} is wired to {wire.source} of shape {_say(left.sizes)}")
         elif isinstance(a, int):
             _fill(receiver, receiver.inputs, wire.input, axis, b, a)
+            changed.append(wire.receiver)
         elif isinstance(b, int):
             _fill(sender, sender.outputs, wire.source.port, axis, a, b)
+            changed.append(wire.source.component)
+    return changed
 
 
 def _fill(component: Component, side: dict[str, Port], key: str, axis: int, name: Size, size: int) -> None:

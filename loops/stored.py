@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,7 +215,10 @@ def _write_table(directory: Path, path: str, rows: list[dict[str, Any]], compres
     for folder in (here.parent, here):
         folder.mkdir(exist_ok=True)
         replace_file(folder / DOCUMENT, [encode(group_document())], hook=hook)
-    for name in {name: None for row in rows for name in row}:
+    fields = list(dict.fromkeys(name for row in rows for name in row))
+    for child in [child for child in here.iterdir() if child.is_dir() and child.name not in fields]:
+        shutil.rmtree(child)  # a field that only rows cut away since had
+    for name in fields:
         values = table_column([row.get(name) for row in rows])
         (here / check_path(name)).mkdir(exist_ok=True)
         dimensions = ("evaluation", "episode")[:values.ndim]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from importlib import metadata
+from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
@@ -53,8 +54,7 @@ class Myosuite(Component):
         self._first: Any = self._new_env()  # tells the sizes now, is lane 0 later
         base = self._first.unwrapped
         self.period = environments.own_period(base, "_ctrl_dt") if period is None else period
-        registered = self._first.spec.max_episode_steps or 0
-        self.max_steps = registered if max_steps is None else max_steps
+        self.max_steps = environments.registered_steps(env) if max_steps is None else max_steps
         self._action = spaces.ActionDoor(base.action_space, axis="muscle")
         shape = base.observation_space.shape
         self.inputs = body_inputs(self._action.port)
@@ -109,13 +109,137 @@ class Myosuite(Component):
         from ..parts.snapshot import Snapshot
 
         super().build(lanes, seed)
+        self.close()
         first, self._first = self._first, None
         self._envs = [first or self._new_env(), *(self._new_env() for _ in range(lanes.count - 1))]
-        bases = [env.unwrapped for env in self._envs]
-        self._steps = [_inner(env).step for env in self._envs]
-        self._batch = MujocoBatch([base.model for base in bases], [base.data for base in bases],
-                                  threads=self._useful_threads(bases[0], lanes.count), numbers=lanes.numbers)
-        self._edits = ModelEdits(bases[0].model)
-        self._extra = [Snapshot(_roots(env), ("myosuite",), MACHINERY) for env in self._envs]
+        self._bases = [env.unwrapped for env in self._envs]
+        inner = [_without_bookkeeping(env) for env in self._envs]
+        self._steps, self._resets = [env.step for env in inner], [env.reset for env in inner]
+        base = self._bases[0]
+        self._batch = MujocoBatch([base.model for base in self._bases], [base.data for base in self._bases],
+                                  threads=self.threads or _useful_threads(base, lanes.count), numbers=lanes.numbers)
+        self._edits = ModelEdits(base.model)
+        self._extra = [Snapshot(_chain(env), ("myosuite",), MACHINERY) for env in self._envs]
         self.episodes = Episodes(lanes, seed, self.restart, self.max_steps)
         self.reset(seed)
+
+    def reset(self, seed: int) -> None:
+        self.episodes.reset(seed)
+        self._last = {name: np.zeros(port.full_shape(self.lanes.count), port.dtype)
+                      for name, port in self.outputs.items() if name != "status"}
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        episodes = self.episodes
+        if not episodes.open(inputs):
+            return {}
+        out = {name: value.copy() for name, value in self._last.items()}
+        if not episodes.all_act:
+            out["reward"] = np.zeros(self.lanes.count, np.float32)
+        acting = range(self.lanes.count) if episodes.all_act else np.flatnonzero(episodes.act).tolist()
+        terminated = np.zeros(self.lanes.count, bool)
+        self._tick = self._action(inputs["action"]), out, terminated
+        self._batch.workers.each(self._advance, acting)
+        if not episodes.all_act:
+            self._begin(episodes.start, out)
+        status = episodes.close(terminated)
+        self._begin(episodes.again, out, keep_step=True)
+        self._last = out
+        return {**out, "status": status}
+
+    def _advance(self, lane: int) -> None:
+        """Take one lane through the environment's own step; its physics lets other threads run."""
+        actions, out, terminated = self._tick
+        observation, reward, ends, _, info = self._steps[lane](actions[lane])
+        out["observation"][lane] = observation
+        out["reward"][lane] = reward
+        out["solved"][lane] = info.get("solved", False)
+        for name, key in self._info.items():
+            out[name][lane] = info.get(key, 0)
+        if self.divergence == "error":
+            self._batch.check((lane,))
+        elif self._bases[lane]._check_mj_instability_termination():
+            ends = True
+        terminated[lane] = ends
+
+    def _begin(self, start: np.ndarray, out: dict[str, np.ndarray], keep_step: bool = False) -> None:
+        """Begin an episode in the lanes `start` [lanes] bool; `keep_step` leaves what the step before it told."""
+        for lane in np.flatnonzero(start):
+            out["observation"][lane] = self._resets[lane](seed=int(self.episodes.seeds[lane]))[0]
+            if not keep_step:
+                for name in ("solved", *self._info):
+                    out[name][lane] = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"episodes": self.episodes.state_dict(), "physics": self._batch.state(),
+                "model": {str(lane): self._edits.take(base.model) for lane, base in enumerate(self._bases)},
+                "task": {str(lane): extra.take() for lane, extra in enumerate(self._extra)},
+                "last": {name: value.copy() for name, value in self._last.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "episodes" not in state:
+            return
+        self.episodes.load_state_dict(state["episodes"])
+        for lane, base in enumerate(self._bases):
+            self._resets[lane](seed=0)  # makes what the task makes at its first reset
+            self._edits.bring_back(base.model, state["model"][str(lane)])
+            self._extra[lane].bring_back(state["task"][str(lane)])
+        self._batch.set_state(np.asarray(state["physics"], np.float64))
+        self._last = {name: np.array(value, self._last[name].dtype) for name, value in state["last"].items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return the physical state of every lane, episode bookkeeping included."""
+        return self.state_dict()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Return to a state that `state` gave."""
+        self.load_state_dict(state)
+
+    def labels(self) -> dict[str, Any]:
+        model = self._bases[0].model
+        return {"muscle": [model.actuator(i).name for i in range(model.nu)]}
+
+    def versions(self) -> dict[str, str]:
+        """Return the releases that decide what this body does."""
+        return {name: metadata.version(name) for name in ("myosuite", "myo-sim", "mujoco")}
+
+    def close(self) -> None:
+        if self._batch is not None:
+            self._batch.close()
+            for env in self._envs:
+                env.close()
+            self._batch = None
+
+
+def _without_bookkeeping(env: Any) -> Any:
+    """Peel off wrappers that only count steps, check calls or forward names: the loop does their work."""
+    import gymnasium
+
+    plain = gymnasium.Wrapper
+    counted = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "MjInstabilityTerminationWrapper")
+    while isinstance(env, plain) and (type(env).__name__ in counted or
+                                      (type(env).step is plain.step and type(env).reset is plain.reset)):
+        env = env.env
+    return env
+
+
+def _chain(env: Any) -> list[Any]:
+    """Return the environment's wrappers and itself, outermost first."""
+    chain = [env]
+    while chain[-1] is not env.unwrapped:
+        chain.append(chain[-1].env)
+    return chain
+
+
+def _useful_threads(base: Any, lanes: int) -> int:
+    """Return how many threads are worth it: physics shorter than passing the interpreter on is stepped by one."""
+    import mujoco
+
+    if lanes == 1:
+        return 1
+    data, times = mujoco.MjData(base.model), []
+    for _ in range(5):
+        begin = perf_counter()
+        mujoco.mj_step(base.model, data, base.frame_skip)
+        times.append(perf_counter() - begin)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(lanes, cores) if min(times) > WORTH_A_THREAD else 1

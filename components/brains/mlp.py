@@ -22,7 +22,7 @@ from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import idle, status_input
 from ...loops.time import Period
-from ..parts import distributions, flat_parameters
+from ..parts import distributions, flags, flat_parameters
 from ..parts.exploration import Exploration
 from ..parts.lesions import Lesion, draw_connections, draw_neurons
 from ..parts.networks import Perceptron, mixed
@@ -154,8 +154,8 @@ class Mlp(Component):
                 question[name] = inputs[name]
         if "current" in question:
             question["current"] = _average(question["current"], inputs.previous, now)
-        if "status" in question and isinstance(question["status"], list):
-            question["status"] = question["status"][-1][1]
+        if "status" in question:
+            question["status"] = flags.latest(question["status"])
         if not self.explore:
             return self.respond(question, None)[0]
         if self.period is not None or "observation" in new:

@@ -1,7 +1,7 @@
 """The safety limiter: the only thing that may command a stimulator.
 
-Research simulation only: it makes no claim about any medical device or tissue. Longer than other links because it
-writes all rules, in their order, in one place.
+Research simulation only: it makes no claim about any medical device or tissue. Longer than
+other links because every rule, and the order of the rules, is written in one place.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
-from ...loops.events import Events
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.status import begins, idle, status_input
 from ...loops.time import SECOND, Duration
 from ..parts.command_watch import CommandWatch
-from ..parts.passing import bounds, frozen, sender, spread
+from ..parts.decision_log import DecisionLog
+from ..parts.passing import bounds, frozen, seal, sender, spread
 from ..parts.phase_meter import PhaseLimits, PhaseMeter
 from ..parts.stimulation_limits import (
     MICROCOULOMB,
@@ -54,7 +54,7 @@ class SafetyLimiter(Component):
         train_phase: width of one phase where the stimulator turns the command into a train of balanced pulses of that
             amplitude; without it the command is the current itself.
         pulse_width: longest time a contact may be active within one phase.
-        rate: most phases of one sign per second and contact.
+        rate: most phases of one sign per second and contact, to the nanosecond below 1 / rate.
         duty: largest part of each window of `duty_window` in which a contact may be active.
         duty_window: length of these windows, counted from t = 0.
         rest: time at zero that ends a phase; a shorter pause does not.
@@ -165,9 +165,9 @@ class SafetyLimiter(Component):
             charge=self._hard * scale if held and phases else None,
             net=np.full(self._channels, self.net_charge * scale) if self.net_charge is not None else None,
             width=self.pulse_width if held else None,
-            interval=None if self.rate is None else int(np.ceil(SECOND / self.rate)),
+            interval=None if self.rate is None else int(SECOND / self.rate),
             on_time=None if self.duty is None else int(self.duty * self.duty_window), window=self.duty_window,
-            rest=self.rest)
+            rest=self.rest, track=held and advised)
         self._charge_notes = [(rule, cap * scale) for rule, cap, on in (
             (Rule.WARN_CHARGE_PER_PHASE, self._soft, held and advised),
             (Rule.WARN_NET_CHARGE, np.full(self._channels, self.warn.net_charge or 0.0),
@@ -189,19 +189,18 @@ class SafetyLimiter(Component):
         self._since = np.zeros(lanes, np.int64)  # [lanes] when stimulation was allowed anew; ramp counts from there
         self._cut_at: int | None = None
         self._latched = np.zeros(shape, bool)  # at zero until a new command
-        self._rule = np.zeros(shape, np.int16)  # rule in force at each contact
-        self._noted = np.zeros((len(_NOTES), *shape), bool)  # which warning levels are passed
-        self._given = frozen(np.zeros(shape, np.float32))  # what is delivered now
+        self._log = DecisionLog(lanes, self._channels, self._notes, self._charge_notes, self.warn.sum_peak)
+        self._given = seal(np.zeros(shape, np.float32))  # what is delivered now
         # with nothing but amplitudes to look at, one test decides
-        self._plain = not (self._limits.any or self.sum_peak is not None or self.slew is not None or self._notes
-                           or self.ramp is not None or self._charge_notes or self.warn.sum_peak is not None)
+        self._plain = not (self._limits.any or self.sum_peak is not None or self.slew is not None
+                           or self.ramp is not None or self._log.codes)
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         before = inputs.previous
         if self._metered and before is not None:
             self._meter.advance(self._given, before, now)
         command = inputs["command"]
-        if self._plain and "command" in inputs.new and self._harmless(command, inputs):
+        if self._plain and "command" in inputs.new and self._harmless(now, command, inputs):
             self._watch.arrived(now)
             self._given = frozen(command)
             said: dict[str, Any] = {"command": self._given}
@@ -217,12 +216,12 @@ class SafetyLimiter(Component):
             return self._cut_at if deadline is None else deadline
         return min(self._cut_at, deadline)
 
-    def _harmless(self, command: np.ndarray, inputs: Inputs) -> bool:
+    def _harmless(self, now: int, command: np.ndarray, inputs: Inputs) -> bool:
         """Is there nothing to do but to pass the command on? (NaN fails the comparison.)"""
         status = inputs.get("status")
-        quiet = self._lowest is not None and not self._watch.doubtful and self.lateness is None
+        quiet = self._lowest is not None and self.lateness is None and not self._watch.doubts(now)
         return bool(quiet and (status is None or not (status > 1).any())
-                    and (np.abs(command) <= self._lowest).all() and not self._rule.any())
+                    and (np.abs(command) <= self._lowest).all() and not self._log.rule.any())
 
     def _limit(self, now: int, inputs: Inputs, command: np.ndarray) -> dict[str, Any]:
         """Apply every rule in turn; each one only makes amplitudes smaller."""
@@ -234,12 +233,13 @@ class SafetyLimiter(Component):
             _clip(wanted, cap, code, rule)
         self._limit_sum(wanted, rule)
         self._limit_rise(now, inputs.previous, wanted, rule)
+        self._log.observe(self._meter)
         if self._limits.any:
             self._limit_phases(now, wanted, rule, new)
-        events = self._decide(now, command, wanted, rule, new)
+        events = self._log.decide(now, command, wanted, rule, new, self._meter)
         said: dict[str, Any] = {}
         if new or inputs.previous is None or (wanted != self._given).any():
-            said["command"] = self._given = frozen(wanted)
+            said["command"] = self._given = seal(wanted)
         if len(events):
             said["decisions"] = events
         return said
@@ -291,7 +291,7 @@ class SafetyLimiter(Component):
             self._latched[:] = False
         elif self._latched.any():
             held = self._latched & (wanted != 0)
-            rule[held] = self._rule[held]
+            rule[held] = self._log.rule[held]
             wanted[held] = 0.0
         broken = self._meter.judge(wanted, now)
         refused = None
@@ -302,44 +302,10 @@ class SafetyLimiter(Component):
             self._latched |= refused
         self._cut_at = self._meter.commit(wanted, refused, now)
 
-    def _decide(self, now: int, command: np.ndarray, given: np.ndarray, rule: np.ndarray, new: bool) -> Events:
-        """One event for each contact that a rule touched and for each warning level newly passed."""
-        told = (rule != 0) & (new | (rule != self._rule))
-        self._rule = rule
-        rows = [(np.nonzero(told), rule[told])] if told.any() else []
-        for i, code in enumerate(_NOTES):
-            passed = self._passed(code, given)
-            if passed is not None:
-                fresh = passed & ~self._noted[i]
-                self._noted[i] = passed
-                if fresh.any():
-                    rows.append((np.nonzero(fresh), np.full(np.count_nonzero(fresh), code)))
-        if not rows:
-            return _NOTHING
-        where = tuple(np.concatenate([row[0][axis] for row in rows]) for axis in (0, 1))
-        largest = np.finfo(np.float32).max
-        asked = np.nan_to_num(command[where], nan=0.0, posinf=largest, neginf=-largest)
-        payload = np.stack([asked, given[where], np.concatenate([row[1] for row in rows])], axis=1)
-        return Events.of(now, where[0], where[1], payload)
-
-    def _passed(self, code: Rule, given: np.ndarray) -> np.ndarray | None:
-        """Contacts [lanes, channels] beyond a warning level, or None where the level is not set."""
-        if code == Rule.WARN_SUM_PEAK:
-            if self.warn.sum_peak is None:
-                return None
-            return (np.abs(given).sum(axis=1, dtype=np.float64) > self.warn.sum_peak)[:, None] & (given != 0)
-        for rule, cap in self._notes:
-            if rule == code:
-                return np.abs(given) > cap
-        for rule, cap in self._charge_notes:
-            if rule == code:
-                return (self._meter.charge if rule == Rule.WARN_CHARGE_PER_PHASE else np.abs(self._meter.net)) > cap
-        return None
-
     def state_dict(self) -> dict[str, Any]:
-        return {"watch": self._watch.state_dict(), "meter": self._meter.state_dict(), "since": self._since.copy(),
-                "cut_at": self._cut_at, "latched": self._latched.copy(), "rule": self._rule.copy(),
-                "noted": self._noted.copy(), "given": self._given}
+        return {"watch": self._watch.state_dict(), "meter": self._meter.state_dict(), "log": self._log.state_dict(),
+                "since": self._since.copy(), "cut_at": self._cut_at, "latched": self._latched.copy(),
+                "given": self._given}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if "watch" not in state:
@@ -347,13 +313,9 @@ class SafetyLimiter(Component):
         self._watch.load_state_dict(state["watch"])
         self._meter.load_state_dict(state["meter"])
         self._since, self._latched = np.array(state["since"]), np.array(state["latched"])
-        self._rule, self._noted = np.array(state["rule"]), np.array(state["noted"])
+        self._log.load_state_dict(state["log"])
         self._cut_at = None if state["cut_at"] is None else int(state["cut_at"])
         self._given = frozen(np.array(state["given"], np.float32))
-
-
-_NOTES = (Rule.WARN_PEAK, Rule.WARN_SUM_PEAK, Rule.WARN_CHARGE_PER_PHASE, Rule.WARN_NET_CHARGE)
-_NOTHING = Events.empty((3,))
 
 
 def _clip(wanted: np.ndarray, cap: np.ndarray, code: Rule, rule: np.ndarray) -> None:

@@ -29,14 +29,19 @@ class CommandWatch:
         if self.stale is not None and self.excused.any():
             self.excused = np.zeros_like(self.excused)
 
+    def doubts(self, now: int) -> bool:
+        """Is any lane stale or late, or would a command at `now` be?"""
+        return self.doubtful or (self.stale is not None and now > self.last + self.stale)
+
     def excuse(self, lanes: np.ndarray) -> None:
         """Let the next command of these lanes (bool [lanes]) count as in time."""
         self.excused = self.excused | lanes
 
     def look(self, now: int, new: bool, behind: bool = False) -> np.ndarray:
-        """Return a rule for each lane whose command must not be delivered, else 0; `behind`: the loop itself is late."""
+        """Return a rule for each lane whose command must not be delivered, else 0; `behind`: the loop is late."""
         if new:
-            self.late = self.tripped & ~self.excused if not behind else np.ones_like(self.late)
+            overdue = self.tripped | (self.stale is not None and now > self.last + self.stale)
+            self.late = overdue & ~self.excused if not behind else np.ones_like(self.late)
             self.tripped = np.zeros_like(self.tripped)
             self.excused = np.zeros_like(self.excused)
             self.last = now

@@ -35,10 +35,15 @@ def make(env: str, params: dict[str, Any], max_steps: int | None, known: Iterabl
         raise ValueError(f"env {env!r} does not take these env_params {params}: {error}") from error
 
 
-def own_period(env: Any) -> int | Clock:
-    """Return the time one step of an environment takes, from its own `dt` or its frames per second."""
+def registered_steps(env: str) -> int:
+    """Return the number of steps after which the registry truncates an episode of `env`; 0 means never."""
+    return gymnasium.spec(env).max_episode_steps or 0
+
+
+def own_period(env: Any, attribute: str = "dt") -> int | Clock:
+    """Return the time one step of an environment takes, from its own `attribute` or its frames per second."""
     base = env.unwrapped
-    dt = getattr(base, "dt", None)
+    dt = getattr(base, attribute, None)
     if isinstance(dt, (int, float)) and dt > 0:
         period = round(dt * SECOND)
         if abs(period - dt * SECOND) > 1e-6 * period:

@@ -38,7 +38,7 @@ class InFlight:
         Of two messages due at one instant, the one sent later counts.
         """
         ripe = (self.due >= 0) & (self.due <= now)  # [messages, lanes]
-        got: np.ndarray = ripe.any(axis=0)
+        got = np.asarray(ripe.any(axis=0))
         if not got.any():
             return got, np.zeros(self.value.shape[1:], self.value.dtype)
         latest = self.due.shape[0] - 1 - np.argmax(np.where(ripe, self.due, ABSENT)[::-1], axis=0)

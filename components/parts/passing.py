@@ -51,6 +51,12 @@ def frozen(value: np.ndarray) -> np.ndarray:
     return value
 
 
+def seal(value: np.ndarray) -> np.ndarray:
+    """Return an array that nobody else holds, read-only from now on."""
+    value.setflags(write=False)
+    return value
+
+
 def spread(value: float | list[float], size: int) -> np.ndarray:
     """Return one number or a list of `size` numbers as float64 [size]; raises ValueError when the length is wrong."""
     array = np.asarray(value, np.float64)

@@ -29,11 +29,13 @@ class PhaseLimits:
     on_time: int | None = None  # time a contact may be active within each window
     window: int = 1
     rest: int = 0
+    track: bool = False  # follow phases even if nothing limits them
 
     @property
     def any(self) -> bool:
-        """Is anything limited?"""
-        return not all(limit is None for limit in (self.charge, self.net, self.width, self.interval, self.on_time))
+        """Do phases have to be followed?"""
+        limits = (self.charge, self.net, self.width, self.interval, self.on_time)
+        return self.track or not all(limit is None for limit in limits)
 
 
 class PhaseMeter:
@@ -69,7 +71,7 @@ class PhaseMeter:
                 self.on = (held != 0) * float(now - max(start, window)) + (self.on if start >= window else 0.0)
 
     def judge(self, wanted: np.ndarray, now: int) -> np.ndarray | None:
-        """Return the rules [lanes, channels] that forbid to hold `wanted` from now on (0: none), or None: all is well."""
+        """Return the rules [lanes, channels] that forbid to hold `wanted` from now on (0: none); None: all is well."""
         limits = self.limits
         self._sign = sign = np.sign(wanted).astype(np.float64)
         size = np.abs(wanted).astype(np.float64)

@@ -8,6 +8,7 @@ taken when the object was new is kept.
 from __future__ import annotations
 
 import enum
+import sys
 import types
 from collections import OrderedDict, deque
 from typing import Any
@@ -84,7 +85,7 @@ class Snapshot:
         if isinstance(value, np.random.Generator):
             return {_KIND: "generator", "value": _generator_text(value.bit_generator.state)}
         if isinstance(value, enum.Enum):
-            return {_KIND: "choice", "value": value.name}
+            return {_KIND: "choice", "of": f"{type(value).__module__}:{type(value).__qualname__}", "value": value.name}
         if id(value) in seen:
             return _LEFT_ALONE
         seen.add(id(value))
@@ -124,16 +125,37 @@ def _restore(old: Any, picture: Any) -> Any:
     if kind == "scalar":
         return picture["value"][()]
     if kind == "choice":
-        return type(old)[picture["value"]]
+        return _choices(picture["of"])[picture["value"]]
     if kind == "generator":
-        old.bit_generator.state = _generator_state(picture["value"])
-        return old
+        return _restore_generator(old, picture["value"])
     if kind == "object":
         for name, value in picture.items():
             if name != _KIND:
                 vars(old)[name] = _restore(vars(old).get(name), value)
         return old
     return _restore_dict(old, picture) if kind == "dict" else _restore_sequence(old, picture, kind)
+
+
+def _choices(address: str) -> type[enum.Enum]:
+    """Find an enumeration by `module:name` among what is imported already."""
+    module, _, path = address.partition(":")
+    found: Any = sys.modules.get(module)
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    if not (isinstance(found, type) and issubclass(found, enum.Enum)):
+        raise ValueError(f"the saved choice {address} is unknown to the library that is installed")
+    return found
+
+
+def _restore_generator(old: Any, text: dict[str, Any]) -> np.random.Generator:
+    state = _generator_state(text)
+    name = state["bit_generator"]
+    if old is None or type(old.bit_generator).__name__ != name:
+        kinds = {kind.__name__: kind for kind in (np.random.PCG64, np.random.PCG64DXSM, np.random.Philox,
+                                                  np.random.SFC64, np.random.MT19937)}
+        old = np.random.Generator(kinds[name]())
+    old.bit_generator.state = state
+    return old
 
 
 def _restore_dict(old: Any, picture: dict[str, Any]) -> Any:

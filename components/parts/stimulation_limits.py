@@ -118,14 +118,18 @@ def worst_case(largest: np.ndarray, caps: list[tuple[Rule, np.ndarray]], sum_pea
         if over.any():
             worst = int(np.argmax(np.where(over, hard - cap, -np.inf)))
             act = "only noted" if rule >= Rule.WARN_PEAK else "cut off"
-            said.append(f"commands up to {hard[worst]:g} {units} are possible in channel {worst}; {_level(rule)} allows "
-                        f"{cap[worst]:g} {units}: the rest is {act}".replace("  ", " ").replace(" :", ":").replace(" ;", ";"))
+            said.append(f"commands up to {_amount(hard[worst], units)} are possible in channel {worst}; "
+                        f"{_level(rule)} allows {_amount(cap[worst], units)}: the rest is {act}")
         if rule < Rule.WARN_PEAK:
             hard = np.minimum(hard, cap)
     if sum_peak is not None and hard.sum() > sum_peak:
-        said.append(f"all channels together could reach {hard.sum():g} {units}; sum_peak allows {sum_peak:g}: they are "
-                    "scaled down together".replace("  ", " "))
+        said.append(f"all channels together could reach {_amount(hard.sum(), units)}; sum_peak allows "
+                    f"{_amount(sum_peak, units)}: they are scaled down together")
     return said
+
+
+def _amount(value: float, units: str) -> str:
+    return f"{value:g} {units}".rstrip()
 
 
 def _level(rule: Rule) -> str:

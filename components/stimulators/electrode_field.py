@@ -11,7 +11,7 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.status import begins, idle, status_input
 from ...loops.time import Period
-from ..parts import electrodes
+from ..parts import electrodes, flags
 from ..parts.electrodes import Placement
 
 
@@ -47,7 +47,7 @@ class ElectrodeField(Component):
         self.inputs = {
             "command": Port("what each electrode is to deliver", (channels,), axes=("electrode",), units=units,
                             low=-limit, high=limit, guarded=True, wakes=period is None),
-            "status": status_input(optional=True),
+            "status": status_input("now" if period is None else "all", wakes=period is None, optional=True),
         }
         self.outputs = {"current": Port("current into each neuron", ("unit",), axes=("neuron",), units=units)}
 
@@ -65,44 +65,55 @@ class ElectrodeField(Component):
 
     def reset(self, seed: int) -> None:
         """Empty the buffer."""
-        self._buffer = np.zeros((self.lanes.count, len(self.weights)), np.float32)  # what is left of earlier commands
+        shape = (self.lanes.count, len(self.weights))
+        self._buffer = np.zeros(shape, np.float32)  # what is left of earlier commands
+        self._current = np.zeros(shape, np.float32)  # in force
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
-        """Inject the command."""
-        fresh = self.period is not None or "command" in inputs.new or inputs.previous is None
-        status = inputs.get("status")
-        if status is not None and "status" in inputs.new:
-            first = begins(status)
-            if first.any():
-                self._buffer = np.where(first[:, None], np.float32(0), self._buffer)
-        else:
-            first = np.zeros(self.lanes.count, bool)
-        if not fresh:
+        """Inject the command, if it is a new one; deliver nothing in lanes where nobody acts."""
+        first, rest = self._lanes_at(inputs)
+        if first.any():
+            self._buffer = np.where(first[:, None], np.float32(0), self._buffer)
+        silent = rest
+        if self.period is not None or "command" in inputs.new:
+            current = self._buffer + electrodes.spread_out(self.weights, inputs["command"])
+            if self.lose_first:
+                silent = rest | first
+        elif inputs.previous is not None and not (first | rest).any():
             return {}
-        pulse = self.spread_out(inputs["command"])
-        if self.lose_first and first.any():
-            pulse = np.where(first[:, None], np.float32(0), pulse)
-        if status is not None:
-            rest = idle(status)
-            if rest.any():
-                pulse = np.where(rest[:, None], -self._buffer, pulse)
-        current = self._buffer + pulse
-        self._buffer = current * np.float32(1 - self.decay)
+        else:
+            current, silent = self._current, rest | first
+        if silent.any():
+            current = np.where(silent[:, None], np.float32(0), current)
+        if self.period is not None or "command" in inputs.new:
+            self._buffer = current * np.float32(1 - self.decay)
+        elif inputs.previous is not None and np.array_equal(current, self._current):
+            return {}
+        self._current = current
         return {"current": current}
 
-    def spread_out(self, command: np.ndarray) -> np.ndarray:
-        """Return the current [lanes, units] of a command [lanes, channels], without what is left of earlier ones."""
-        return electrodes.spread_out(self.weights, command)
+    def _lanes_at(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        """Return the lanes whose episode has begun, and those in which nobody acts."""  # [lanes] bool each
+        nobody = np.zeros(self.lanes.count, bool)
+        status = inputs.get("status")
+        if status is None:
+            return nobody, nobody
+        first = nobody
+        for value in flags.unseen(inputs, "status"):
+            first = first | begins(value)
+        return first, idle(flags.latest(status))
 
     def labels(self) -> dict[str, Any]:
         """Name the neuron that each electrode reaches most."""
         return {"electrode": {"neuron": self.weights.argmax(axis=0).tolist()}}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"buffer": self._buffer.copy(), "learned": {"weights": self.weights.copy()}}
+        return {"buffer": self._buffer.copy(), "current": self._current.copy(),
+                "learned": {"weights": self.weights.copy()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if "learned" in state:
             self.weights = np.array(state["learned"]["weights"], np.float32)
         if "buffer" in state:
             self._buffer = np.array(state["buffer"], np.float32)
+            self._current = np.array(state["current"], np.float32)

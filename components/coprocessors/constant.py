@@ -1,0 +1,71 @@
+"""A coprocessor that always commands the same: the first control of every stimulation experiment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...loops import artifact
+from ...loops.component import Component, Inputs
+from ...loops.errors import AssemblyError, Problem
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+from ...loops.status import idle, status_input
+from ...loops.time import Period
+from ..parts import flags
+
+
+class Constant(Component):
+    """Commands the same at every step, and nothing in lanes where nobody acts.
+
+    Args:
+        command: one number for all channels, one for each, or the artifact of a constant kept by a study.
+        period: time between commands; left out, one per observation (or status) that arrives.
+    """
+
+    def __init__(self, *, command: float | list[float] | str = 0.0, period: Period | None = None) -> None:
+        self.given, self.period = command, period
+        if isinstance(command, str):
+            self.given = _kept(command)
+        size = len(self.given) if isinstance(self.given, list) else "channel"
+        self.inputs = {
+            "observation": Port("what happens; only its coming counts", ("observation",), wakes=period is None,
+                                optional=True),
+            "status": status_input("now" if period is None else "all", wakes=period is None, optional=True),
+        }
+        self.outputs = {"command": Port("what each channel is to deliver", (size,), axes=("electrode",))}
+
+    @classmethod
+    def example(cls) -> Constant:
+        return cls(command=[1.0, -1.0])
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        """Spread the command over the channels."""
+        super().build(lanes, seed)
+        channels = int(self.outputs["command"].shape[0])  # type: ignore[arg-type]
+        self.command = np.broadcast_to(np.asarray(self.given, np.float32), (channels,)).copy()  # [channels]
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        """Command."""
+        command = np.tile(self.command, (self.lanes.count, 1))  # [lanes, channels]
+        if "status" in inputs:
+            command[idle(flags.latest(inputs["status"]))] = 0
+        return {"command": command}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"learned": {"command": self.command.copy()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "learned" in state:
+            artifact.check({"command": self.command}, state["learned"], "coprocessors.constant")
+            self.command = np.array(state["learned"]["command"], np.float32)
+
+
+def _kept(path: str) -> list[float]:
+    """Return the command that an artifact holds."""
+    learned, meta = artifact.load(path)
+    if "command" not in learned or learned["command"].ndim != 1:
+        raise AssemblyError([Problem(f"holds no command (it was made by {meta.get('type')})", path,
+                                     "Give numbers, or the artifact of a coprocessors.constant.")])
+    return [float(value) for value in learned["command"]]

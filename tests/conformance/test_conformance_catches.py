@@ -1,0 +1,115 @@
+"""The conformance suite passes sound components and catches each broken one by the property that it breaks."""
+
+from __future__ import annotations
+
+import pytest
+from conformance import broken
+from stimloop.loops.conformance import PROPERTIES, check, guess_folder
+
+SOUND = [(broken.Leaky, ""), (broken.Counter, "learners"), (broken.Learner, "learners"), (broken.Body, "bodies"),
+         (broken.Brain, "brains"), (broken.Spiker, ""), (broken.Model, "world_models")]
+
+BROKEN = [
+    (broken.NoAbout, "", "1 example and ports"),
+    (broken.Untyped, "", "1 example and ports"),
+    (broken.Shared, "", "1 example and ports"),
+    (broken.CannotBeMade, "", "1 example and ports"),
+    (broken.Unguarded, "brains", "1 example and ports"),
+    (broken.RenamesItsAction, "brains", "1 example and ports"),
+    (broken.Brain, "stimulators", "1 example and ports"),
+    (broken.WrongShape, "", "2 outputs match ports"),
+    (broken.WrongAtSeven, "", "2 outputs match ports"),
+    (broken.OutOfBounds, "", "2 outputs match ports"),
+    (broken.UnknownOutput, "", "2 outputs match ports"),
+    (broken.NoNumber, "", "2 outputs match ports"),
+    (broken.SpikesTooEarly, "", "2 outputs match ports"),
+    (broken.SpikesElsewhere, "", "2 outputs match ports"),
+    (broken.OutsideItsBounds, "bodies", "2 outputs match ports"),
+    (broken.GlobalRandom, "", "3 seeds"),
+    (broken.NotRandomAtAll, "", "3 seeds"),
+    (broken.ForgetsToSave, "", "4 save and load"),
+    (broken.HalfLoaded, "", "4 save and load"),
+    (broken.HandsOutItsMemory, "", "4 save and load"),
+    (broken.SavesAnObject, "", "4 save and load"),
+    (broken.ForgetsWhatItLearned, "", "4 save and load"),
+    (broken.LearnsPerLane, "", "4 save and load"),
+    (broken.LearnedTouchesMore, "", "4 save and load"),
+    (broken.DirtyReset, "", "4 save and load"),
+    (broken.MixesLanes, "", "5 lanes are strangers"),
+    (broken.DrawsByPosition, "", "5 lanes are strangers"),
+    (broken.WritesInput, "", "6 publish and forget"),
+    (broken.ReusesBuffer, "", "6 publish and forget"),
+    (broken.ReusesBehindAView, "", "6 publish and forget"),
+    (broken.WakesInThePast, "", "7 time and news"),
+    (broken.WakesAtANumpyInt, "", "7 time and news"),
+    (broken.ChokesOnShortGaps, "", "7 time and news"),
+    (broken.CountsAgain, "learners", "7 time and news"),
+    (broken.Overflows, "", "8 extremes"),
+    (broken.FirstClearsEveryone, "", "9 FIRST and memory"),
+    (broken.NeverForgets, "", "9 FIRST and memory"),
+    (broken.ForgetsAnyway, "", "9 FIRST and memory"),
+    (broken.LeavesThread, "", "10 close"),
+    (broken.ClosesOnce, "", "10 close"),
+    (broken.StartsWithoutFirst, "bodies", "body: status"),
+    (broken.FirstTooLate, "bodies", "body: status"),
+    (broken.RewardAtFirst, "bodies", "body: status"),
+    (broken.OutsideItsBounds, "bodies", "body: status"),
+    (broken.AtOnceForgotten, "bodies", "body: restart"),
+    (broken.DeafToBegin, "bodies", "body: begin"),
+    (broken.BeginsTwice, "bodies", "body: begin"),
+    (broken.SeedlessBegin, "bodies", "body: begin"),
+    (broken.TalksWhileAllWait, "bodies", "body: begin"),
+    (broken.ActsAtFirst, "bodies", "body: ignored actions"),
+    (broken.StepIsNotRespond, "brains", "policy: respond"),
+    (broken.AnotherMemory, "brains", "policy: respond"),
+    (broken.EvaluatesOtherwise, "brains", "policy: evaluate"),
+    (broken.ChangesAlways, "learners", "learner: updates"),
+    (broken.LooksAtTheBatch, "world_models", "model: rows"),
+    (broken.Detached, "world_models", "model: gradient"),
+]
+
+NEEDS_TORCH = {broken.Model, broken.LooksAtTheBatch, broken.Detached}
+
+
+@pytest.mark.parametrize(("cls", "folder"), SOUND, ids=lambda value: getattr(value, "__name__", None))
+def test_a_sound_component_conforms(cls, folder):
+    if cls in NEEDS_TORCH:
+        pytest.importorskip("torch")
+    report = check(cls, folder=folder)
+    assert report.ok, report.text()
+
+
+@pytest.mark.parametrize(("cls", "folder", "expected"), BROKEN, ids=lambda value: getattr(value, "__name__", None))
+def test_a_broken_component_is_caught_by_the_right_property(cls, folder, expected):
+    if cls in NEEDS_TORCH:
+        pytest.importorskip("torch")
+    report = check(cls, folder=folder, only=(expected,))
+    assert report.failed == (expected,), report.text()
+    assert report.results[-1].message
+
+
+def test_every_property_is_seen_to_fail():
+    assert {expected for _, _, expected in BROKEN} == set(PROPERTIES)
+
+
+def test_the_report_names_what_failed_and_the_life_that_led_there():
+    report = check(broken.MixesLanes, folder="", only=("5 lanes are strangers",))
+    assert "FAIL 5 lanes are strangers" in report.text()
+    assert "Plan(seed=" in report.text()
+    assert "MixesLanes" in report.text()
+
+
+def test_what_does_not_apply_says_why():
+    report = check(broken.Leaky, only=("body: begin", "policy: respond"))
+    assert report.ok
+    assert [(r.applies, bool(r.message)) for r in report.results[1:]] == [(False, True), (False, True)]
+
+
+@pytest.mark.parametrize(("cls", "folder"), [(broken.Body, "bodies"), (broken.Brain, "brains"), (broken.Leaky, "")])
+def test_a_foreign_class_finds_its_folder_by_its_ports(cls, folder):
+    assert guess_folder(cls.example()) == folder
+
+
+def test_a_function_that_makes_components_is_checked_like_a_class():
+    report = check(lambda: broken.Leaky(noise=0.3), only=("3 seeds",))
+    assert report.ok, report.text()
