@@ -82,17 +82,9 @@ class Assembly:
     def name(self) -> str:
         return str(self._document["name"])
 
-    @property
-    def seed(self) -> int:
-        return int(self._document["seed"])
-
-    @property
-    def lanes(self) -> int:
-        return int(self._document["lanes"])
-
-    @property
-    def until(self) -> str | int | None:
-        return self._document.get("until")
+    seed = property(lambda self: self._document["seed"])
+    lanes = property(lambda self: self._document["lanes"])
+    until = property(lambda self: self._document.get("until"))
 
     @property
     def components(self) -> tuple[str, ...]:

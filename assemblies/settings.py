@@ -22,7 +22,7 @@ WEIGHTS = Path(__file__).resolve().parent / "weights"
 _MODULE = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_][\w.\-/]*")
 _ROOTED = re.compile(r"([A-Za-z_]\w*):(.*)", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_PATHS = re.compile(r"(.*_)?(weights|path|file|folder|checkpoint|xml|run)")
+_PATHS = re.compile(r"(.*_)?(weights|command|path|file|folder|checkpoint|xml|run)")
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _guard(value: Any, key: str, where: str, folder: Path, settings: Settings, p
     if rooted and rooted.group(1) in roots:
         return _inside(roots[rooted.group(1)], rooted.group(2), where, problems)
     if _PATHS.fullmatch(key):
-        if key.endswith("weights") and _PLAIN.fullmatch(value):
+        if key.endswith(("weights", "command")) and _PLAIN.fullmatch(value):
             return _shipped(value, where, problems)
         return _inside(folder, value, where, problems)
     if match := _MODULE.fullmatch(value):

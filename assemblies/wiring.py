@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,14 +41,15 @@ def system(assembly: Assembly, problems: Problems | None = None, allowed: Settin
     return replace(made, evaluations=plans)
 
 
-def build(assembly: Assembly, allowed: Settings | None = None) -> Loop:
+def build(assembly: Assembly, allowed: Settings | None = None,
+          make: Callable[[System, Problems], Loop] | None = None) -> Loop:
     """Return a loop; every problem, found here or by the kernel, is reported together."""
     from ..loops.loop import Loop
 
     problems = Problems(list(assembly.notices))
     made = system(assembly, problems, allowed)
     try:
-        return Loop(made, problems)
+        return (make or Loop)(made, problems)
     except AssemblyError as error:
         told = [problem for problem in error.problems if not _repeated(problem.what)]
         raise AssemblyError(placed(told, assembly.origin), assembly.name) from error
@@ -78,13 +79,24 @@ _UNMADE = "its description has errors"
 def _system(assembly: Assembly, document: Mapping[str, Any], problems: Problems, allowed: Settings) -> System:
     types = {name: _type(assembly, name, entry["type"], problems, allowed)
              for name, entry in document["components"].items()}
-    parts = {}
+    parts: dict[str, Part] = {}
     for name, entry in document["components"].items():
+        before = len(problems.errors)
         create = _creator(assembly, name, entry, types[name], problems, allowed)
         inputs = {key: Source.of(wire["from"], parse_duration(wire.get("delay", 0)), wire.get("reads"))
                   for key, wire in assembly.wires(name, problems).items()}
+        if types[name] is None or len(problems.errors) > before:
+            _check_sources(name, inputs, document["components"], problems)
         parts[name] = Part(create, inputs, entry["uses"], entry.get("seed"), entry.get("lanes"), entry["type"])
     return System(parts, document["lanes"], document["seed"], assembly.name, document.get("check") == "always")
+
+
+def _check_sources(name: str, inputs: Mapping[str, Source], components: Mapping[str, Any], problems: Problems) -> None:
+    """Look at the wires of a component that cannot be made: the kernel will not get to see them."""
+    for key, source in inputs.items():
+        if source.component not in components:
+            problems.add(f"there is no component {source.component!r}", f"{name}.inputs.{key}",
+                         nearest(source.component, components))
 
 
 def _type(assembly: Assembly, name: str, kind: str, problems: Problems, allowed: Settings) -> type | None:

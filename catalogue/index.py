@@ -51,7 +51,7 @@ def input_names(name: str, cls: type | None = None) -> Collection[str] | None:
 
 def make() -> dict[str, dict[str, Any]]:
     """Return the index of the code as it is now; a component whose library is absent is listed without ports."""
-    return {name: _entry(name) for name in lookup.shipped()}
+    return {name: entry(name) for name in lookup.shipped()}
 
 
 def write() -> list[str]:
@@ -75,24 +75,25 @@ def _text(value: dict[str, Any]) -> str:
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
-def _entry(name: str) -> dict[str, Any]:
+def entry(name: str) -> dict[str, Any]:
+    """Return what the code of one component says, as the index keeps it."""
     try:
         cls = lookup.find(name)
     except lookup.LookupFailed as error:
         return {"about": _first_line(name), "missing": error.missing or error.what}
     from .schema import json_schema
 
-    entry = {"about": (inspect.getdoc(cls) or "").partition("\n")[0], "class": cls.__name__,
+    made = {"about": (inspect.getdoc(cls) or "").partition("\n")[0], "class": cls.__name__,
              "parameters": json_schema(cls)}
     try:
         component = cls.example()
     except ImportError as error:
-        return {**entry, "missing": (error.name or str(error)).partition(".")[0]}
+        return {**made, "missing": (error.name or str(error)).partition(".")[0]}
     try:
-        entry.update(_ports(component))
+        made.update(_ports(component))
     finally:
         component.close()
-    return entry
+    return made
 
 
 def _ports(component: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def render(entries: dict[str, dict[str, Any]] | None = None) -> str:
     parts = [_HEAD]
     for folder in sorted({name.partition(".")[0] for name in entries}):
         parts.append(f"\n## {folder}\n")
-        parts += [_component(name, entry) for name, entry in entries.items() if name.partition(".")[0] == folder]
+        parts += [component(name, entry) for name, entry in entries.items() if name.partition(".")[0] == folder]
     return "".join(parts)
 
 
@@ -36,7 +36,8 @@ def stale() -> bool:
     return FILE.parent.is_dir() and (not FILE.is_file() or FILE.read_text(encoding="utf-8") != render())
 
 
-def _component(name: str, entry: dict[str, Any]) -> str:
+def component(name: str, entry: dict[str, Any]) -> str:
+    """Return the section of one component."""
     lines = [f"\n### `{name}`\n", entry["about"], ""]
     facts = [word for key, word in (("open_inputs", "takes any inputs"), ("open_outputs", "offers any outputs"),
                                     ("random", "draws random numbers"), ("guard", "guards a stimulator"))

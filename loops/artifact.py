@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from .atomic import replace_file
 from .component import Component
 from .errors import AssemblyError, Problem
 from .port import Port
@@ -41,7 +40,8 @@ def write(path: str | Path, learned: Mapping[str, Any], type_name: str, ports: M
             "ports": json.dumps(ports, sort_keys=True)}
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _replace(target, to_bytes({name: np.ascontiguousarray(value) for name, value in arrays.items()}, meta))
+    data = to_bytes({name: np.ascontiguousarray(value) for name, value in arrays.items()}, meta)
+    replace_file(target, [data], sync=True)
     return digest
 
 
@@ -131,17 +131,3 @@ def _walk(learned: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, np.nda
 def _size(array: np.ndarray) -> str:
     return "(" + ", ".join(map(str, array.shape)) + ("," if array.ndim == 1 else "") + ")"
 
-
-def _replace(target: Path, data: bytes) -> None:
-    """Put `data` at `target` so that a reader sees the old file or the new one, never half of it."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise

@@ -23,7 +23,7 @@ _NUMBERS = re.compile(r"(\d+)")
 
 def write_all(descriptor: int, parts: list[Any]) -> int:
     """Write buffers one after another to a file, going on after short writes; returns the number of bytes."""
-    views = [view for view in (memoryview(part).cast("B") for part in parts) if len(view)]
+    views = [memoryview(part).cast("B") for part in parts if memoryview(part).nbytes]
     total = 0
     while views:
         written = os.writev(descriptor, views[:512])
@@ -76,7 +76,7 @@ class DirectoryWriter:
         parts = content if isinstance(content, list) else [content]
         digest = hashlib.sha256()
         for part in parts:
-            digest.update(memoryview(part).cast("B"))
+            digest.update(part)
         target = self._target(name)
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
@@ -141,7 +141,7 @@ def read_manifest(directory: Path, *, verify: bool = True) -> dict[str, Any]:
         raise RunError(f"{directory} has no readable {MANIFEST} ({error}); it was never finished") from error
     for name, entry in files.items() if verify else ():
         path = directory / name
-        if not _PLAIN_NAME.fullmatch(name) or path.is_symlink():
+        if not _PLAIN_NAME.fullmatch(name) or path.is_symlink() or not isinstance(entry, dict):
             raise RunError(f"{directory / MANIFEST} lists {name!r}, which is not a plain file beside it")
         try:
             with path.open("rb") as file:

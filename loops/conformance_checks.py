@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from .component import Component
-from .conformance_compare import broken_rule, check_output, learned_part, plain, same, same_trace, without_learned
+from .conformance_compare import broken_rule, check_output, difference, plain, same, same_trace, without_learned
 from .conformance_driver import Driver, Subject, copied, stepped, vary
 from .conformance_world import Plan
 
@@ -87,7 +87,7 @@ def seeds(subject: Subject) -> str:
 
 def _seen(driver: Driver) -> dict[str, Any]:
     outputs = {str(now): outputs for now, outputs in driver.trace}
-    return {"outputs": outputs, "state": driver.component.state_dict()}
+    return {"outputs": outputs, "state": driver.final}
 
 
 def save_and_load(subject: Subject) -> str:
@@ -112,53 +112,56 @@ def _resume(subject: Subject, plan: Plan, exact: bool) -> None:
     for _ in range(0 if whole.done else plan.steps):
         if not whole.advance() or whole.done:
             break
-    if not same(live, saved["component"]):
-        raise AssertionError("what state_dict() returned changed when the component went on: return copies")
+    if where := difference(live, saved["component"]):
+        raise AssertionError(f"what state_dict() returned changed at {where} when the component went on: return copies")
     rest = subject.drive(subject.fresh(subject.lanes(plan.lanes)), plan)
     rest.load(saved)
-    if not same(rest.component.state_dict(), saved["component"]):
-        raise AssertionError("a fresh instance that loaded a state does not return that state from state_dict()")
+    if where := difference(rest.component.state_dict(), saved["component"]):
+        raise AssertionError(f"a fresh instance that loaded a state returns another one from state_dict(), at {where}")
     rest.run(len(whole.trace) - split)
     if exact:
         same_trace(whole.trace[split:], rest.trace, "a run, and its continuation from a state saved in the middle")
-        if not same(whole.component.state_dict(), rest.component.state_dict()):
-            raise AssertionError("after the same continuation from a saved state, state_dict() differs")
+        if where := difference(whole.component.state_dict(), rest.component.state_dict()):
+            raise AssertionError(f"after the same continuation from a saved state, state_dict() differs at {where}")
     whole.component.close()
     rest.component.close()
 
 
 def _reset(subject: Subject, plan: Plan) -> None:
-    lanes = subject.lanes(plan.lanes)
-    component = subject.fresh(lanes, seed=5)
+    component = subject.fresh(subject.lanes(plan.lanes), seed=5)
     start = copied(component.state_dict())
     first = subject.drive(component, plan)
     first.run(plan.steps)
-    learned = copied(learned_part(component))
+    end = copied(component.state_dict())
     component.reset(5)
-    if not same(learned, learned_part(component)):
-        raise AssertionError("reset changed what was learned")
-    if not same(without_learned(start), without_learned(component.state_dict())):
-        raise AssertionError("reset with the first seed does not return to the state after build")
-    if same(learned, learned_part(subject.fresh(lanes, seed=5))):  # nothing was learned: everything must come again
+    if where := difference(end.get("learned"), component.state_dict().get("learned")):
+        raise AssertionError(f"reset changed what was learned, at {where}")
+    if any(use.changes for use in component.uses.values()):  # what it changed elsewhere cannot be taken back here
+        if where := difference(without_learned(start), without_learned(component.state_dict())):
+            raise AssertionError(f"reset with the first seed does not return to the state after build, at {where}")
+    else:
+        component.load_state_dict({"learned": start["learned"]} if "learned" in start else {})
         again = subject.drive(component, plan)
         again.run(plan.steps)
         same_trace(first.trace, again.trace, "a run, and the run after reset with the same seed")
+        if where := difference(end, component.state_dict()):
+            raise AssertionError(f"a run, and the run after reset with the same seed, end in another state, at {where}")
     component.close()
 
 
 def _other_lanes(subject: Subject) -> None:
-    first = subject.trace(Plan(lanes=2)).component
-    if not (learned := copied(learned_part(first))):
+    if not (learned := subject.trace(Plan(lanes=2)).final.get("learned", {})):
         return
     if problem := plain(learned, arrays_only=True):
         raise AssertionError(f'state_dict()["learned"] holds {problem}; it is arrays, in dictionaries')
     other = subject.fresh(subject.lanes(7), seed=9)
     before = copied(without_learned(other.state_dict()))
     other.load_state_dict({"learned": learned})
-    if not same(learned, learned_part(other)):
-        raise AssertionError("what was learned with 2 lanes is not what an instance with 7 lanes loaded")
-    if not same(before, without_learned(other.state_dict())):
-        raise AssertionError('loading {"learned": ...} alone touched something else')
+    if where := difference(learned, other.state_dict()["learned"]):
+        raise AssertionError(f"what was learned with 2 lanes is not what an instance with 7 lanes loaded, at {where}")
+    if where := difference(before, without_learned(other.state_dict())):
+        raise AssertionError(f'loading {{"learned": ...}} alone touched {where}')
+    other.close()
 
 
 def publish_and_forget(subject: Subject) -> str:

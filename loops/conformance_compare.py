@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,6 +40,19 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b) or (a != a and b != b)
 
 
+def difference(a: Any, b: Any, path: str = "") -> str:
+    """Return where two states part ("memory.sum"); "" when they are the same."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in [*a, *(key for key in b if key not in a)]:
+            where = f"{path}.{key}".lstrip(".")
+            if (key in a) != (key in b):
+                return where
+            if found := difference(a[key], b[key], where):
+                return found
+        return ""
+    return "" if same(a, b) else path or "the value"
+
+
 def same_trace(first: Trace, second: Trace, what: str) -> None:
     """Raise at the first instant and output where two traces part."""
     for (now, a), (then, b) in zip(first, second, strict=False):
@@ -68,7 +82,7 @@ def close_trace(first: Trace, second: Trace, ports: Mapping[str, Port], lanes: S
 def _of_lanes(value: Any, lanes: Sequence[int]) -> list[np.ndarray]:
     if isinstance(value, Events):
         rows = [value.select(value.lane == lane) for lane in lanes]
-        return [np.column_stack([r.time, r.index, r.value.reshape(len(r), -1)]) for r in rows]
+        return [np.column_stack([r.time, r.index, r.value.reshape(len(r), math.prod(r.value.shape[1:]))]) for r in rows]
     return [value[list(lanes)]]
 
 
@@ -91,11 +105,6 @@ def plain(state: Any, path: str = "", arrays_only: bool = False) -> str:
     if not arrays_only and (state is None or type(state) in (bool, int, float, str)):
         return ""
     return f"a {type(state).__name__} at {path or 'top'}"
-
-
-def learned_part(component: Component) -> dict[str, Any]:
-    """Return what a component has learned ({} when nothing can be)."""
-    return component.state_dict().get("learned", {})
 
 
 def without_learned(state: dict[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,7 @@ class Subject:
         """Live a whole plan with a fresh instance; the driver holds what was published."""
         driver = self.drive(self.fresh(lanes or self.lanes(plan.lanes), seed), plan, **world)
         driver.run(plan.steps)
+        driver.final = copied(driver.component.state_dict())
         driver.component.close()
         return driver
 
@@ -140,6 +141,7 @@ class Driver:
         self.trace: list[tuple[int, dict[str, Any]]] = []  # what was published, copied
         self.published: list[tuple[int, str, np.ndarray]] = []  # the very arrays
         self.given: list[tuple[int, str, np.ndarray, np.ndarray]] = []  # arrays handed over, and what they held
+        self.final: dict[str, Any] = {}  # the state at the end of a whole life
         self.freeze = False  # as the loop does; off, so that a writer is caught by its own property only
         self.after: Callable[[Driver], None] = lambda driver: None
 

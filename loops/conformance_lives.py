@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .component import Inputs
-from .conformance_compare import close_trace, same
+from .conformance_compare import close_trace, difference
 from .conformance_driver import Driver, NotApplicable, Subject, copied, stepped, vary
 from .conformance_world import Plan, World
 from .lanes import Lanes
@@ -85,8 +85,8 @@ def _not_again(subject: Subject, plan: Plan) -> None:
         if isinstance(values[name], list):
             values[name] = values[name][:1]
     driver.component.step(now, Inputs(values, frozenset(), driver.previous))
-    if not same(before, _counted(driver.component.state_dict())):
-        raise AssertionError("a step with nothing in inputs.new changed the state: act only on what is new")
+    if where := difference(before, _counted(driver.component.state_dict())):
+        raise AssertionError(f"a step with nothing in inputs.new changed {where}: act only on what is new")
 
 
 def _counted(state: dict[str, Any]) -> dict[str, Any]:

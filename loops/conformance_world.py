@@ -38,8 +38,8 @@ class Plan:
 class World:
     """Messages for the inputs of one component; what a lane hears depends on its global number only.
 
-    `salt(world, name, tick, lane number)` may change single values: 0 is the ordinary one. `flags` overrides single status
-    flags by (tick, lane number).
+    `salt(world, name, tick, lane number)` may change single values: 0 is the ordinary one. `flags` overrides single
+    status flags by (tick, lane number).
     """
 
     def __init__(self, ports: Mapping[str, Port], lanes: Lanes, plan: Plan, period: int | Clock | None,

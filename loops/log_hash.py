@@ -74,7 +74,7 @@ def _parting(one: dict[str, Any], other: dict[str, Any]) -> int | None:
         for column, values in one.items():
             a, b = values.read(start, end), other[column].read(start, end)
             same = (a == b) | ((a != a) & (b != b))  # NaN is the same as NaN
-            differs |= ~same.reshape(end - start, -1).all(axis=1)
+            differs |= ~same.all(axis=tuple(range(1, same.ndim)))
         if differs.any():
             row = start + int(np.argmax(differs))
             return min(int(one["time"].read(row, row + 1)[0]), int(other["time"].read(row, row + 1)[0]))

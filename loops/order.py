@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
+from itertools import combinations
 
 from .component import Component
 from .errors import Problems
@@ -22,7 +23,7 @@ def same_instant(wire: Wire, components: Mapping[str, Component]) -> bool:
     sender = components[wire.source.component]
     if sender.outputs[wire.source.port].kind == "signal":
         return False
-    period = sender.period
+    period = sender.period if type(sender).next_wake is Component.next_wake else None  # else nobody knows its rhythm
     shortest = period if isinstance(period, int) else period.tick(1) + 1 if isinstance(period, Clock) else None
     return shortest is None or delay < shortest  # an event's own time may lie a whole period back
 
@@ -54,15 +55,15 @@ def reference_edges(components: Mapping[str, Component], uses: Mapping[str, Mapp
     edges: set[tuple[str, str]] = set()
     for target, who in changers.items():
         others = ({target} | readers_of(target, uses)) & scheduled - who
-        ordered = sorted(who & scheduled)
-        for changer in ordered:
+        for changer in who & scheduled:
             follows = any(changer in after[other] for other in others)
             edges |= {(other, changer) if follows else (changer, other) for other in others}
-        for i, first in enumerate(ordered):
-            for second in ordered[i + 1:]:
-                if second not in after[first] and first not in after[second]:
-                    problems.add(f"{first} and {second} both change {target}, and no wire orders them", target,
-                                 f"Wire an output of one of them into the other, or let only one of them use {target}.")
+    paths = reachable(scheduled, edges | {(name, other) for name in after for other in after[name]})
+    for target, who in changers.items():
+        for first, second in combinations(sorted(who & scheduled), 2):
+            if second not in paths[first] and first not in paths[second]:
+                problems.add(f"{first} and {second} both change {target}, and no wire orders them", target,
+                             f"Wire an output of one of them into the other, or let only one of them use {target}.")
     return edges
 
 

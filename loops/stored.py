@@ -76,8 +76,8 @@ def replay_journal(directory: Path, entries: Sequence[Mapping[str, Any]]) -> Sto
     """Return what the entries of a journal add up to (the tail apart)."""
     stored = Stored(directory)
     try:
-        for entry in entries:
-            if not stored.layouts and "format" not in entry:
+        for i, entry in enumerate(entries):
+            if (i == 0) != ("format" in entry):
                 raise RunError(f"{directory / JOURNAL} does not begin with its streams")
             _apply(stored, entry)
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -198,6 +198,25 @@ def finish(stored: Stored, journal: Journal, reason: str, compressor: Compressor
     (directory / TAIL).unlink(missing_ok=True)
 
 
+def recover_stored(directory: Path) -> None:
+    """Fold the tail of an interrupted run into its arrays and finish it; a run that is whole is left as it is."""
+    if not (directory / JOURNAL).is_file():
+        raise RunError(f"{directory} holds no run: there is no {JOURNAL} in it")
+    journal = Journal(directory / JOURNAL)
+    try:
+        stored = read_stored(directory)
+        if stored.closed is not None:
+            (directory / TAIL).unlink(missing_ok=True)
+        elif journal.entries:  # else it was killed before it began
+            compressor = Compressor()
+            fold(stored, journal, compressor)
+            finish(stored, journal, "recovered", compressor)
+    except OSError as error:
+        raise RunError(f"{directory} cannot be recovered: {error}. Nothing is lost; make room and try again") from error
+    finally:
+        journal.close()
+
+
 def set_lengths(stored: Stored, lengths: Mapping[int, int], arrays: dict[str, dict[str, Any]],
                 hook: Hook | None = None) -> None:
     """Let the arrays of the streams show so many rows to whoever opens them as plain Zarr."""
@@ -242,6 +261,15 @@ def table_column(values: list[Any]) -> np.ndarray:
     if all(type(value) is int for value in values):
         return np.array(values, np.int64)
     return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def episode_means(values: np.ndarray) -> np.ndarray:
+    """Return a field with one number an evaluation: the mean over its episodes of what is known."""
+    if values.ndim == 1:
+        return values
+    known = ~np.isnan(values)
+    return np.divide(np.where(known, values, 0).sum(axis=1), known.sum(axis=1),
+                     out=np.full(len(values), np.nan), where=known.any(axis=1))
 
 
 def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:

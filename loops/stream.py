@@ -130,9 +130,9 @@ class Stream:
     def coordinates(self, layout: Layout) -> dict[str, tuple[str, np.ndarray]]:
         """Return labels along axes as (axis, values) by name, and the lane numbers."""
         value = layout.columns[-1]
-        sizes = dict(zip(value.dimensions[1:], value.shape, strict=True))
+        sizes: dict[str, Any] = dict(zip(value.dimensions[1:], value.shape, strict=True))
         if self.kind == "event":
-            sizes |= {axis: self.port.indices for axis in self.port.axes[:1]}  # type: ignore[dict-item]
+            sizes |= dict.fromkeys(self.port.axes[:1], self.port.indices)
         found: dict[str, tuple[str, np.ndarray]] = {}
         if "lane" in sizes:
             found["lane"] = ("lane", np.arange(self.lanes))

@@ -14,8 +14,9 @@ import os
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,8 @@ _SEGMENT = struct.Struct("<IIQ")  # stream, rows, first row
 _COUNT = struct.Struct("<I")
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rows:
     """Some rows of one stream, as one array per column."""
 
     stream: int

@@ -111,11 +111,18 @@ class Compressor:
         if not 0 <= size < _CHUNK_LIMIT:
             raise RunError(f"{path} claims a chunk of {size} bytes; that was not written here")
         target = np.empty(size, np.uint8)
+        self._decode(path, target)
+        return target
+
+    def decompress_text(self, path: Path) -> bytes:
+        """Return the bytes held by a chunk of strings."""
+        return bytes(self._decode(path, None))
+
+    def _decode(self, path: Path, target: np.ndarray | None) -> Any:
         try:
-            self._codec.decode(path.read_bytes(), out=target)
+            return self._codec.decode(path.read_bytes(), out=target)
         except (OSError, RuntimeError, ValueError) as error:
             raise RunError(f"{path} cannot be read back ({error}); the rows in it are lost") from error
-        return target
 
 
 def encode_text(values: Iterable[str]) -> bytes:
@@ -167,3 +174,31 @@ def check_path(path: str) -> str:
     if not _LEVELS.fullmatch(path):
         raise RunError(f"{path!r} cannot name a stream; use letters, digits, _ and - with one / between names")
     return path
+
+
+def read_coordinate(directory: Path) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return axes and values of a small array that `array_files` wrote."""
+    document = read_document(directory)
+    try:
+        shape = tuple(map(int, document["shape"]))
+        dimensions = tuple(map(str, document["dimension_names"]))
+        path = directory / chunk_name(0, len(shape))
+        if document["data_type"] == "string":
+            return dimensions, _text(path)
+        dtype = np.dtype(document["data_type"]).newbyteorder("<")
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{directory / DOCUMENT} was not written here ({error})") from error
+    if not all(shape):
+        return dimensions, np.empty(shape, dtype)
+    raw = Compressor().decompress(path, int(np.prod(shape)) * dtype.itemsize)
+    return dimensions, raw.view(dtype).reshape(shape)
+
+
+def _text(path: Path) -> np.ndarray:
+    content = Compressor().decompress_text(path)
+    count, place, values = int.from_bytes(content[:4], "little"), 4, []
+    for _ in range(min(count, len(content))):
+        size = int.from_bytes(content[place:place + 4], "little")
+        values.append(content[place + 4:place + 4 + size].decode())
+        place += 4 + size
+    return np.array(values, object)

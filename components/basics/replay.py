@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...loops.component import Component, Inputs
-from ...loops.errors import AssemblyError, Problem, RunError, nearest
+from ...loops.errors import AssemblyError, Problem
 from ...loops.events import Events
 from ...loops.lanes import Lanes
 from ...loops.port import Port
+from ...loops.recorder import Recorder
+from ...loops.stream import Stream
 from ..parts.passing import frozen, unheard
-from ..parts.recorded import RecordedEvents, RecordedSignal, open_recording
+from ..parts.recorded import Recorded, open_recording
 
 
 class Replay(Component):
@@ -23,7 +27,7 @@ class Replay(Component):
     end of the recording the last values hold.
 
     Args:
-        run: path of a closed run, `<name>.zarr`.
+        run: path of a run, `<name>.zarr`.
         component: name of the recorded component.
         port: recorded port to play on every output, where it is not the output's own name.
     """
@@ -35,11 +39,19 @@ class Replay(Component):
         self.run, self.component, self.port = run, component, port
         self.inputs = {}
         self.outputs = {}
-        self._streams: dict[str, RecordedSignal | RecordedEvents] = {}
+        self._streams: dict[str, Recorded] = {}
 
     @classmethod
     def example(cls) -> Replay:
-        return cls(run="runs/example.zarr", component="brain")
+        folder = tempfile.TemporaryDirectory()
+        path = Path(folder.name) / "example.zarr"
+        recorder = Recorder(path, [Stream("brain", "action", Port("what was done", (3,)), 1)], {})
+        for tick in range(3):
+            recorder.tap("brain.action")(tick * 20_000_000, np.full((1, 3), tick / 4, np.float32))
+        recorder.close()
+        example = cls(run=str(path), component="brain", port="action")
+        example._folder = folder  # type: ignore[attr-defined]  # goes when the example goes
+        return example
 
     def adopt(self, name: str, port: Port) -> Port:
         """Take an input without listening to it."""
@@ -78,21 +90,19 @@ class Replay(Component):
     def close(self) -> None:
         self._streams.clear()
 
-    def _stream(self, name: str, port: Port) -> RecordedSignal | RecordedEvents:
+    def _stream(self, name: str, port: Port) -> Recorded:
         if name not in self._streams:
-            try:
-                self._streams[name] = open_recording(self.run, self.component, self.port or name, port.kind)
-            except KeyError as missing:
-                raise RunError(f"{self.run} holds no {port.kind} stream {self.component}.{self.port or name}. "
-                               f"{nearest(self.port or name, missing.args[0])}") from None
+            self._streams[name] = open_recording(self.run, self.component, self.port or name, port.kind)
         return self._streams[name]
 
-    def _play(self, stream: RecordedSignal | RecordedEvents, rows: range, port: Port) -> np.ndarray | Events:
-        if isinstance(stream, RecordedSignal):
-            value = stream.read(rows[-1])
-            value = value[self.lanes.numbers % value.shape[0]] if port.per_lane else value
+    def _play(self, stream: Recorded, rows: range, port: Port) -> np.ndarray | Events:
+        if port.kind == "signal":
+            value = stream.value(rows[-1])
+            if port.per_lane:
+                value = value[self.lanes.numbers % stream.lanes] if stream.per_lane else np.tile(
+                    value, (self.lanes.count, *(1 for _ in value.shape)))
             return frozen(value.astype(port.dtype))
-        recorded = stream.read(rows)
+        recorded = stream.events(rows)
         copies = [np.flatnonzero(recorded.lane == number % stream.lanes) for number in self.lanes.numbers]
         which = np.concatenate(copies)  # one pass per lane: events are ragged
         lane = np.repeat(np.arange(self.lanes.count), [copy.size for copy in copies])

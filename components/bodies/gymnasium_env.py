@@ -101,8 +101,8 @@ class GymnasiumEnv(Component):
         out = {name: value.copy() for name, value in self._last.items()}
         out["reward"] = np.zeros(self.lanes.count, np.float32)
         ends = np.zeros((2, self.lanes.count), bool)  # terminated, truncated
-        acting = np.flatnonzero(episodes.act)
-        if acting.size:
+        acting = np.flatnonzero(episodes.act).tolist()
+        if acting:
             self._act(acting, inputs["action"], out, ends)
         self._begin(episodes.start, out)
         status = episodes.close(ends[0], ends[1])
@@ -110,7 +110,7 @@ class GymnasiumEnv(Component):
         self._last = out
         return {**out, "status": status}
 
-    def _act(self, lanes: np.ndarray, values: np.ndarray, out: dict[str, np.ndarray], ends: np.ndarray) -> None:
+    def _act(self, lanes: list[int], values: np.ndarray, out: dict[str, np.ndarray], ends: np.ndarray) -> None:
         """Step the environments of some lanes one after another: the library has one object for each."""
         self._log.append(values, lanes)
         actions = self._action(values)
@@ -131,7 +131,7 @@ class GymnasiumEnv(Component):
         if not start.any():
             return
         self._log.forget(start)
-        for lane in np.flatnonzero(start):
+        for lane in np.flatnonzero(start).tolist():
             observation, info = self._envs[lane].reset(seed=int(self.episodes.seeds[lane]))
             self._observation.write(observation, lane, out)
             if not keep_step:
@@ -147,8 +147,8 @@ class GymnasiumEnv(Component):
         self.episodes.load_state_dict(state["episodes"])
         self._log.load_state_dict(state["log"])
         self._last = {name: np.array(value, self._last[name].dtype) for name, value in state["last"].items()}
-        for lane in np.flatnonzero(self.episodes.running):
-            self._replay(int(lane))
+        for lane in np.flatnonzero(self.episodes.running).tolist():
+            self._replay(lane)
 
     def _replay(self, lane: int) -> None:
         """Bring one lane to where it was: the same seed, the same actions, and it must show the same."""
@@ -159,11 +159,11 @@ class GymnasiumEnv(Component):
             observation = env.step(action)[0]
         self._observation.write(observation, lane, again)
         for name in self._observation.ports:
-            if not np.array_equal(again[name][lane], self._last[name][lane], equal_nan=again[name].dtype.kind == "f"):
-                raise RunError(f"{self.env}, lane {int(self.lanes.numbers[lane])}: after replaying {len(done)} steps from "
-                               f"seed {int(self.episodes.seeds[lane])} the environment shows another {name} than was "
-                               "saved, so it cannot be resumed; the library or the environment's files have changed, "
-                               "or it draws random numbers that its seed does not decide")
+            if again[name][lane].tobytes() != self._last[name][lane].tobytes():
+                raise RunError(f"{self.env}, lane {int(self.lanes.numbers[lane])}: {len(done)} steps replayed from "
+                               f"seed {int(self.episodes.seeds[lane])} show another {name} than was saved, so it "
+                               "cannot be resumed: the library or the environment has changed, or it draws random "
+                               "numbers that its seed does not decide")
 
     def state(self) -> dict[str, Any]:
         """Return the state of every lane: the seed and the actions of its running episode."""

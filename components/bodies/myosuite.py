@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...loops.component import Component, Inputs
-from ...loops.errors import Diverged, nearest
+from ...loops.errors import nearest
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.time import Period
@@ -109,7 +109,6 @@ class Myosuite(Component):
         from ..parts.snapshot import Snapshot
 
         super().build(lanes, seed)
-        self.close()
         first, self._first = self._first, None
         self._envs = [first or self._new_env(), *(self._new_env() for _ in range(lanes.count - 1))]
         self._bases = [env.unwrapped for env in self._envs]
@@ -120,31 +119,44 @@ class Myosuite(Component):
                                   threads=self.threads or _useful_threads(base, lanes.count), numbers=lanes.numbers)
         self._edits = ModelEdits(base.model)
         self._extra = [Snapshot(_chain(env), ("myosuite",), MACHINERY) for env in self._envs]
+        self._new_physics = self._batch.state()
         self.episodes = Episodes(lanes, seed, self.restart, self.max_steps)
-        self.reset(seed)
+        self._forget(seed)
 
     def reset(self, seed: int) -> None:
+        for base, extra in zip(self._bases, self._extra, strict=True):
+            self._edits.bring_back(base.model, {})
+            extra.bring_back({"changed": {}, "gone": {}})
+        self._batch.set_state(self._new_physics)
+        self._forget(seed)
+
+    def _forget(self, seed: int) -> None:
         self.episodes.reset(seed)
         self._last = {name: np.zeros(port.full_shape(self.lanes.count), port.dtype)
-                      for name, port in self.outputs.items() if name != "status"}
+                      for name, port in self.outputs.items()}
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         episodes = self.episodes
         if not episodes.open(inputs):
             return {}
-        out = {name: value.copy() for name, value in self._last.items()}
-        if not episodes.all_act:
-            out["reward"] = np.zeros(self.lanes.count, np.float32)
-        acting = range(self.lanes.count) if episodes.all_act else np.flatnonzero(episodes.act).tolist()
-        terminated = np.zeros(self.lanes.count, bool)
+        lanes, last = self.lanes.count, self._last
+        if episodes.all_act:
+            acting: Any = range(lanes)
+            out = {name: np.empty(value.shape, value.dtype) for name, value in last.items()}
+        else:
+            acting = np.flatnonzero(episodes.act).tolist()
+            out = {name: value.copy() for name, value in last.items()}
+            out["reward"][:] = 0
+        terminated = np.zeros(lanes, bool)
         self._tick = self._action(inputs["action"]), out, terminated
         self._batch.workers.each(self._advance, acting)
         if not episodes.all_act:
             self._begin(episodes.start, out)
-        status = episodes.close(terminated)
-        self._begin(episodes.again, out, keep_step=True)
+        out["status"] = episodes.close(terminated)
+        if not episodes.all_act:
+            self._begin(episodes.again, out, keep_step=True)
         self._last = out
-        return {**out, "status": status}
+        return out
 
     def _advance(self, lane: int) -> None:
         """Take one lane through the environment's own step; its physics lets other threads run."""
@@ -155,11 +167,12 @@ class Myosuite(Component):
         out["solved"][lane] = info.get("solved", False)
         for name, key in self._info.items():
             out[name][lane] = info.get(key, 0)
-        if self.divergence == "error":
+        if self.divergence == "terminate":
+            ends = ends or self._bases[lane]._check_mj_instability_termination()
+        elif self._batch.diverged(lane):
             self._batch.check((lane,))
-        elif self._bases[lane]._check_mj_instability_termination():
-            ends = True
-        terminated[lane] = ends
+        if ends:
+            terminated[lane] = True
 
     def _begin(self, start: np.ndarray, out: dict[str, np.ndarray], keep_step: bool = False) -> None:
         """Begin an episode in the lanes `start` [lanes] bool; `keep_step` leaves what the step before it told."""
@@ -207,7 +220,6 @@ class Myosuite(Component):
             self._batch.close()
             for env in self._envs:
                 env.close()
-            self._batch = None
 
 
 def _without_bookkeeping(env: Any) -> Any:

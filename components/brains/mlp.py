@@ -261,7 +261,7 @@ def _average(current: Any, previous: int | None, now: int) -> np.ndarray:
 
 def _still(outputs: dict[str, Any], status: Any) -> dict[str, Any]:
     """Return an answer whose action (and log-probability) is 0 in lanes where nobody acts."""
-    if status is None:
+    if status is None or not status.any():
         return outputs
     rest = idle(status)
     if rest.any():

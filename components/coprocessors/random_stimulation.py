@@ -16,13 +16,15 @@ from ...loops.status import idle, status_input
 from ...loops.time import Period
 from ..parts import flags
 
+USUAL = 5.0  # strength of commands in Pan et al. 2024 (arXiv:2406.06714)
+
 
 class RandomStimulation(Component):
     """Commands uniformly at random at every step, and nothing in lanes where nobody acts.
 
     Args:
-        low: smallest command; left out, what the receiver takes.
-        high: largest command; left out, what the receiver takes.
+        low: smallest command; left out, what the receiver takes, or -5 where it takes anything (as a limiter does).
+        high: largest command; left out, what the receiver takes, or 5.
         period: time between commands; left out, one per observation (or status) that arrives.
     """
 
@@ -48,6 +50,7 @@ class RandomStimulation(Component):
         ports = self.peers.get("command", [])
         low = self.low if self.low is not None else max((np.max(port.low) for port in ports), default=-np.inf)
         high = self.high if self.high is not None else min((np.min(port.high) for port in ports), default=np.inf)
+        low, high = (low if np.isfinite(low) else -USUAL), (high if np.isfinite(high) else USUAL)
         # a silent lane commands 0, so 0 is within the bounds of the port
         self.outputs["command"] = replace(self.outputs["command"], low=min(float(low), 0.0), high=max(float(high), 0.0))
         self._low, self._high = float(low), float(high)
@@ -56,9 +59,6 @@ class RandomStimulation(Component):
         """Fix the bounds of the draw."""
         super().build(lanes, seed)
         self.infer()
-        if not np.isfinite(self._low + self._high):
-            raise AssemblyError([Problem("does not know how strong its commands may be: the receiver has no bounds",
-                                         "low", "Give low and high.")])
         self.reset(seed)
 
     def reset(self, seed: int) -> None:

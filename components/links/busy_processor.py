@@ -43,7 +43,7 @@ class BusyProcessor(Component):
 
     @classmethod
     def example(cls) -> BusyProcessor:
-        return cls(service=5_000_000)
+        return cls(service=5_000_000, spread=1_000_000)
 
     def infer(self) -> None:
         carry(self)

@@ -111,18 +111,23 @@ class SafetyLimiter(Component):
             if self.pulse_width is not None and self.train_phase > self.pulse_width:
                 raise ValueError(f"train_phase of {self.train_phase} ns is longer than pulse_width allows")
 
+    def _find_units(self) -> str:
+        """Units of the command: the sender's, or else those in which the stimulator behind takes it."""
+        behind = [port.units for port in self.peers.get("command", []) if port.guarded]
+        return next((units for units in (sender(self, "command").units, *behind) if units), "")
+
     def infer(self) -> None:
         port = sender(self, "command")
         low, high = bounds(port)
         cap = np.inf if self.peak is None else float(np.float32(np.max(self.peak)))
         cap = min(cap, np.inf if self.sum_peak is None else float(np.float32(self.sum_peak)))
-        self.outputs["command"] = replace(self.outputs["command"], units=port.units, low=max(min(low, 0.0), -cap),
-                                          high=min(max(high, 0.0), cap))
+        self.outputs["command"] = replace(self.outputs["command"], units=self._find_units(),
+                                          low=max(min(low, 0.0), -cap), high=min(max(high, 0.0), cap))
 
     def build(self, lanes: Lanes, seed: int) -> None:
         super().build(lanes, seed)
         channels = self._channels = int(self.inputs["command"].shape[0])  # type: ignore[arg-type]
-        self._units = sender(self, "command").units
+        self._units = self._find_units()
         try:
             area = None if self.area is None else spread(self.area, channels)
             peak = spread(np.inf if self.peak is None else self.peak, channels)
@@ -146,10 +151,12 @@ class SafetyLimiter(Component):
                                      (notes, Rule.WARN_CHARGE_PER_PHASE, self._soft)):
                 if np.isfinite(cap).any():
                     exact = cap * microcoulomb(self._units) / max(self.train_phase, 1)
-                    nearest = exact.astype(np.float32)
-                    list_.append((rule, np.where(nearest > exact, np.nextafter(nearest, np.float32(0)), nearest)))
+                    list_.append((rule, _towards_zero(np.minimum(exact, np.finfo(np.float32).max))))
         self._caps, self._notes = caps, notes
-        self._lowest = np.min([cap for _, cap in caps], axis=0) if caps else None  # float32 [channels]
+        self._quiet = np.min([np.full(peak.shape, np.finfo(np.float32).max), *(cap for _, cap in caps + notes)], axis=0)
+        self._quiet_peak, self._uneven = float(self._quiet.min()), bool(np.ptp(self._quiet))
+        self._quiet_sum = min((level for level in (self.sum_peak, self.warn.sum_peak) if level is not None),
+                              default=np.inf)
 
     def _make_limits(self) -> None:
         """Limits that need a meter: charge, time and rate of phases."""
@@ -167,7 +174,12 @@ class SafetyLimiter(Component):
             width=self.pulse_width if held else None,
             interval=None if self.rate is None else int(SECOND / self.rate),
             on_time=None if self.duty is None else int(self.duty * self.duty_window), window=self.duty_window,
-            rest=self.rest, track=held and advised)
+            rest=self.rest, track=(held and advised) or self.warn.net_charge is not None,
+            quiet_charge=float(min(self._hard.min(), self._soft.min())) * scale if held and scale else np.inf,
+            quiet_net=min((level for level in (self.net_charge, self.warn.net_charge) if level is not None),
+                          default=np.inf) * (scale or 1.0))
+        self._metered = self._limits.any or bool(self._scale)
+        self._careful = self.slew is not None or self.ramp is not None
         self._charge_notes = [(rule, cap * scale) for rule, cap, on in (
             (Rule.WARN_CHARGE_PER_PHASE, self._soft, held and advised),
             (Rule.WARN_NET_CHARGE, np.full(self._channels, self.warn.net_charge or 0.0),
@@ -185,22 +197,16 @@ class SafetyLimiter(Component):
         lanes, shape = self.lanes.count, (self.lanes.count, self._channels)
         self._watch = CommandWatch(lanes, self.stale)
         self._meter = PhaseMeter(lanes, self._channels, self._limits)
-        self._metered = self._limits.any or bool(self._scale)
-        self._since = np.zeros(lanes, np.int64)  # [lanes] when stimulation was allowed anew; ramp counts from there
-        self._cut_at: int | None = None
-        self._latched = np.zeros(shape, bool)  # at zero until a new command
         self._log = DecisionLog(lanes, self._channels, self._notes, self._charge_notes, self.warn.sum_peak)
+        self._since = np.zeros(lanes, np.int64)  # [lanes] when stimulation was allowed anew; ramp counts from there
+        self._latched = np.zeros(shape, bool)  # at zero until a new command
         self._given = seal(np.zeros(shape, np.float32))  # what is delivered now
-        # with nothing but amplitudes to look at, one test decides
-        self._plain = not (self._limits.any or self.sum_peak is not None or self.slew is not None
-                           or self.ramp is not None or self._log.codes)
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
-        before = inputs.previous
-        if self._metered and before is not None:
-            self._meter.advance(self._given, before, now)
+        if self._metered and inputs.previous is not None:
+            self._meter.advance(self._given, inputs.previous, now)
         command = inputs["command"]
-        if self._plain and "command" in inputs.new and self._harmless(now, command, inputs):
+        if "command" in inputs.new and self._harmless(now, command, inputs):
             self._watch.arrived(now)
             self._given = frozen(command)
             said: dict[str, Any] = {"command": self._given}
@@ -211,17 +217,25 @@ class SafetyLimiter(Component):
         return said
 
     def next_wake(self, now: int) -> int | None:
-        deadline = self._watch.deadline()
-        if self._cut_at is None or deadline is None:
-            return self._cut_at if deadline is None else deadline
-        return min(self._cut_at, deadline)
+        deadline, cut = self._watch.deadline(), self._meter.cut_at
+        if cut is None or deadline is None:
+            return cut if deadline is None else deadline
+        return min(cut, deadline)
 
     def _harmless(self, now: int, command: np.ndarray, inputs: Inputs) -> bool:
-        """Is there nothing to do but to pass the command on? (NaN fails the comparison.)"""
+        """Is there nothing to do but to pass the command on? (NaN fails every comparison.)"""
+        if self._careful or not self._log.clean or self.lateness is not None or self._watch.doubts(now):
+            return False
         status = inputs.get("status")
-        quiet = self._lowest is not None and self.lateness is None and not self._watch.doubts(now)
-        return bool(quiet and (status is None or not (status > 1).any())
-                    and (np.abs(command) <= self._lowest).all() and not self._log.rule.any())
+        if status is not None and status.max() > 1:  # beyond an ordinary step and FIRST
+            return False
+        size = np.abs(command)
+        largest = float(size.max())
+        if not (largest <= self._quiet_peak or (self._uneven and (size <= self._quiet).all())):
+            return False
+        if not (largest * self._channels <= self._quiet_sum or (size.sum(axis=1) <= self._quiet_sum * 0.9999).all()):
+            return False
+        return not self._metered or self._meter.pass_on(command, largest, now)
 
     def _limit(self, now: int, inputs: Inputs, command: np.ndarray) -> dict[str, Any]:
         """Apply every rule in turn; each one only makes amplitudes smaller."""
@@ -234,7 +248,7 @@ class SafetyLimiter(Component):
         self._limit_sum(wanted, rule)
         self._limit_rise(now, inputs.previous, wanted, rule)
         self._log.observe(self._meter)
-        if self._limits.any:
+        if self._metered:
             self._limit_phases(now, wanted, rule, new)
         events = self._log.decide(now, command, wanted, rule, new, self._meter)
         said: dict[str, Any] = {}
@@ -253,13 +267,13 @@ class SafetyLimiter(Component):
             self._since[first] = now
         late = self.lateness is not None and self.stale is not None and self.lateness() > self.stale
         reasons = self._watch.look(now, new, late)  # [lanes] rule or 0
-        if status is not None:
-            reasons = np.where(idle(status), np.int16(Rule.IDLE), reasons)
-        unsound = ~np.isfinite(wanted)
-        if unsound.any():
-            reasons = np.where(unsound.any(axis=1), np.int16(Rule.NON_FINITE), reasons)
-        silent = reasons != 0
-        if silent.any():
+        if status is not None and status.max() > 1:
+            reasons = np.where(idle(status), np.int16(Rule.IDLE), np.int16(0) if reasons is None else reasons)
+        if not np.isfinite(wanted).all():
+            unsound = ~np.isfinite(wanted).all(axis=1)  # [lanes] nothing else in such a command is to be trusted
+            reasons = np.where(unsound, np.int16(Rule.NON_FINITE), np.int16(0) if reasons is None else reasons)
+        if reasons is not None and reasons.any():
+            silent = reasons != 0
             rule[silent] = np.where(wanted[silent] != 0, reasons[silent, None], 0)
             wanted[silent] = 0.0
 
@@ -270,8 +284,7 @@ class SafetyLimiter(Component):
         over = total > self.sum_peak
         if over.any():
             scaled = wanted[over] * (self.sum_peak / total[over])[:, None]
-            small = scaled.astype(np.float32)
-            small = np.where(np.abs(small) > np.abs(scaled), np.nextafter(small, np.float32(0)), small)
+            small = _towards_zero(scaled)
             rule[over] = np.where(wanted[over] != small, Rule.SUM_PEAK, rule[over])
             wanted[over] = small
 
@@ -282,8 +295,8 @@ class SafetyLimiter(Component):
             _clip(wanted, part[:, None] * self._caps[0][1], Rule.RAMP, rule)
         if self.slew is not None:
             rise = self.slew * ((now - previous) / SECOND) if previous is not None else 0.0
-            same_side = self._given * wanted > 0
-            _clip(wanted, np.where(same_side, np.abs(self._given), 0.0) + rise, Rule.SLEW, rule)
+            start = np.where(self._given * wanted > 0, np.abs(self._given).astype(np.float64), 0.0)
+            _clip(wanted, start + rise, Rule.SLEW, rule)
 
     def _limit_phases(self, now: int, wanted: np.ndarray, rule: np.ndarray, new: bool) -> None:
         """Cut contacts whose phase, charge, rate or duty limit is reached, and say when the next will be."""
@@ -293,6 +306,9 @@ class SafetyLimiter(Component):
             held = self._latched & (wanted != 0)
             rule[held] = self._log.rule[held]
             wanted[held] = 0.0
+        if not self._limits.any:
+            self._meter.largest = float(np.abs(wanted).max())
+            return
         broken = self._meter.judge(wanted, now)
         refused = None
         if broken is not None and broken.any():
@@ -300,12 +316,11 @@ class SafetyLimiter(Component):
             rule[refused] = broken[refused]
             wanted[refused] = 0.0
             self._latched |= refused
-        self._cut_at = self._meter.commit(wanted, refused, now)
+        self._meter.commit(wanted, refused, now)
 
     def state_dict(self) -> dict[str, Any]:
         return {"watch": self._watch.state_dict(), "meter": self._meter.state_dict(), "log": self._log.state_dict(),
-                "since": self._since.copy(), "cut_at": self._cut_at, "latched": self._latched.copy(),
-                "given": self._given}
+                "since": self._since.copy(), "latched": self._latched.copy(), "given": self._given}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if "watch" not in state:
@@ -314,7 +329,6 @@ class SafetyLimiter(Component):
         self._meter.load_state_dict(state["meter"])
         self._since, self._latched = np.array(state["since"]), np.array(state["latched"])
         self._log.load_state_dict(state["log"])
-        self._cut_at = None if state["cut_at"] is None else int(state["cut_at"])
         self._given = frozen(np.array(state["given"], np.float32))
 
 
@@ -322,7 +336,13 @@ def _clip(wanted: np.ndarray, cap: np.ndarray, code: Rule, rule: np.ndarray) -> 
     """Bring |wanted| within `cap`, rounded towards zero, and write the rule where that changed something."""
     over = np.abs(wanted) > cap
     if over.any():
-        small = np.broadcast_to(cap, wanted.shape).astype(np.float32)
-        small = np.where(small > cap, np.nextafter(small, np.float32(0)), small)
-        wanted[over] = np.copysign(small, wanted)[over]
-        rule[over] = code
+        np.copyto(wanted, np.copysign(_towards_zero(cap), wanted), where=over)
+        np.copyto(rule, np.int16(code), where=over)
+
+
+def _towards_zero(value: np.ndarray) -> np.ndarray:
+    """The float32 numbers next to `value` that are not larger."""
+    if value.dtype == np.float32:
+        return value
+    nearest = value.astype(np.float32)
+    return np.where(np.abs(nearest) > np.abs(value), np.nextafter(nearest, np.float32(0)), nearest)

@@ -37,17 +37,26 @@ class CommandWatch:
         """Let the next command of these lanes (bool [lanes]) count as in time."""
         self.excused = self.excused | lanes
 
-    def look(self, now: int, new: bool, behind: bool = False) -> np.ndarray:
-        """Return a rule for each lane whose command must not be delivered, else 0; `behind`: the loop is late."""
+    def look(self, now: int, new: bool, behind: bool = False) -> np.ndarray | None:
+        """Return a rule for each lane whose command must not be delivered (else 0), or None where all are good.
+
+        `behind` says that the loop itself lags behind the wall clock.
+        """
+        overdue = self.stale is not None and now > self.last + self.stale
         if new:
-            overdue = self.tripped | (self.stale is not None and now > self.last + self.stale)
-            self.late = overdue & ~self.excused if not behind else np.ones_like(self.late)
-            self.tripped = np.zeros_like(self.tripped)
-            self.excused = np.zeros_like(self.excused)
             self.last = now
+            if behind or overdue or self.doubtful:
+                self.late = np.ones_like(self.late) if behind else (self.tripped | overdue) & ~self.excused
+                self.tripped = np.zeros_like(self.tripped)
+            if self.stale is not None:
+                self.excused = np.zeros_like(self.excused)
         elif self.stale is not None and now >= self.last + self.stale:
             self.tripped = np.ones_like(self.tripped)
+        elif not self.doubtful:
+            return None
         self.doubtful = bool(self.tripped.any() or self.late.any())
+        if not self.doubtful:
+            return None
         return np.where(self.tripped, np.int16(Rule.STALE), np.where(self.late, np.int16(Rule.LATE), np.int16(0)))
 
     def deadline(self) -> int | None:

@@ -25,6 +25,7 @@ class DecisionLog:
         self.codes = [rule for rule, _ in (*charges, *amplitudes)] + ([Rule.WARN_SUM_PEAK] if total is not None else [])
         self.rule = np.zeros((lanes, channels), np.int16)  # [lanes, channels] in force
         self.noted = np.zeros((len(self.codes), lanes, channels), bool)  # warning levels passed
+        self.clean = True  # does no rule and no warning hold anywhere?
         self.empty = Events.empty((3,))
         self._rows: list[tuple[tuple[np.ndarray, ...], np.ndarray]] = []  # of this step: where, and which code
 
@@ -48,13 +49,20 @@ class DecisionLog:
         if self.total is not None:
             over = np.abs(given).sum(axis=1, dtype=np.float64) > self.total  # [lanes]
             self._note(len(self.codes) - 1, over[:, None] & (given != 0))
+        self.clean = not (rule.any() or self.noted.any())
         if not self._rows:
             return self.empty
-        lane, channel = (np.concatenate([where[axis] for where, _ in self._rows]) for axis in (0, 1))
-        codes = np.concatenate([code for _, code in self._rows])
+        if len(self._rows) == 1:
+            (lane, channel), codes = self._rows[0]
+        else:
+            lane, channel = (np.concatenate([where[axis] for where, _ in self._rows]) for axis in (0, 1))
+            codes = np.concatenate([code for _, code in self._rows])
         self._rows = []
-        requested = np.nan_to_num(asked[lane, channel], nan=0.0, posinf=_LARGEST, neginf=-_LARGEST)
-        return Events.of(now, lane, channel, np.stack([requested, given[lane, channel], codes], axis=1))
+        value = np.empty((lane.size, 3), np.float32)
+        value[:, 0] = np.clip(np.where(np.isnan(asked[lane, channel]), 0.0, asked[lane, channel]), -_LARGEST, _LARGEST)
+        value[:, 1] = given[lane, channel]
+        value[:, 2] = codes
+        return Events.of(np.full(lane.size, now, np.int64), lane, channel, value)
 
     def _note(self, i: int, passed: np.ndarray) -> None:
         fresh = passed & ~self.noted[i]
@@ -67,6 +75,7 @@ class DecisionLog:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rule, self.noted = np.array(state["rule"], np.int16), np.array(state["noted"], bool)
+        self.clean = not (self.rule.any() or self.noted.any())
         self._rows = []
 
 

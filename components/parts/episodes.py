@@ -69,6 +69,7 @@ class Episodes:
         self.start = np.zeros(count, bool)  # [lanes] who begins at this tick
         self.again = np.zeros(count, bool)  # [lanes] who begins once more in the instant of its end
         self.all_act = False
+        self._left = self.limit  # ticks until the time limit can end an episode
         self._wired = False
 
     @property
@@ -97,14 +98,18 @@ class Episodes:
     def close(self, terminated: np.ndarray, truncated: np.ndarray | None = None) -> np.ndarray:
         """Return the status of this tick [lanes]; only lanes that acted can end."""
         self.steps += self.act
+        self._left -= 1
+        if (self.all_act and (self._left > 0 or not self.limit) and not terminated.any()
+                and (truncated is None or not truncated.any())):
+            return self._ordinary
         ends = terminated * np.int64(TERMINATED)
         if truncated is not None:
             ends |= truncated * np.int64(TRUNCATED)
         if self.limit:
             ends |= (self.steps >= self.limit) * np.int64(TRUNCATED)
-        if self.all_act and not ends.any():
-            return self._ordinary
-        return self._mixed(np.where(self.act, ends, 0))
+        status = self._mixed(np.where(self.act, ends, 0))
+        self._left = self.limit - int(self.steps.max())
+        return status
 
     def _mixed(self, status: np.ndarray) -> np.ndarray:
         """Status of a tick at which somebody began, ended or waits."""
@@ -157,4 +162,5 @@ class Episodes:
         self.seeds = np.array(state["seeds"], np.int64)
         self._random.load_state_dict(state["random"])
         self.all_act = False  # the next tick decides afresh
+        self._left = self.limit - int(self.steps.max())
         self.again = np.zeros(self.lanes.count, bool)

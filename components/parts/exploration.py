@@ -29,17 +29,21 @@ class Exploration:
 
     def draw(self, status: np.ndarray | None) -> None:
         """Draw for one new decision."""
+        draw = self._tame_random.uniform if self.choices else self._tame_random.normal
         acts = np.ones(self.lanes.count, bool) if status is None else ~idle(status)
+        if not self.random_steps:
+            self.noise = draw(self.shape, None if acts.all() else acts)
+            return
         self.wild = acts & (self.decisions * self.lanes.count < self.random_steps)
         self.decisions = self.decisions + acts
-        tame = acts & ~self.wild
-        draw = self._tame_random.uniform if self.choices else self._tame_random.normal
-        self.noise = draw(self.shape, tame)
+        self.noise = draw(self.shape, acts & ~self.wild)
         if self.wild.any():
             self.uniform = self._wild_random.uniform(self.shape, self.wild)
 
     def override(self, outputs: dict[str, Any], status: np.ndarray | None) -> dict[str, Any]:
         """Return a brain's answer with the action replaced in lanes that act at random."""
+        if not self.random_steps:
+            return outputs
         wild = self.wild if status is None else self.wild & ~idle(status)
         if not wild.any():
             return outputs

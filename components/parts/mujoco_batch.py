@@ -17,8 +17,9 @@ import numpy as np
 
 from ...loops.errors import Diverged
 
-WARNINGS = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
-_WORDS = {WARNINGS[0]: "position", WARNINGS[1]: "velocity", WARNINGS[2]: "acceleration"}
+_WARNING = mujoco.mjtWarning
+_WORDS = {int(_WARNING.mjWARN_BADQPOS): "position", int(_WARNING.mjWARN_BADQVEL): "velocity",
+          int(_WARNING.mjWARN_BADQACC): "acceleration"}
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION  # all that the next mj_step reads
 
 
@@ -87,8 +88,8 @@ class MujocoBatch:
         self.models = list(models) if isinstance(models, Sequence) else [models] * (len(datas) if datas else lanes)
         self.datas = list(datas) if datas is not None else [mujoco.MjData(model) for model in self.models]
         if not self.models or len(self.models) != len(self.datas):
-            raise ValueError(f"{len(self.models)} models and {len(self.datas)} data do not make lanes; give one of each "
-                             "per lane")
+            raise ValueError(f"{len(self.models)} models and {len(self.datas)} data do not make lanes; give each lane "
+                             "one of both")
         self.count = len(self.datas)
         self.numbers = np.arange(self.count) if numbers is None else numbers
         self.workers = Workers(min(threads, self.count))
@@ -141,19 +142,17 @@ class MujocoBatch:
         MuJoCo itself resets such a world and goes on; only its counters tell.
         """
         counters = self._warnings[lane]
-        for warning in WARNINGS:
+        for warning, word in _WORDS.items():
             if counters[warning]:
-                return _WORDS[warning]
+                return word
         return ""
 
     def check(self, lanes: Iterable[int] | None = None) -> None:
         """Raise Diverged, naming the lane, if a world has diverged since its last reset."""
         for lane in self._chosen(lanes):
-            what = self.diverged(lane)
-            if what:
-                raise Diverged(f"lane {int(self.numbers[lane])}: MuJoCo found a bad {what} at {self.datas[lane].time:g} s "
-                               "of physics time and reset the world; the action is too violent for the model's time "
-                               "step, or the model is wrong")
+            if what := self.diverged(lane):
+                raise Diverged(f"lane {int(self.numbers[lane])}: MuJoCo found a bad {what} and reset the world; the "
+                               "action is too violent for the model's time step, or the model is wrong")
 
     def state(self) -> np.ndarray:
         """Return what the next physics step depends on, [lanes, size] float64."""
@@ -166,8 +165,8 @@ class MujocoBatch:
         """Return to states [lanes, size] that `state` gave, derived quantities included."""
         chosen = self._chosen(lanes)
         if values.shape != (self.count, self._size):
-            raise ValueError(f"a state of shape {values.shape} is not one of {self.count} lanes of this model, which is "
-                             f"{(self.count, self._size)}")
+            raise ValueError(f"a state of shape {values.shape} is not one of {self.count} lanes of this model, whose "
+                             f"states are {(self.count, self._size)}")
         for lane in chosen:
             mujoco.mj_resetData(self.models[lane], self.datas[lane])  # clears the counters of divergence too
             mujoco.mj_setState(self.models[lane], self.datas[lane], values[lane], _STATE)

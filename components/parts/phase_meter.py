@@ -16,6 +16,7 @@ from .stimulation_limits import Rule
 
 _NEVER = 1 << 62  # "at zero since": not at zero
 _LONG_AGO = -(1 << 60)
+_HORIZON = 200_000  # ns: where less room than this is left for certain, look at every contact
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class PhaseLimits:
     on_time: int | None = None  # time a contact may be active within each window
     window: int = 1
     rest: int = 0
+    quiet_charge: float = np.inf  # below these two, in every contact, nothing has to be noted either
+    quiet_net: float = np.inf
     track: bool = False  # follow phases even if nothing limits them
 
     @property
@@ -39,7 +42,10 @@ class PhaseLimits:
 
 
 class PhaseMeter:
-    """Keeps, for each lane and contact, net charge, charge and width of the present phase, and time on."""
+    """Keeps, for each lane and contact, net charge, charge and width of the present phase, and time on.
+
+    Two scalars bound the charges from above, so that most steps need not look at every contact.
+    """
 
     def __init__(self, lanes: int, channels: int, limits: PhaseLimits) -> None:
         shape = (lanes, channels)
@@ -48,32 +54,69 @@ class PhaseMeter:
         self.charge = np.zeros(shape)  # of the present phase, without sign
         self.width = np.zeros(shape)  # ns active in the present phase
         self.on = np.zeros(shape)  # ns active in the present window
-        self.sign = np.zeros(shape)  # of the present phase
-        self.given = np.zeros(shape)  # sign of what is held now
+        self.sign = np.zeros(shape, np.float32)  # of the present phase
+        self.given = np.zeros(shape, np.float32)  # sign of what is held now
         self.rested = np.full(shape, _LONG_AGO, np.int64)  # at zero since
         self.onset = np.full((2, *shape), _LONG_AGO, np.int64)  # beginning of the latest phase of each sign
-        self._fresh: np.ndarray | None = None  # which contacts would begin a phase, from judge to commit
+        self.bound = np.zeros(2)  # no contact's phase charge, and |net charge|, is larger
+        self.largest = 0.0  # amplitude held now
+        self.cut_at: int | None = None  # when a limit will (or, after `pass_on`, could) be reached
+        self._moved = np.zeros(shape)
         self._sign = self.given
+        self._fresh: np.ndarray | None = None  # which contacts would begin a phase, from judge to commit
+        self._all_active = False  # is every contact away from zero?
+        self._simple = limits.width is None and limits.on_time is None and limits.interval is None
 
     def advance(self, held: np.ndarray, start: int, now: int) -> None:
         """Account for an amplitude [lanes, channels] that was held from `start` to `now`."""
-        if now == start:
+        if now == start or not self.largest:
+            if self.limits.on_time is not None and now - now % self.limits.window > start:
+                self.on[:] = 0.0
             return
-        moved = held.astype(np.float64) * (now - start)
+        elapsed = float(now - start)
+        moved = np.multiply(held, elapsed, out=self._moved, dtype=np.float64)
         self.net += moved
+        self.bound += self.largest * elapsed
         limits = self.limits
         if limits.any:
-            self.charge += np.abs(moved)
+            self.charge += np.abs(moved, out=moved)
             if limits.width is not None:
-                self.width += (held != 0) * float(now - start)
+                self.width += (held != 0) * elapsed
             if limits.on_time is not None:
                 window = now - now % limits.window
                 self.on = (held != 0) * float(now - max(start, window)) + (self.on if start >= window else 0.0)
 
+    def pass_on(self, wanted: np.ndarray, largest: float, now: int) -> bool:
+        """Hold `wanted` (nothing above `largest`) if surely no level is reached within a while; else return False."""
+        limits = self.limits
+        if not limits.any:
+            self.largest = largest
+            return True
+        if not self._simple:
+            return False
+        room = self._room(largest)
+        if room < _HORIZON:
+            self.bound[:] = self.charge.max(), max(self.net.max(), -self.net.min())
+            room = self._room(largest)
+            if room < _HORIZON:
+                return False
+        sign = np.sign(wanted)
+        if sign.tobytes() != self.given.tobytes():
+            fresh = sign != self.sign
+            if self._all_active and sign.all():  # nobody rested, nobody rests: only signs can have changed
+                np.copyto(self.charge, 0.0, where=fresh)
+                self.sign = sign.copy()
+            else:
+                self._turn(sign, fresh | (now - self.rested >= limits.rest), now)
+            self.given = sign
+        self.largest = largest
+        self.cut_at = now + int(room) if room < 1e17 else None
+        return True
+
     def judge(self, wanted: np.ndarray, now: int) -> np.ndarray | None:
         """Return the rules [lanes, channels] that forbid to hold `wanted` from now on (0: none); None: all is well."""
         limits = self.limits
-        self._sign = sign = np.sign(wanted).astype(np.float64)
+        self._sign = sign = np.sign(wanted)
         size = np.abs(wanted).astype(np.float64)
         if (sign == self.given).all():
             self._fresh = None
@@ -93,40 +136,46 @@ class PhaseMeter:
         if limits.interval is not None and self._fresh is not None:
             since = now - np.where(sign > 0, self.onset[0], self.onset[1])
             broken.append((Rule.RATE, self._fresh & (since < limits.interval)))
-        broken = [(rule, where) for rule, where in broken if where.any()]
-        if not broken:
-            return None
-        rules = np.zeros(wanted.shape, np.int16)
+        rules = None
         for rule, where in broken:
-            rules[where & (sign != 0)] = rule
+            if where.any():
+                rules = np.zeros(wanted.shape, np.int16) if rules is None else rules
+                rules[where & (sign != 0)] = rule
         return rules
 
-    def commit(self, given: np.ndarray, refused: np.ndarray | None, now: int) -> int | None:
-        """Hold `given` from now on: what was judged, with the `refused` contacts at zero.
-
-        Returns the instant at which a limit will be reached if nothing changes, or None.
-        """
-        sign = self._sign if refused is None else np.where(refused, 0.0, self._sign)
-        if self._fresh is not None:
-            active = sign != 0
-            begun = active & self._fresh
-            if begun.any():
-                self.charge[begun] = 0.0
-                self.width[begun] = 0.0
-                self.sign = np.where(begun, sign, self.sign)
-                self.onset[0][begun & (sign > 0)] = now
-                self.onset[1][begun & (sign < 0)] = now
+    def commit(self, given: np.ndarray, refused: np.ndarray | None, now: int) -> None:
+        """Hold `given` from now on: what was judged, with the `refused` contacts at zero."""
+        sign = self._sign if refused is None else np.where(refused, np.float32(0), self._sign)
         if self._fresh is not None or refused is not None:
-            at_zero = np.where(self.rested == _NEVER, now, self.rested)
-            self.rested = np.where(sign != 0, _NEVER, at_zero)
+            self._turn(sign, self._fresh, now)
         self.given = sign
-        return self._cut_at(given, sign, now)
-
-    def _cut_at(self, given: np.ndarray, sign: np.ndarray, now: int) -> int | None:
-        limits = self.limits
-        if not sign.any():
-            return None
         size = np.abs(given).astype(np.float64)
+        self.largest = float(size.max())
+        self.cut_at = self._reached_at(size, sign, now) if self.largest else None
+
+    def _turn(self, sign: np.ndarray, fresh: np.ndarray | None, now: int) -> None:
+        """Begin phases where contacts are `fresh`, and note which contacts come to rest."""
+        active = sign != 0
+        if fresh is not None:
+            begun = active & fresh
+            np.copyto(self.charge, 0.0, where=begun)
+            np.copyto(self.sign, sign, where=begun)
+            if not self._simple:
+                np.copyto(self.width, 0.0, where=begun)
+                np.copyto(self.onset[0], now, where=begun & (sign > 0))
+                np.copyto(self.onset[1], now, where=begun & (sign < 0))
+        np.copyto(self.rested, now, where=self.rested == _NEVER)
+        np.copyto(self.rested, _NEVER, where=active)
+        self._all_active = bool(active.all())
+
+    def _room(self, largest: float) -> float:
+        """Time in ns for which an amplitude of `largest` stays below every level, by the bounds."""
+        room = min(self.limits.quiet_charge - self.bound[0], self.limits.quiet_net - self.bound[1])
+        return float(room / largest) if largest > 0 else np.inf
+
+    def _reached_at(self, size: np.ndarray, sign: np.ndarray, now: int) -> int | None:
+        """Instant at which a limit will be reached if nothing changes, or None."""
+        limits = self.limits
         room = np.inf
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             if limits.charge is not None:
@@ -141,21 +190,24 @@ class PhaseMeter:
         return now + max(1, int(room)) if room < 1e17 else None
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name).copy() for name in _STATE}
+        return {**{name: getattr(self, name).copy() for name in _STATE}, "largest": self.largest,
+                "cut_at": self.cut_at}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in _STATE:
             setattr(self, name, np.array(state[name], getattr(self, name).dtype))
+        self.largest = float(state["largest"])
+        self.cut_at = None if state["cut_at"] is None else int(state["cut_at"])
         self._fresh = None
+        self._all_active = bool((self.rested == _NEVER).all())
 
 
-_STATE = ("net", "charge", "width", "on", "sign", "given", "rested", "onset")
+_STATE = ("net", "charge", "width", "on", "sign", "given", "rested", "onset", "bound")
 
 
 def _time_to(cap: np.ndarray, used: np.ndarray, size: np.ndarray) -> float:
     """Whole nanoseconds for which every contact may go on: `used + size * time` stays within `cap`."""
-    active = size > 0
-    time = float(np.floor(np.where(active, (cap - used) / size, np.inf).min()))
+    time = float(np.floor(np.where(size > 0, (cap - used) / size, np.inf).min()))
     if np.isfinite(time) and (used + size * time > cap).any():  # the quotient was rounded up
         time -= 1.0
     return time

@@ -14,7 +14,7 @@ class ActionLog:
         self._actions = np.zeros((lanes, 16, *shape), dtype)  # [lanes, steps, ...]
         self.count = np.zeros(lanes, np.int64)  # [lanes] steps so far
 
-    def append(self, actions: np.ndarray, lanes: np.ndarray) -> None:
+    def append(self, actions: np.ndarray, lanes: Any) -> None:
         """Note `actions` [lanes, ...] of the lanes that acted (indices)."""
         if self.count.max() == self._actions.shape[1]:
             self._actions = np.concatenate((self._actions, np.zeros_like(self._actions)), axis=1)
@@ -30,8 +30,12 @@ class ActionLog:
         return self._actions[lane, :self.count[lane]]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"actions": self._actions[:, :max(int(self.count.max()), 1)].copy(), "count": self.count.copy()}
+        kept = self._actions[:, :int(self.count.max())].copy()
+        kept[np.arange(kept.shape[1]) >= self.count[:, None]] = 0  # what earlier episodes left behind
+        return {"actions": kept, "count": self.count.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._actions = np.array(state["actions"], self._actions.dtype)
+        kept = np.asarray(state["actions"], self._actions.dtype)
         self.count = np.array(state["count"], np.int64)
+        self._actions = np.zeros((kept.shape[0], max(16, kept.shape[1]), *kept.shape[2:]), kept.dtype)
+        self._actions[:, :kept.shape[1]] = kept

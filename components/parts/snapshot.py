@@ -11,12 +11,13 @@ import enum
 import sys
 import types
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 _KIND = "~"  # marks a container in a picture; no attribute can have this name
-_SEQUENCES: dict[str, type] = {"list": list, "tuple": tuple, "deque": deque, "set": set}
+_SEQUENCES: dict[str, Any] = {"list": list, "tuple": tuple, "deque": deque, "set": set}
 _LEFT_ALONE: dict[str, Any] = {_KIND: "left alone"}
 
 
@@ -39,7 +40,7 @@ class Snapshot:
             if address not in self._new or not same(value, self._new[address]):
                 changed[address] = value
         gone = [address for address in self._new if not self._has(address)]
-        return {"changed": changed, "gone": {address: True for address in gone}}
+        return {"changed": changed, "gone": dict.fromkeys(gone, True)}
 
     def bring_back(self, picture: dict[str, Any]) -> None:
         """Return every attribute to the picture, those it does not mention to how they were when new."""
@@ -188,10 +189,10 @@ def same(left: Any, right: Any) -> bool:
                 and left.tobytes() == right.tobytes())
     if isinstance(left, dict):
         return isinstance(right, dict) and left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
-    return type(left) is type(right) and (left == right or (left != left and right != right))  # noqa: PLR0124 (NaN)
+    return type(left) is type(right) and (left == right or (left != left and right != right))  # NaN is itself
 
 
-def _generator_text(state: dict[str, Any]) -> dict[str, Any]:
+def _generator_text(state: Mapping[str, Any]) -> dict[str, Any]:
     """Write a generator's state with its 128-bit numbers as text."""
     return {key: _generator_text(value) if isinstance(value, dict)
             else hex(value) if isinstance(value, int) else value for key, value in state.items()}

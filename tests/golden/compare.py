@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stimloop.loops.checkpoint import read_state, write_state
+from stimloop.loops import checkpoint
 from stimloop.loops.events import Events
 from stimloop.loops.loop import Loop
 from stimloop.loops.schedule import schedule
@@ -84,11 +84,11 @@ def check_halves(system: System, until: int, cuts: list[int], folder: Path) -> N
             first.run(cut)
             place = folder / str(cut)
             place.mkdir()
-            write_state(first.save(), place)
+            saved = checkpoint.write(first.save(), place)
             halves = {name: list(evaluation.rows) for name, evaluation in first.evaluations.items()}
         with Loop(system) as second:
             more = record(second)
-            second.load(read_state(place))
+            second.load(checkpoint.read(saved))
             second.run(until)
             joined = {address: rows.get(address, []) + more.get(address, []) for address in {*rows, *more}}
             assert_same(joined, whole)

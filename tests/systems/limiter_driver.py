@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
-
 from stimloop.components.links.safety_limiter import SafetyLimiter
 from stimloop.components.parts.stimulation_limits import Rule
 from stimloop.loops.component import Inputs
@@ -134,6 +134,12 @@ def violations(trace: Trace, limiter: SafetyLimiter) -> list[str]:
         broken.append(f"peak {np.abs(block).max()}")
     if limiter.sum_peak is not None and (np.abs(block).sum(axis=2) > limiter.sum_peak * slack).any():
         broken.append("sum_peak")
+    if limiter.slew is not None:
+        before, after = block[:-1], block[1:]
+        start = np.where(before * after > 0, np.abs(before), 0.0)
+        rise = limiter.slew * np.diff(trace.times)[:, None, None] * 1e-9
+        if (np.abs(after) > (start + rise) * slack)[np.abs(after) > np.abs(before) * (before * after > 0)].any():
+            broken.append("slew")
     for lane in range(block.shape[1]):
         for channel in range(block.shape[2]):
             broken += _contact(segments(trace, lane, channel), limiter, slack)
@@ -153,7 +159,7 @@ def _contact(rows: list[tuple[int, int, float]], limiter: SafetyLimiter, slack: 
     if limiter.rate is not None:
         for sign in (1, -1):
             onsets = [phase["begin"] for phase in found if phase["sign"] == sign]
-            if any(b - a < int(1e9 / limiter.rate) for a, b in zip(onsets, onsets[1:], strict=False)):
+            if any(b - a < int(1e9 / limiter.rate) for a, b in pairwise(onsets)):
                 broken.append("rate")
     if limiter.duty is not None:
         on: dict[int, int] = {}
@@ -165,8 +171,4 @@ def _contact(rows: list[tuple[int, int, float]], limiter: SafetyLimiter, slack: 
                 start = until
         if any(time > limiter.duty * limiter.duty_window for time in on.values()):
             broken.append("duty")
-    if limiter.slew is not None:
-        for (_, _, a), (_, _, b) in zip(rows, rows[1:], strict=False):
-            if a * b < 0 and abs(b) > limiter.slew * 1e9:
-                broken.append("slew")
     return broken

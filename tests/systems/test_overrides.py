@@ -1,7 +1,6 @@
 """Addresses and overrides, on normal forms alone."""
 
 import pytest
-
 from stimloop.assemblies import normal
 from stimloop.assemblies.overrides import apply, parse_set
 from stimloop.loops.errors import Problems
@@ -117,7 +116,7 @@ def test_order_of_addresses_does_not_matter():
     ("", 1, "no component or entry", ""),
 ])
 def test_wrong_addresses_say_what_was_meant(address, value, word, fix):
-    after, problems = change({address: value})
+    _after, problems = change({address: value})
     assert len(problems.errors) == 1
     assert word in problems.errors[0].what
     assert fix in problems.errors[0].fix

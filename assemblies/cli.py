@@ -1,0 +1,288 @@
+"""The command line. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .commands import ALLOW, JSON, SET, SMALL, VARIANT, emit, say_notices
+
+if TYPE_CHECKING:
+    from ..loops.errors import Problem
+    from .assembly import Assembly
+    from .settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="""Closed-loop experiments between brains, bodies and stimulators.
+
+    Examples:
+
+      stimloop run pendulum_first --small
+
+      stimloop run elbow_stimulation --variant injured --set seed=3
+
+      stimloop show elbow_stimulation --latency
+
+    Exit codes: 0 done; 1 something given is wrong (said on stderr); 2 wrong command line; 3 compared things differ, or
+    a check failed; 130 interrupted, saved, to be resumed.
+    """)
+
+
+@contextmanager
+def told(as_json: bool) -> Iterator[None]:
+    """Tell errors in words (or as JSON) and leave with exit code 1; anything unexpected keeps its traceback."""
+    from ..loops.errors import AssemblyError, StimloopError
+
+    try:
+        yield
+    except StimloopError as error:
+        if as_json:
+            problems = error.problems if isinstance(error, AssemblyError) else []
+            emit({"error": str(error), "problems": [_problem(problem) for problem in problems]})
+        else:
+            notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+            typer.echo(f"{error}{notes}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    return {"what": problem.what, "where": problem.where, "fix": problem.fix}
+
+
+def chosen(name: str, variant: str, small: bool, sets: list[str], allow: list[str]) -> tuple[Assembly, Settings]:
+    """Return the assembly that the options describe, and what the user allows."""
+    from ..loops.errors import Problems
+    from . import settings
+    from .assembly import load
+    from .overrides import parse_set
+
+    problems, changes = Problems(), {}
+    for text in sets:
+        changes.update(parse_set(text, problems))
+    problems.raise_if_any()
+    assembly = load(name).resolve(variant=variant, small=small, set=changes)
+    return assembly, settings.read().allowing(allow)
+
+
+@app.command()
+def run(name: Annotated[str, typer.Argument(help="A shipped assembly, or the path of a YAML file.")],
+        until: Annotated[str, typer.Option(help="Stop here instead: 10 s, 3000 steps, 5 episodes.")] = "",
+        variant: VARIANT = "base", sets: SET = [], small: SMALL = False,  # noqa: B006 (typer copies it)
+        dry: Annotated[bool, typer.Option("--dry", help="Check and print what would run; run nothing.")] = False,
+        trace: Annotated[int, typer.Option(help="Print the first N instants as a table; record nothing.")] = 0,
+        profile: Annotated[bool, typer.Option("--profile", help="Print what each component cost.")] = False,
+        speed: Annotated[float, typer.Option(help="Keep pace with the wall clock (1: real time).")] = 0.0,
+        out: Annotated[str, typer.Option(help="Folder for runs (default: runs, or as stimloop.toml says).")] = "",
+        allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
+    """Run an assembly, recorded.
+
+    Example: stimloop run elbow_stimulation --variant random --set limiter.params.peak=3 --small
+    """
+    with told(as_json):
+        assembly, allowed = chosen(name, variant, small, sets, allow)
+        if dry or trace:
+            from .inspection import dry_run, trace_table
+
+            text, facts = trace_table(assembly, allowed, trace) if trace else dry_run(assembly, allowed, until or None)
+            emit(facts, as_json, text)
+            return
+        from .execute import start
+
+        profiles: list[Any] = []
+        outcome = start(assembly, until or None, folder=Path(out) if out else None, allowed=allowed,
+                        speed=speed or None, show=False if as_json else None,
+                        prepare=_profiler(profiles) if profile else None)
+        _finish(outcome, as_json, [row for each in profiles for row in each.table()])
+
+
+def _profiler(found: list[Any]) -> Any:
+    from ..loops.profile import Profile
+
+    return lambda loop: found.append(Profile(loop))
+
+
+def _finish(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> None:
+    from .inspection import outcome_text, table
+
+    say_notices(outcome.notices, as_json)
+    facts = {"path": str(outcome.path), "ended": outcome.reason, **outcome.facts}
+    if profile:
+        facts["profile"] = profile
+    emit(facts, as_json, outcome_text(outcome) + ("\n" + table(profile) if profile else ""))
+    if outcome.reason == "interrupted":
+        raise typer.Exit(130)
+
+
+@app.command()
+def resume(path: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")],
+           until: Annotated[str, typer.Option(help="Go on to here instead.")] = "", allow: ALLOW = [],  # noqa: B006
+           as_json: JSON = False) -> None:
+    """Go on with a run exactly where its newest checkpoint stands.
+
+    Example: stimloop resume runs/first/2026-11-20T170233_base_s0_1f3a9c02.zarr --until "20 episodes"
+    """
+    with told(as_json):
+        from . import settings
+        from .execute import resume as go_on
+
+        outcome = go_on(Path(path), until or None, allowed=settings.read().allowing(allow),
+                        show=False if as_json else None)
+        _finish(outcome, as_json, [])
+
+
+@app.command()
+def evaluate(path: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")],
+             name: Annotated[list[str], typer.Option(help="Only this evaluation of the assembly.")] = [],  # noqa: B006
+             sets: SET = [], allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
+    """Run the evaluations of a run's assembly with what its newest checkpoint has learned; the run is not changed.
+
+    Example: stimloop evaluate runs/first/....zarr --set evaluate.test.episodes=50
+    """
+    with told(as_json):
+        from ..loops.errors import Problems
+        from . import settings
+        from .execute import evaluate as judge
+        from .inspection import evaluation_text
+        from .overrides import parse_set
+
+        problems, changes = Problems(), {}
+        for text in sets:
+            changes.update(parse_set(text, problems))
+        problems.raise_if_any()
+        rows = judge(Path(path), list(name), changes=changes, allowed=settings.read().allowing(allow))
+        emit(rows, as_json, evaluation_text(rows))
+
+
+@app.command("list")
+def list_(what: Annotated[str, typer.Argument(help="components, assemblies, studies or runs")] = "assemblies",
+          out: Annotated[str, typer.Option(help="Folder of the runs.")] = "", as_json: JSON = False) -> None:
+    """List components, assemblies, studies or runs.
+
+    Example: stimloop list components
+    """
+    with told(as_json):
+        from .listing import listing
+
+        rows, text = listing(what, Path(out) if out else None)
+        emit(rows, as_json, text)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(metavar="NAME|RUN", help="An assembly, a component or a run.")],
+         latency: Annotated[bool, typer.Option("--latency", help="Print the latency of each closed chain.")] = False,
+         schedule: Annotated[bool, typer.Option("--schedule", help="Print who steps when.")] = False,
+         variant: VARIANT = "base", sets: SET = [], small: SMALL = False, allow: ALLOW = [],  # noqa: B006
+         as_json: JSON = False) -> None:
+    """Show the wiring of an assembly, the ports of a component, or what a run holds.
+
+    Example: stimloop show elbow_stimulation --latency
+    """
+    with told(as_json):
+        from . import inspection, listing
+
+        if Path(name).is_dir():
+            facts, text = listing.run_facts(Path(name), latency)
+        elif "." in name and listing.is_component(name):
+            facts, text = listing.component_facts(name)
+        else:
+            assembly, allowed = chosen(name, variant, small, sets, allow)
+            facts, text = inspection.assembly_facts(assembly, allowed, latency, schedule)
+        emit(facts, as_json, text)
+
+
+@app.command()
+def check(name: Annotated[str, typer.Argument(metavar="MODULE:CLASS|NAME", help="A component, or an assembly.")],
+          examples: Annotated[int, typer.Option(help="Random lives tried for each property.")] = 10,
+          variant: VARIANT = "base", allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
+    """Check a component of your own against every property of the contract, or an assembly without running it.
+
+    Example: stimloop check my_brain:MyBrain
+    """
+    with told(as_json):
+        from . import inspection, listing
+
+        if ":" in name or listing.is_component(name):
+            ok, facts, text = inspection.check_component(name, examples)
+        else:
+            ok, facts, text = inspection.check_assembly(*chosen(name, variant, False, [], allow))
+        emit(facts, as_json, text)
+        if not ok:
+            raise typer.Exit(3)
+
+
+@app.command()
+def compare(first: Annotated[str, typer.Argument(metavar="RUN")], second: Annotated[str, typer.Argument(metavar="RUN")],
+            as_json: JSON = False) -> None:
+    """Compare two runs: what differs in description and versions, results side by side, and where the streams part.
+
+    Example: stimloop compare runs/first/A.zarr runs/first/B.zarr
+    """
+    with told(as_json):
+        from .comparison import compare as hold_together
+
+        facts, text, equal = hold_together(Path(first), Path(second))
+        emit(facts, as_json, text)
+        if not equal:
+            raise typer.Exit(3)
+
+
+@app.command()
+def report(path: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")],
+           to: Annotated[str, typer.Option(help="File to write (default: report.html in the run).")] = "",
+           as_json: JSON = False) -> None:
+    """Write a page with curves, activity, stimulation, wiring and warnings of a run.
+
+    Example: stimloop report runs/elbow_stimulation/....zarr
+    """
+    with told(as_json):
+        from .inspection import write_report
+
+        written = write_report(Path(path), Path(to) if to else None)
+        emit({"report": str(written)}, as_json, str(written))
+
+
+@app.command()
+def export(path: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")],
+           to: Annotated[str, typer.Option(help="Folder to write into; it must not exist.")],
+           as_json: JSON = False) -> None:
+    """Write a run as plain files: one .npz for each stream, one .csv for episodes and each evaluation.
+
+    Example: stimloop export runs/first/....zarr --to exported
+    """
+    with told(as_json):
+        from .listing import export_run
+
+        files = export_run(Path(path), Path(to))
+        emit({"files": files}, as_json, "\n".join(files))
+
+
+new = typer.Typer(no_args_is_help=True, help="Begin something of your own.")
+app.add_typer(new, name="new")
+
+
+@new.command()
+def component(name: Annotated[str, typer.Argument(help="Name of the module, such as my_brain.")],
+              as_json: JSON = False) -> None:
+    """Write the skeleton of a component that passes the checks.
+
+    Example: stimloop new component my_filter
+    """
+    with told(as_json):
+        from .listing import new_component
+
+        path, text = new_component(name)
+        emit({"file": path}, as_json, text)
+
+
+def main() -> None:
+    """Entry point of the `stimloop` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

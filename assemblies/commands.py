@@ -1,0 +1,44 @@
+"""Options and output that the commands share; imported for `--help`, so nothing heavy here."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Any
+
+import typer
+
+VARIANT = Annotated[str, typer.Option(help="One of the variants that the file defines.")]
+SET = Annotated[list[str], typer.Option("--set", metavar="ADDRESS=VALUE",
+                                        help="Replace one value, for example brain.params.hidden=[32]; repeatable.")]
+SMALL = Annotated[bool, typer.Option("--small", help="The same in seconds, as the file's `small` says.")]
+ALLOW = Annotated[list[str], typer.Option(metavar="MODULE", help="Let the assembly load this module; repeatable.")]
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
+
+
+def emit(facts: Any, as_json: bool = True, text: str = "") -> None:
+    """Print facts as JSON, or the text."""
+    typer.echo(json.dumps(jsonable(facts), indent=1) if as_json else text)
+
+
+def jsonable(value: Any) -> Any:
+    """Return a value as JSON can hold it; numbers that are not finite become null."""
+    if isinstance(value, dict):
+        return {str(key): jsonable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [jsonable(part) for part in value]
+    if hasattr(value, "tolist"):
+        return jsonable(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def say_notices(notices: list[Any], as_json: bool) -> None:
+    """Print notices on stderr, where they disturb no pipe; in JSON they are part of the value."""
+    if not as_json:
+        for notice in notices:
+            if not notice.what.startswith("nobody listens"):
+                typer.echo(f"notice: {notice}", err=True)

@@ -1,0 +1,144 @@
+"""What a run says about where it comes from: code, versions, machine, and the state of the user's directory."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..loops.errors import RunError
+from ..loops.loop import Loop
+from ..loops.until import Until
+from .origin import Origin
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .assembly import Assembly
+
+_LIBRARIES = ("numpy", "simpy", "zarr", "torch", "gymnasium", "mujoco", "myosuite", "nengo")
+
+
+def _written_out(assembly: Assembly) -> dict[str, Any]:
+    """The normal form with every wire's own source, so that whoever reads the run need not look up `like`."""
+    document = assembly.document()
+    for name, entry in document["components"].items():
+        entry["inputs"] = assembly.wires(name)
+    return document
+
+
+def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
+                recorded: list[str]) -> dict[str, Any]:
+    """Return everything that a run keeps about its origin."""
+    from ..loops.drawing import svg
+
+    origin = assembly.origin
+    return {
+        "assembly": _written_out(assembly), "name": assembly.name, "hash": assembly.hash, "variant": origin.variant,
+        "small": origin.is_small, "seed": assembly.seed, "lanes": assembly.lanes, "until": str(stop),
+        "folder": str(origin.base), "file": str(origin.path) if origin.path else None,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command(),
+        "versions": versions(), "host": host(), "code": code(loop),
+        "git": git(origin.base), "order": loop.graph.order, "latency": latency, "drawing": svg(loop.graph),
+        "units": {key: cell.port.units for key, cell in loop.cells.items() if cell.port.units},
+        "recorded": recorded, "ended": "running",
+        "notices": [str(problem) for problem in loop.graph.problems.notices],
+    }
+
+
+def read_attributes(path: Path) -> dict[str, Any]:
+    """Return the attributes of a run directory; raises RunError when it is none."""
+    from ..loops.zarr_files import read_document
+
+    try:
+        attributes = dict(read_document(Path(path)).get("attributes", {}))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is not a run: {error}") from error
+    if "assembly" not in attributes:
+        raise RunError(f"{path} is not a run of an assembly: its attributes name none")
+    return attributes
+
+
+def assembly_of(attributes: Mapping[str, Any], allowed: Settings) -> Assembly:
+    """Return the assembly of a run; its files are looked for where the run began, if that lies where you may read."""
+    from .assembly import SHIPPED, Assembly
+
+    folder = Path(str(attributes.get("folder", "."))).resolve()
+    roots = (Path.cwd().resolve(), SHIPPED, *allowed.roots.values())
+    if not any(folder.is_relative_to(root) for root in roots):
+        folder = Path.cwd()
+    return Assembly.of(attributes["assembly"], Origin(folder=folder, variant=str(attributes.get("variant", "base"))))
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, stimloop and the libraries that can change a number."""
+    from .. import __version__
+
+    found = {"python": platform.python_version(), "stimloop": __version__}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def host() -> dict[str, Any]:
+    """What machine this is, as far as results may depend on it."""
+    import os
+
+    return {"name": platform.node(), "system": platform.system(), "machine": platform.machine(),
+            "cores": os.cpu_count()}
+
+
+def code(loop: Loop) -> dict[str, str]:
+    """Per component: distribution and version of its class, or the hash of its source file outside any release."""
+    return {name: _code(type(component)) for name, component in loop.components.items()}
+
+
+def _code(cls: type) -> str:
+    package = cls.__module__.partition(".")[0]
+    release = _release(package)
+    if release:
+        return release
+    try:
+        source = Path(inspect.getfile(cls)).read_bytes()
+    except (TypeError, OSError):
+        return f"{cls.__module__}:{cls.__qualname__} (no source)"
+    return f"source sha256 {hashlib.sha256(source).hexdigest()[:16]}"
+
+
+def _release(package: str) -> str | None:
+    """Return `name version` when the package is an installed release (not an editable one)."""
+    names = metadata.packages_distributions().get(package, [])
+    for name in names:
+        distribution = metadata.distribution(name)
+        if not (distribution.read_text("direct_url.json") or "").count('"editable": true'):
+            return f"{name} {distribution.version}"
+    return None
+
+
+def git(folder: Path) -> dict[str, Any]:
+    """Commit of the user's directory, and whether anything in it differs; empty where there is no repository."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain"))} if commit else {}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5,
+                          check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def command() -> list[str]:
+    """The command line this process was started with."""
+    return list(sys.argv)

@@ -1,0 +1,166 @@
+"""Looking at an assembly without (or before) running it: wiring, latency, schedule, trace, checks, outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..loops.errors import RunError
+from ..loops.time import say, say_period
+
+if TYPE_CHECKING:
+    from .assembly import Assembly
+    from .execute import Outcome
+    from .settings import Settings
+
+_INSTANTS = 12  # shown by `show --schedule`
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as aligned text, the keys of the first as heads."""
+    if not rows:
+        return "(none)"
+    heads = list(rows[0])
+    cells = [heads, *([_cell(row.get(head)) for head in heads] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
+    return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+                     for line in cells)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """Return how a run ended, for people."""
+    facts = outcome.facts
+    parts = [f"{outcome.reason}: {facts['simulated_s']:,.3f} s simulated in {facts['wall_s']:,.1f} s"]
+    if "steps" in facts:
+        parts.append(f"{facts['steps']:,.0f} steps, {facts['episodes']:,.0f} episodes, "
+                     f"{facts['steps_per_s']:,.0f} steps/s")
+    parts.append(f"{facts['real_time_factor']:,.1f}x real time")
+    lines = [", ".join(parts), str(outcome.path)]
+    if outcome.reason == "interrupted":
+        lines.append(f"saved; go on with: stimloop resume {outcome.path}")
+    return "\n".join(lines)
+
+
+def evaluation_text(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return one line for each evaluation: means over its episodes."""
+    import numpy as np
+
+    return table([{"evaluation": name, **{key: float(np.mean(np.asarray(value, float)))
+                                          for key, value in row.items() if key in ("return", "length", "success")},
+                   "episodes": len(row["return"]), "steps so far": row["steps"]} for name, row in rows.items()])
+
+
+def dry_run(assembly: Assembly, allowed: Settings, until: str | None) -> tuple[str, dict[str, Any]]:
+    """Build an assembly and say what would run."""
+    from ..loops.until import Until
+    from . import recording
+
+    with assembly.build(allowed) as loop:
+        stop = until or assembly.until
+        sizes = recording.estimate(loop, Until.parse(stop)) if stop else {}
+        notices = [str(problem) for problem in loop.notices]
+    facts = {"name": assembly.name, "hash": assembly.hash, "variant": assembly.origin.variant, "until": stop,
+             "lanes": assembly.lanes, "seed": assembly.seed, "recorded_mb": sum(sizes.values()) / 1e6,
+             "assembly": assembly.document(), "notices": notices}
+    head = (f"# {assembly.name}, variant {assembly.origin.variant}, hash {assembly.hash[:8]}, "
+            f"about {facts['recorded_mb']:.1f} MB if everything is recorded\n")
+    return head + assembly.to_yaml() + "".join(f"# notice: {notice}\n".replace("\n  ", "\n#   ")
+                                               for notice in notices), facts
+
+
+def trace_table(assembly: Assembly, allowed: Settings, instants: int) -> tuple[str, dict[str, Any]]:
+    """Run the first instants and return what was published in them, in order."""
+    rows: list[dict[str, Any]] = []
+    with assembly.build(allowed) as loop:
+        loop.evaluations = {}
+        for key in loop.cells:
+            loop.tap(key, lambda now, value, key=key: rows.append(
+                {"time": say(now), "port": key, "value": _brief(value)}))
+        for _ in range(instants):
+            following = loop.next_instant()
+            if following is None:
+                break
+            loop.run(following + 1)
+    return table(rows), {"trace": rows}
+
+
+def _brief(value: Any) -> str:
+    import numpy as np
+
+    if hasattr(value, "index") and hasattr(value, "lane"):
+        return f"{len(value)} events"
+    array = np.asarray(value)
+    text = np.array2string(array, precision=3, threshold=8, edgeitems=2, max_line_width=200, separator=" ")
+    return " ".join(text.split())[:100]
+
+
+def assembly_facts(assembly: Assembly, allowed: Settings, latency: bool, schedule: bool) -> tuple[dict[str, Any], str]:
+    """Return the wiring of an assembly, and on request its latencies and its first instants."""
+    from ..loops.drawing import text as draw
+    from ..loops.latency import analyse
+
+    with assembly.build(allowed) as loop:
+        chains = analyse(loop.graph)
+        periods = {name: say_period(component.period) for name, component in loop.components.items()
+                   if component.period is not None}
+        drawing, order = draw(loop.graph), list(loop.graph.order)
+        notices = [str(problem) for problem in loop.notices if not problem.what.startswith("nobody listens")]
+    facts: dict[str, Any] = {"name": assembly.name, "about": assembly.get("about"), "until": assembly.until,
+                             "variants": list(assembly.variants), "hash": assembly.hash, "order": order,
+                             "periods": periods, "assembly": assembly.document(), "notices": notices}
+    lines = [f"{assembly.name}  (hash {assembly.hash[:8]}, until {assembly.until}, lanes {assembly.lanes})"]
+    lines += [assembly.get("about")] if assembly.get("about") else []
+    lines += ["", drawing, ""]
+    lines += [f"{name} steps every {period}" for name, period in periods.items()]
+    if latency:
+        facts["latency"] = [{"chain": chain.path, "nominal_ns": chain.nominal, "shortest_ns": chain.shortest,
+                             "longest_ns": chain.longest} for chain in chains]
+        lines += ["", "latency of each closed chain:", *(f"  {chain}" for chain in chains)]
+    if schedule:
+        from ..loops.schedule import schedule as first_instants
+
+        facts["schedule"] = first_instants(assembly.system(settings=allowed), _INSTANTS)
+        lines += ["", "first instants:", facts["schedule"]]
+    lines += [f"notice: {notice}" for notice in notices]
+    return facts, "\n".join(lines).rstrip()
+
+
+def check_component(name: str, examples: int) -> tuple[bool, dict[str, Any], str]:
+    """Check a component class against the contract; naming it on the command line is the consent to import it."""
+    from ..catalogue.lookup import find
+    from ..loops import conformance
+
+    module = name.partition(":")[0]
+    cls = find(name, allow=(module,), folders=(Path.cwd(),))
+    done = conformance.check(cls, folder=name.partition(".")[0] if ":" not in name else None, examples=examples)
+    return done.ok, {"component": name, "ok": done.ok, "failed": list(done.failed)}, done.text()
+
+
+def check_assembly(assembly: Assembly, allowed: Settings) -> tuple[bool, dict[str, Any], str]:
+    """Check an assembly and its variants without running anything."""
+    from .wiring import check
+
+    results, lines = {}, []
+    document = assembly.document()
+    problems = check(assembly, allowed)
+    results = {"ok": not problems.errors, "errors": [str(p) for p in problems.errors],
+               "notices": [str(p) for p in problems.notices]}
+    lines += [f"error: {text}" for text in results["errors"]] + [f"notice: {text}" for text in results["notices"]]
+    lines.append(f"{document['name']}: {'no errors' if results['ok'] else f'{len(problems.errors)} errors'}")
+    return bool(results["ok"]), results, "\n".join(lines)
+
+
+def write_report(path: Path, to: Path | None) -> Path:
+    """Write the report of a run."""
+    try:
+        from .reports import page
+    except ImportError as error:
+        raise RunError(f"reports need {error.name}: pip install \"stimloop[reports]\"") from error
+    return page.write(path, to)

@@ -1,0 +1,34 @@
+"""The table of proofs: what `make prove` runs in full, and tests run in small.
+
+A proof is a function that takes counts and returns `{"holds": bool, ...}` with the figures that were found. Its module
+is named from the folder tests. If it has a parameter `progress`, it gets the path of a file where it may keep
+what it has finished, so that an interrupted proof goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One proof: what it shows, the function, and its counts."""
+
+    about: str
+    target: str  # module:function
+    full: Mapping[str, Any] = field(default_factory=dict)
+    small: Mapping[str, Any] = field(default_factory=dict)
+
+
+PROOFS: dict[str, Proof] = {
+    "conformance": Proof("every component has every property, with many lives drawn", "crash.suites:suite",
+                         full={"paths": ["tests/conformance"], "profile": "prove"},
+                         small={"paths": ["tests/conformance/test_conformance_catches.py"], "profile": "ci"}),
+    "properties": Proof("random graphs and the other Hypothesis properties, with many examples", "crash.suites:suite",
+                        full={"paths": ["tests/properties", "tests/kernel", "tests/golden"], "profile": "prove"},
+                        small={"paths": ["tests/properties"], "profile": "ci"}),
+    "branch_coverage": Proof("branch coverage of loops/", "crash.suites:branch_coverage",
+                             full={"at_least": 95.0}, small={"at_least": 95.0, "paths": ["tests/kernel"]}),
+}

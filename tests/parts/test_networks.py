@@ -1,0 +1,109 @@
+"""Networks and distributions: NumPy and torch agree, and lanes do not depend on each other."""
+
+import numpy as np
+import pytest
+from stimloop.components.parts import distributions as dist
+from stimloop.components.parts.networks import Perceptron
+
+torch = pytest.importorskip("torch")
+
+
+def network(activation="relu"):
+    return Perceptron(9, [32, 24], {"mean": 6, "log_deviation": 6}, activation, seed=3)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_torch_and_numpy_compute_the_same(activation):
+    net = network(activation)
+    values = np.random.default_rng(0).normal(size=(5, 9)).astype(np.float32)
+    current = np.random.default_rng(1).normal(size=(5, 24)).astype(np.float32)
+    mask = (np.random.default_rng(2).random((24, 32)) < 0.5).astype(np.float32)
+    heads, rates = net.forward(values, 2, current, mask)
+    theirs, their_rates = net.forward(torch.from_numpy(values), 2, torch.from_numpy(current), mask)
+    np.testing.assert_allclose(rates, their_rates.detach().numpy(), atol=1e-5)
+    for name in heads:
+        np.testing.assert_allclose(heads[name], theirs[name].detach().numpy(), atol=1e-5)
+
+
+def test_forward_is_the_formula():
+    net = network()
+    a = net.arrays
+    x = np.random.default_rng(0).normal(size=9).astype(np.float32)
+    h1 = np.maximum(a["layer1/weight"] @ x + a["layer1/bias"], 0)
+    h2 = np.maximum(a["layer2/weight"] @ h1 + a["layer2/bias"], 0) + 0.5
+    heads, rates = net.forward(x[None], 2, np.full((1, 24), 0.5, np.float32))
+    np.testing.assert_allclose(rates[0], h2, atol=1e-5)
+    np.testing.assert_allclose(heads["mean"][0], a["mean/weight"] @ h2 + a["mean/bias"], atol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(3, [64, 64], 1), (9, [32, 32], 6), (115, [256, 256], 39)])
+def test_a_row_has_the_same_bits_whatever_stands_beside_it(sizes):
+    inputs, hidden, actions = sizes
+    net = Perceptron(inputs, hidden, {"mean": actions}, "relu", seed=0)
+    values = np.random.default_rng(0).normal(size=(40, inputs)).astype(np.float32)
+    whole = net.forward(values)[0]["mean"]
+    for batch in (1, 2, 3, 7, 16, 33):
+        np.testing.assert_array_equal(net.forward(values[:batch])[0]["mean"], whole[:batch])
+
+
+def test_an_optimiser_changes_what_acts_without_copying():
+    net = network()
+    values = np.ones((1, 9), np.float32)
+    before = net.forward(values)[0]["mean"].copy()
+    optimiser = torch.optim.SGD(net.parameters().values(), lr=0.1)
+    net.forward(torch.ones(1, 9))[0]["mean"].sum().backward()
+    optimiser.step()
+    after = net.forward(values)[0]["mean"]
+    assert (after < before).all()
+    np.testing.assert_allclose(after, net.forward(torch.ones(1, 9))[0]["mean"].detach().numpy(), atol=1e-5)
+
+
+def test_replaced_memory_is_taken_back():
+    net = network()
+    parameter = net.parameters()["mean/bias"]
+    parameter.data = torch.full((6,), 7.0)
+    net.gather()
+    np.testing.assert_array_equal(net.arrays["mean/bias"], np.full(6, 7.0, np.float32))
+    with torch.no_grad():
+        parameter.fill_(8.0)
+    np.testing.assert_array_equal(net.arrays["mean/bias"], np.full(6, 8.0, np.float32))
+
+
+def test_squashed_log_prob_matches_torch_and_integrates_to_1():
+    rng = np.random.default_rng(0)
+    mean, log_deviation = rng.normal(size=(2, 4, 3)).astype(np.float32)
+    action = dist.squash(mean, log_deviation, rng.normal(size=(4, 3)))
+    reference = torch.distributions.TransformedDistribution(
+        torch.distributions.Normal(torch.tensor(mean, dtype=torch.float64), torch.tensor(log_deviation).double().exp()),
+        [torch.distributions.transforms.TanhTransform()]).log_prob(torch.tensor(action).double()).sum(-1).numpy()
+    mine = dist.squashed_log_prob(mean, log_deviation, action)
+    np.testing.assert_allclose(mine, reference, atol=1e-4)
+    theirs = dist.squashed_log_prob(torch.tensor(mean), torch.tensor(log_deviation), torch.tensor(action)).numpy()
+    np.testing.assert_allclose(mine, theirs, atol=1e-6)
+    grid = np.linspace(-1, 1, 20001)[1:-1, None].astype(np.float32)
+    flat = np.zeros_like(grid)
+    density = np.exp(dist.squashed_log_prob(flat + 0.3, flat - 0.5, grid))
+    np.testing.assert_allclose(density.sum() * 1e-4, 1, atol=1e-3)
+
+
+def test_gradients_reach_mean_and_deviation():
+    mean, log_deviation = (torch.zeros(5, 2, requires_grad=True) for _ in range(2))
+    action, log_prob = dist.squashed_sample(mean, log_deviation, torch.ones(5, 2))
+    (action.sum() + log_prob.sum()).backward()
+    assert (mean.grad != 0).all()
+    assert (log_deviation.grad != 0).all()
+    again = dist.squashed_log_prob(mean, log_deviation, action)
+    np.testing.assert_allclose(again.detach().numpy(), log_prob.detach().numpy(), atol=1e-4)
+
+
+def test_choices_follow_their_probabilities():
+    scores = np.log(np.array([[0.2, 0.5, 0.3]], np.float32))
+    uniform = (np.arange(1000) + 0.5) / 1000
+    drawn = dist.choose(np.repeat(scores, 1000, axis=0), uniform)
+    np.testing.assert_allclose(np.bincount(drawn, minlength=3) / 1000, [0.2, 0.5, 0.3], atol=2e-3)
+    assert dist.choose(scores, None).tolist() == [1]
+    np.testing.assert_allclose(np.exp(dist.choice_log_prob(scores, np.array([2]))), [0.3], rtol=1e-5)
+    categorical = torch.distributions.Categorical(logits=torch.tensor(scores))
+    entropy = dist.choice_entropy(torch.tensor(scores)).numpy()
+    np.testing.assert_allclose(entropy, categorical.entropy().numpy(), rtol=1e-5)
+    assert dist.choose(np.array([[0.0, -1e9]]), np.array([1 - 2**-53])).tolist() == [0]
