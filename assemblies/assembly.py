@@ -104,6 +104,11 @@ class Assembly:
         """What was dropped or passed over on the way here."""
         return self._origin.notices
 
+    @property
+    def form(self) -> Mapping[str, Any]:
+        """The normal form itself, to be read and never written."""
+        return self._document
+
     def document(self) -> dict[str, Any]:
         """Return a copy of the normal form."""
         return plain(self._document)

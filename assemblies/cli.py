@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="""Closed-loop experiments between brains, bodies and stimulators.
 
     Examples:
@@ -261,7 +261,7 @@ def export(path: Annotated[str, typer.Argument(metavar="RUN", help="The director
         emit({"files": files}, as_json, "\n".join(files))
 
 
-new = typer.Typer(no_args_is_help=True, help="Begin something of your own.")
+new = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Begin something of your own.")
 app.add_typer(new, name="new")
 
 

@@ -32,7 +32,7 @@ def system(assembly: Assembly, problems: Problems | None = None, allowed: Settin
     allowed = allowed or settings.read()
     for module in allowed.allow:
         allow(module)
-    document = assembly.document()
+    document = assembly.form
     made = _system(assembly, document, found, allowed)
     plans = {name: plan for name, entry in document.get("evaluate", {}).items()
              if (plan := _evaluation(assembly, name, entry, found, allowed)) is not None}
@@ -153,10 +153,10 @@ def _evaluation(assembly: Assembly, name: str, entry: Mapping[str, Any], problem
             problems.add(f"there is no component {left_out!r} to leave out", f"{where}.without",
                          nearest(left_out, assembly.components))
     trial = Problems()
-    document = overrides.apply(assembly.document(), entry.get("set", {}), trial, removed=assembly.origin.removed)
+    document = overrides.apply(dict(assembly.form), entry.get("set", {}), trial, removed=assembly.origin.removed)
     for problem in trial.errors:
         problems.add(problem.what, f"{where}.set: {problem.where}", problem.fix)
-    document["components"] = without(assembly.derived(document), set(entry.get("without", ())))
+    document = {**document, "components": without(assembly.derived(document), set(entry.get("without", ())))}
     own = Problems()
     second = _system(assembly.derived(document), document, own, allowed)
     told = {(problem.what, problem.where) for problem in problems.errors}
@@ -176,7 +176,7 @@ def _lanes(system: System, episodes: int) -> int:
 
 def without(assembly: Assembly, gone: set[str]) -> dict[str, Any]:
     """Return the components but some, what only those used, and every wire from any of them."""
-    components = assembly.document()["components"]
+    components = assembly.form["components"]
     wires = {name: assembly.wires(name) for name in components}
     sources = {name: {wire["from"].partition(".")[0] for wire in wires[name].values()} for name in components}
     gone = gone & components.keys()

@@ -8,7 +8,8 @@ from .graph import Graph
 from .shapes import Wire
 from .time import say
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 150, 46, 110, 34
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 150, 46, 110, 44
+_TOP = 130  # room above the boxes for wires that pass over them
 
 
 def text(graph: Graph) -> str:
@@ -69,18 +70,24 @@ def _places(graph: Graph) -> dict[str, tuple[int, int]]:
         column = depth[name]
         row = rows.get(column, 0)
         rows[column] = row + 1
-        places[name] = (20 + column * (_WIDTH + _GAP_X), 50 + row * (_HEIGHT + _GAP_Y))
-    bottom = 50 + max(rows.values(), default=0) * (_HEIGHT + _GAP_Y)
+        places[name] = (20 + column * (_WIDTH + _GAP_X), _TOP + row * (_HEIGHT + _GAP_Y))
+    bottom = _TOP + max(rows.values(), default=0) * (_HEIGHT + _GAP_Y)
     rest = [name for name in graph.components if name not in places]
     places.update({name: (20 + i * (_WIDTH + _GAP_X), bottom) for i, name in enumerate(rest)})
     return places
 
 
 def _arrow(start: tuple[int, int], end: tuple[int, int], label: str, index: int, dashed: bool = False) -> str:
-    """A curve from box to box; backward ones run above or below so that they can be told apart."""
+    """A curve from box to box: to the next column straight, further forward above the boxes, backward below them."""
     (x1, y1), (x2, y2) = start, end
     dash = ' stroke-dasharray="5 4"' if dashed else ""
-    if x2 > x1:
+    span = (x2 - x1) // (_WIDTH + _GAP_X)
+    if span > 1:
+        a, b = (x1 + _WIDTH * 0.6, float(y1)), (x2 + _WIDTH * 0.4, float(y2))
+        high = min(y1, y2) - 14 - 17 * min(span, 6)
+        path = f"M{a[0]},{a[1]} C{a[0] + 40},{high} {b[0] - 40},{high} {b[0]},{b[1]}"
+        middle = ((a[0] + b[0]) / 2, (min(y1, y2) + 3 * high) / 4 - 4)
+    elif x2 > x1:
         a, b = (float(x1 + _WIDTH), y1 + _HEIGHT / 2), (float(x2), y2 + _HEIGHT / 2)
         path = f"M{a[0]},{a[1]} C{a[0] + 50},{a[1]} {b[0] - 50},{b[1]} {b[0]},{b[1]}"
         middle = ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2 - 5)
@@ -88,6 +95,6 @@ def _arrow(start: tuple[int, int], end: tuple[int, int], label: str, index: int,
         a, b = (x1 + _WIDTH / 2, float(y1 + _HEIGHT)), (x2 + _WIDTH / 2, float(y2 + _HEIGHT))
         low = max(y1, y2) + _HEIGHT + 28 + 9 * (index % 4)
         path = f"M{a[0]},{a[1]} C{a[0]},{low} {b[0]},{low} {b[0]},{b[1]}"
-        middle = ((a[0] + b[0]) / 2, low - 4)
+        middle = ((a[0] + b[0]) / 2, (y1 + _HEIGHT + 3 * low) / 4 + 12)
     return (f'<path d="{path}" fill="none" stroke="#456"{dash} marker-end="url(#tip)"/>'
             f'<text x="{middle[0]}" y="{middle[1]}" text-anchor="middle" fill="#345" font-size="10">{escape(label)}</text>')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import checks
 from .component import Component
@@ -57,6 +57,7 @@ def check(system: System, problems: Problems | None = None) -> Graph:
     """
     problems = problems if problems is not None else Problems()
     components = _make(system, problems)
+    system = _name_sole_inputs(system, components)
     adopt_open_ports(components, system.parts)
     wires = checks.check_wires(system, components, problems)
     flow(components, wires, problems)
@@ -89,6 +90,15 @@ def _make(system: System, problems: Problems) -> dict[str, Component]:
         component.outputs = dict(component.outputs)
         components[name] = component
     return components
+
+
+def _name_sole_inputs(system: System, components: Mapping[str, Component]) -> System:
+    """Let `inputs: [coprocessor.action]` reach a gain, whose one input is called `input`."""
+    parts = dict(system.parts)
+    for name, part in parts.items():
+        if name in components and len(part.inputs) == 1 and set(components[name].inputs) == {"input"}:
+            parts[name] = replace(part, inputs={"input": next(iter(part.inputs.values()))})
+    return replace(system, parts=parts)
 
 
 def _order(system: System, components: dict[str, Component], wires: list[Wire],

@@ -53,7 +53,8 @@ class Journal:
         self._hook = hook
         self._descriptor = lock(self.path, create=True)
         self.entries, size = read_journal(self.path)
-        os.ftruncate(self._descriptor, size)  # a torn last line was never committed
+        if os.fstat(self._descriptor).st_size > size:
+            os.ftruncate(self._descriptor, size)  # a torn last line was never committed
 
     def append(self, entry: dict[str, Any]) -> None:
         """Commit one entry."""

@@ -238,7 +238,8 @@ class Loop:
                 node.pending.discard(now)
         if len(ready) > 1:
             ready.sort()
-        self._drain(now, ready)
+        if ready:  # else every wake here was moved: nothing happens, so this is no instant
+            self._drain(now, ready)
 
     def _drain(self, now: int, ready: list[int]) -> None:
         """Step what is ready, in order; publishing may make more ready, always further down the order."""

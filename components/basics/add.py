@@ -25,7 +25,7 @@ class Add(Component):
     transparent = True
 
     def __init__(self) -> None:
-        self.inputs = {}
+        self.inputs: dict[str, Port] = {}
         self.outputs = {"output": Port("sum of the inputs", ("n",))}
 
     @classmethod

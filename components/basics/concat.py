@@ -24,7 +24,7 @@ class Concat(Component):
     transparent = True
 
     def __init__(self) -> None:
-        self.inputs = {}
+        self.inputs: dict[str, Port] = {}
         self.outputs = {"output": Port("the inputs, one after the other", (None,))}
 
     @classmethod

@@ -31,8 +31,8 @@ class Constant(Component):
     def __init__(self, value: float | list[float] = 0.0, period: Period | None = None) -> None:
         self.value = value
         self.period = period
-        self.inputs = {}
-        self.outputs = {}
+        self.inputs: dict[str, Port] = {}
+        self.outputs: dict[str, Port] = {}
 
     @classmethod
     def example(cls) -> Constant:

@@ -46,7 +46,8 @@ class Gain(Component):
                 self.inputs["input"] = replace(self.inputs["input"], shape=port.shape)
         self.outputs["output"] = port = replace(port, axes=sender(self, "input").axes)
         low, high = bounds(sender(self, "input"))
-        if port.known and np.isfinite([low, high]).all():
+        lengths = {len(given) for given in (self.gain, self.offset) if isinstance(given, list)}
+        if port.known and lengths <= {port.shape[0]} and np.isfinite([low, high]).all():
             size = int(port.shape[0])  # type: ignore[arg-type]
             ends = [self._scale(np.full(size, end, np.float32), size) for end in (low, high)]
             self.outputs["output"] = replace(port, low=float(np.min(ends)), high=float(np.max(ends)))

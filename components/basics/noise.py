@@ -39,8 +39,8 @@ class Noise(Component):
         if scale < 0 or rate < 0:
             raise ValueError(f"scale {scale} and rate {rate} may not be negative")
         self.distribution, self.scale, self.rate, self.period = distribution, scale, rate, period
-        self.inputs = {}
-        self.outputs = {}
+        self.inputs: dict[str, Port] = {}
+        self.outputs: dict[str, Port] = {}
 
     @classmethod
     def example(cls) -> Noise:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +39,19 @@ class Replay(Component):
 
     def __init__(self, run: str, component: str, port: str | None = None) -> None:
         self.run, self.component, self.port = run, component, port
-        self.inputs = {}
-        self.outputs = {}
+        self.inputs: dict[str, Port] = {}
+        self.outputs: dict[str, Port] = {}
         self._streams: dict[str, Recorded] = {}
 
     @classmethod
     def example(cls) -> Replay:
-        folder = tempfile.TemporaryDirectory()
-        path = Path(folder.name) / "example.zarr"
+        path = Path(tempfile.mkdtemp()) / "example.zarr"
         recorder = Recorder(path, [Stream("brain", "action", Port("what was done", (3,)), 1)], {})
         for tick in range(3):
             recorder.tap("brain.action")(tick * 20_000_000, np.full((1, 3), tick / 4, np.float32))
         recorder.close()
         example = cls(run=str(path), component="brain", port="action")
-        example._folder = folder  # type: ignore[attr-defined]  # goes when the example goes
+        weakref.finalize(example, shutil.rmtree, path.parent, True)
         return example
 
     def adopt(self, name: str, port: Port) -> Port:

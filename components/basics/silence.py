@@ -30,8 +30,8 @@ class Silence(Component):
 
     def __init__(self, period: Period | None = None) -> None:
         self.period = period
-        self.inputs = {}
-        self.outputs = {}
+        self.inputs: dict[str, Port] = {}
+        self.outputs: dict[str, Port] = {}
 
     @classmethod
     def example(cls) -> Silence:

@@ -55,7 +55,7 @@ class Myosuite(Component):
         base = self._first.unwrapped
         self.period = environments.own_period(base, "_ctrl_dt") if period is None else period
         self.max_steps = environments.registered_steps(env) if max_steps is None else max_steps
-        self._action = spaces.ActionDoor(base.action_space, axis="muscle")
+        self._action = spaces.ActionDoor(base.action_space, axis="muscle", clips=True)
         shape = base.observation_space.shape
         self.inputs = body_inputs(self._action.port)
         self.outputs = body_outputs(Port("joints, muscles and task, as MyoSuite lists them", shape))
@@ -114,7 +114,7 @@ class Myosuite(Component):
         self._bases = [env.unwrapped for env in self._envs]
         inner = [_without_bookkeeping(env) for env in self._envs]
         self._steps, self._resets = [env.step for env in inner], [env.reset for env in inner]
-        base = self._bases[0]
+        base, self._everyone = self._bases[0], range(lanes.count)
         self._batch = MujocoBatch([base.model for base in self._bases], [base.data for base in self._bases],
                                   threads=self.threads or _useful_threads(base, lanes.count), numbers=lanes.numbers)
         self._edits = ModelEdits(base.model)
@@ -133,35 +133,37 @@ class Myosuite(Component):
     def _forget(self, seed: int) -> None:
         self.episodes.reset(seed)
         self._last = {name: np.zeros(port.full_shape(self.lanes.count), port.dtype)
-                      for name, port in self.outputs.items()}
+                      for name, port in self.outputs.items() if name != "status"}
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         episodes = self.episodes
         if not episodes.open(inputs):
             return {}
-        lanes, last = self.lanes.count, self._last
+        self._actions, self._ended, last = self._action(inputs["action"]), [], self._last
         if episodes.all_act:
-            acting: Any = range(lanes)
-            out = {name: np.empty(value.shape, value.dtype) for name, value in last.items()}
+            self._out = out = {name: np.empty(value.shape, value.dtype) for name, value in last.items()}
+            self._batch.workers.each(self._advance, self._everyone)
         else:
-            acting = np.flatnonzero(episodes.act).tolist()
-            out = {name: value.copy() for name, value in last.items()}
+            self._out = out = {name: value.copy() for name, value in last.items()}
             out["reward"][:] = 0
-        terminated = np.zeros(lanes, bool)
-        self._tick = self._action(inputs["action"]), out, terminated
-        self._batch.workers.each(self._advance, acting)
-        if not episodes.all_act:
+            self._batch.workers.each(self._advance, np.flatnonzero(episodes.act).tolist())
             self._begin(episodes.start, out)
-        out["status"] = episodes.close(terminated)
+        status = episodes.close(self._terminated() if self._ended else None)
         if not episodes.all_act:
             self._begin(episodes.again, out, keep_step=True)
         self._last = out
-        return out
+        return {**out, "status": status}
+
+    def _terminated(self) -> np.ndarray:
+        """Return the lanes that ended at this tick as a mask [lanes]."""
+        mask = np.zeros(self.lanes.count, bool)
+        mask[self._ended] = True
+        return mask
 
     def _advance(self, lane: int) -> None:
         """Take one lane through the environment's own step; its physics lets other threads run."""
-        actions, out, terminated = self._tick
-        observation, reward, ends, _, info = self._steps[lane](actions[lane])
+        observation, reward, ends, _, info = self._steps[lane](self._actions[lane])
+        out = self._out
         out["observation"][lane] = observation
         out["reward"][lane] = reward
         out["solved"][lane] = info.get("solved", False)
@@ -172,7 +174,7 @@ class Myosuite(Component):
         elif self._batch.diverged(lane):
             self._batch.check((lane,))
         if ends:
-            terminated[lane] = True
+            self._ended.append(lane)
 
     def _begin(self, start: np.ndarray, out: dict[str, np.ndarray], keep_step: bool = False) -> None:
         """Begin an episode in the lanes `start` [lanes] bool; `keep_step` leaves what the step before it told."""

@@ -32,7 +32,7 @@ class Constant(Component):
         self.inputs = {
             "observation": Port("what happens; only its coming counts", ("observation",), wakes=period is None,
                                 optional=True),
-            "status": status_input("now" if period is None else "all", wakes=period is None, optional=True),
+            "status": status_input(wakes=True, optional=True),
         }
         self.outputs = {"command": Port("what each channel is to deliver", (size,), axes=("electrode",))}
 
@@ -45,18 +45,29 @@ class Constant(Component):
         super().build(lanes, seed)
         channels = int(self.outputs["command"].shape[0])  # type: ignore[arg-type]
         self.command = np.broadcast_to(np.asarray(self.given, np.float32), (channels,)).copy()  # [channels]
+        self.reset(seed)
+
+    def reset(self, seed: int) -> None:
+        """Command nothing yet."""
+        self._last = np.zeros((self.lanes.count, self.command.size), np.float32)  # what was commanded last
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
-        """Command."""
-        command = np.tile(self.command, (self.lanes.count, 1))  # [lanes, channels]
+        """Command; between two commands only fall silent where an episode ended."""
+        fresh = bool(inputs.new) or now == 0 if self.period is None else flags.due(self.period, now)
+        command = np.tile(self.command, (self.lanes.count, 1)) if fresh else self._last  # [lanes, channels]
         if "status" in inputs:
-            command[idle(flags.latest(inputs["status"]))] = 0
+            command = np.where(idle(inputs["status"])[:, None], np.float32(0), command)
+        if not fresh and np.array_equal(command, self._last):
+            return {}
+        self._last = command
         return {"command": command}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"learned": {"command": self.command.copy()}}
+        return {"last": self._last.copy(), "learned": {"command": self.command.copy()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "last" in state:
+            self._last = np.array(state["last"], np.float32)
         if "learned" in state:
             artifact.check({"command": self.command}, state["learned"], "coprocessors.constant")
             self.command = np.array(state["learned"]["command"], np.float32)

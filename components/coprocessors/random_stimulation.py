@@ -37,7 +37,7 @@ class RandomStimulation(Component):
         self.inputs = {
             "observation": Port("what happens; only its coming counts", ("observation",), wakes=period is None,
                                 optional=True),
-            "status": status_input("now" if period is None else "all", wakes=period is None, optional=True),
+            "status": status_input(wakes=True, optional=True),
         }
         self.outputs = {"command": Port("what each channel is to deliver", ("channel",), axes=("electrode",))}
 
@@ -64,23 +64,26 @@ class RandomStimulation(Component):
     def reset(self, seed: int) -> None:
         """Begin the random numbers anew."""
         self._random = LaneRandom(seed, self.lanes)
-        self._command = np.zeros(self.outputs["command"].full_shape(self.lanes.count), np.float32)
+        self._last = np.zeros(self.outputs["command"].full_shape(self.lanes.count), np.float32)
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
-        """Draw a command for every lane that acts, once per observation."""
-        acts = np.ones(self.lanes.count, bool)
-        if "status" in inputs:
-            acts = ~idle(flags.latest(inputs["status"]))
-        fresh = self.period is not None or bool({"observation", "status"} & inputs.new)
+        """Draw a command for every lane that acts; between two commands only fall silent where an episode ended."""
+        acts = ~idle(inputs["status"]) if "status" in inputs else np.ones(self.lanes.count, bool)
+        fresh = bool(inputs.new) or now == 0 if self.period is None else flags.due(self.period, now)
+        command = self._last
         if fresh:
-            drawn = self._random.uniform(self._command.shape[1:], acts)  # [lanes, channels]
-            self._command = (self._low + (self._high - self._low) * drawn).astype(np.float32)
-        return {"command": np.where(acts[:, None], self._command, np.float32(0))}
+            drawn = self._random.uniform(self._last.shape[1:], acts)  # [lanes, channels]
+            command = (self._low + (self._high - self._low) * drawn).astype(np.float32)
+        command = np.where(acts[:, None], command, np.float32(0))
+        if not fresh and np.array_equal(command, self._last):
+            return {}
+        self._last = command
+        return {"command": command}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"random": self._random.state_dict(), "command": self._command.copy()}
+        return {"random": self._random.state_dict(), "last": self._last.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if "random" in state:
             self._random.load_state_dict(state["random"])
-            self._command = np.array(state["command"], np.float32)
+            self._last = np.array(state["last"], np.float32)

@@ -63,19 +63,28 @@ class Episodes:
         count = self.lanes.count
         self._random = LaneRandom(seed, self.lanes, "episodes")
         self._phase = np.full(count, _READY, np.int8)  # [lanes]
-        self.steps = np.zeros(count, np.int64)  # [lanes] steps of the present episode
+        self._steps = np.zeros(count, np.int64)  # [lanes] steps of the present episode, but for the last few:
+        self._more = 0  # steps that all lanes took since `_steps` was brought up to date
         self.seeds = np.zeros(count, np.int64)  # [lanes] seed of the present episode
         self.act = np.zeros(count, bool)  # [lanes] who advances at this tick
         self.start = np.zeros(count, bool)  # [lanes] who begins at this tick
         self.again = np.zeros(count, bool)  # [lanes] who begins once more in the instant of its end
         self.all_act = False
-        self._left = self.limit  # ticks until the time limit can end an episode
+        self._left = 0  # further steps that all lanes can take before the time limit could end an episode
         self._wired = False
 
     @property
     def running(self) -> np.ndarray:
         """Lanes in the middle of an episode."""  # [lanes] bool
         return self._phase == _RUNNING
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Steps of each lane's present episode so far."""  # [lanes] int64
+        if self._more:
+            self._steps += self._more
+            self._more = 0
+        return self._steps
 
     def open(self, inputs: Inputs) -> bool:
         """Decide who acts and who begins; False when every lane waits and nothing is to be published."""
@@ -95,20 +104,24 @@ class Episodes:
         self.all_act = bool(self.act.all())
         return not self._wired or bool((self.act | self.start).any())
 
-    def close(self, terminated: np.ndarray, truncated: np.ndarray | None = None) -> np.ndarray:
-        """Return the status of this tick [lanes]; only lanes that acted can end."""
-        self.steps += self.act
-        self._left -= 1
-        if (self.all_act and (self._left > 0 or not self.limit) and not terminated.any()
+    def close(self, terminated: np.ndarray | None = None, truncated: np.ndarray | None = None) -> np.ndarray:
+        """Return the status of this tick [lanes]; None means nobody; only lanes that acted can end."""
+        if (self.all_act and (self._more < self._left or not self.limit) and (terminated is None or not terminated.any())
                 and (truncated is None or not truncated.any())):
+            self._more += 1
             return self._ordinary
-        ends = terminated * np.int64(TERMINATED)
+        steps = self.steps
+        steps += self.act
+        ends = np.zeros(self.lanes.count, np.int64)
+        if terminated is not None:
+            ends[terminated] = TERMINATED
         if truncated is not None:
-            ends |= truncated * np.int64(TRUNCATED)
+            ends[truncated] |= TRUNCATED
         if self.limit:
-            ends |= (self.steps >= self.limit) * np.int64(TRUNCATED)
-        status = self._mixed(np.where(self.act, ends, 0))
-        self._left = self.limit - int(self.steps.max())
+            ends[steps >= self.limit] |= TRUNCATED
+        ends[~self.act] = 0
+        status = self._mixed(ends)
+        self._left = self.limit - int(steps.max()) - 1
         return status
 
     def _mixed(self, status: np.ndarray) -> np.ndarray:
@@ -158,9 +171,9 @@ class Episodes:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._phase[:] = state["phase"]
-        self.steps[:] = state["steps"]
+        self._steps[:], self._more = state["steps"], 0
         self.seeds = np.array(state["seeds"], np.int64)
         self._random.load_state_dict(state["random"])
         self.all_act = False  # the next tick decides afresh
-        self._left = self.limit - int(self.steps.max())
+        self._left = 0
         self.again = np.zeros(self.lanes.count, bool)

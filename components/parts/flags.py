@@ -1,4 +1,4 @@
-"""Status as it is read: one array (`now`), or rows of (arrival, array) (`all`)."""
+"""Small questions that components ask of their inputs: status as it is read, and whether their own time has come."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ...loops.component import Inputs
+from ...loops.time import Clock, next_tick
 
 
 def latest(status: Any) -> np.ndarray:
-    """Return the status in force [lanes]."""
+    """Return the status in force [lanes], of an array (`now`) or of rows (arrival, array) (`all`)."""
     return status[-1][1] if isinstance(status, list) else status
 
 
-def unseen(inputs: Inputs, name: str = "status") -> list[np.ndarray]:
-    """Return the values of an input that the component was not given before, oldest first."""
-    value = inputs[name]
-    if not isinstance(value, list):
-        return [value] if name in inputs.new else []
-    previous = inputs.previous
-    if previous is None:
-        return []
-    return [row for arrival, row in value if arrival >= previous]
+def due(period: int | Clock, now: int) -> bool:
+    """Is this instant on the grid of the period, whatever woke the component?"""
+    return next_tick(period, now - 1) == now

@@ -18,8 +18,8 @@ import numpy as np
 from ...loops.errors import Diverged
 
 _WARNING = mujoco.mjtWarning
-_WORDS = {int(_WARNING.mjWARN_BADQPOS): "position", int(_WARNING.mjWARN_BADQVEL): "velocity",
-          int(_WARNING.mjWARN_BADQACC): "acceleration"}
+_BAD = (int(_WARNING.mjWARN_BADQPOS), int(_WARNING.mjWARN_BADQVEL), int(_WARNING.mjWARN_BADQACC))
+_WORDS = ("position", "velocity", "acceleration")
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION  # all that the next mj_step reads
 
 
@@ -94,7 +94,8 @@ class MujocoBatch:
         self.numbers = np.arange(self.count) if numbers is None else numbers
         self.workers = Workers(min(threads, self.count))
         self._arrays: dict[str, list[np.ndarray]] = {}
-        self._warnings = [data.warning.number for data in self.datas]  # views into each world's counters
+        self._warnings = [data.warning.number[_BAD[0]:_BAD[-1] + 1].data for data in self.datas]  # live counters
+        self._calm = self._warnings[0].nbytes * b"\0"
         self._size = mujoco.mj_stateSize(self.models[0], _STATE)
 
     def step(self, steps: int = 1, lanes: Iterable[int] | None = None) -> None:
@@ -142,10 +143,9 @@ class MujocoBatch:
         MuJoCo itself resets such a world and goes on; only its counters tell.
         """
         counters = self._warnings[lane]
-        for warning, word in _WORDS.items():
-            if counters[warning]:
-                return word
-        return ""
+        if counters.tobytes() == self._calm:
+            return ""
+        return next(word for word, count in zip(_WORDS, counters, strict=True) if count)
 
     def check(self, lanes: Iterable[int] | None = None) -> None:
         """Raise Diverged, naming the lane, if a world has diverged since its last reset."""

@@ -21,15 +21,18 @@ class ActionDoor:
     A bounded box is scaled from [-1, 1]; what is already [-1, 1] passes unchanged. A discrete space is a choice.
     """
 
-    def __init__(self, space: spaces.Space, scale: float | None = None, axis: str = "") -> None:
-        """Open a door to `space`; `scale` is what 1 means where the space has no bounds."""
+    def __init__(self, space: spaces.Space, scale: float | None = None, axis: str = "", clips: bool = False) -> None:
+        """Open a door to `space`; `scale` is what 1 means where it has no bounds, `clips` that its owner clips."""
         self.space = space
+        self._clips = clips
+        self._as_it_is = False
         if isinstance(space, spaces.Discrete):
             self._first = int(space.start)
             self.port = Port("which action to take", choices=int(space.n), reads="hold", also=("now",))
         elif isinstance(space, spaces.Box):
             self._middle, self._half = _middle_and_half(space, scale)
             self._plain = bool((self._middle == 0).all() and (self._half == 1).all())
+            self._as_it_is = clips and self._plain and space.dtype == np.float32
             axes = (axis,) if axis and len(space.shape) == 1 else ()
             self.port = Port("action, scaled to the environment's bounds at its door", space.shape, axes, low=-1.0,
                              high=1.0, reads="hold", also=("now",))
@@ -39,11 +42,15 @@ class ActionDoor:
 
     def __call__(self, values: np.ndarray) -> Sequence[Any]:
         """Return one action per lane for `values` [lanes, ...]."""
+        if self._as_it_is:
+            return values  # type: ignore[return-value]
         if self.port.choices:
             return [int(value) + self._first for value in values]
-        inside = np.minimum(np.maximum(values, _LOW), _HIGH)
+        inside = values if self._clips else np.minimum(np.maximum(values, _LOW), _HIGH)
         if not self._plain:
-            inside = np.clip(self._middle + inside * self._half, self.space.low, self.space.high)  # type: ignore[attr-defined]
+            inside = self._middle + inside * self._half
+            if not self._clips:
+                inside = np.clip(inside, self.space.low, self.space.high)  # type: ignore[attr-defined]
         return inside.astype(self.space.dtype, copy=False)
 
     def nothing(self) -> Any:

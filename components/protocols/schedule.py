@@ -38,7 +38,7 @@ class Schedule(Component):
         self.entries, self.repeat = sorted(entries, key=lambda entry: entry.at), repeat
         self._check()
         sizes = {len(entry.value) for entry in entries if isinstance(entry.value, list)}
-        self.inputs = {}
+        self.inputs: dict[str, Port] = {}
         self.outputs = {
             "value": Port("value of the timetable", (sizes.pop() if sizes else "value",)),
             "begin": Port("lanes whose episode is to begin, with its seed", (), kind="event", dtype="int64"),

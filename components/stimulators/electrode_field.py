@@ -47,7 +47,7 @@ class ElectrodeField(Component):
         self.inputs = {
             "command": Port("what each electrode is to deliver", (channels,), axes=("electrode",), units=units,
                             low=-limit, high=limit, guarded=True, wakes=period is None),
-            "status": status_input("now" if period is None else "all", wakes=period is None, optional=True),
+            "status": status_input(wakes=True, optional=True),
         }
         self.outputs = {"current": Port("current into each neuron", ("unit",), axes=("neuron",), units=units)}
 
@@ -71,21 +71,18 @@ class ElectrodeField(Component):
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Inject the command, if it is a new one; deliver nothing in lanes where nobody acts."""
-        first, rest = self._lanes_at(inputs)
+        first, silent = self._lanes_at(inputs)
         if first.any():
             self._buffer = np.where(first[:, None], np.float32(0), self._buffer)
-        silent = rest
-        if self.period is not None or "command" in inputs.new:
+        fresh = "command" in inputs.new if self.period is None else flags.due(self.period, now)
+        if fresh:
             current = self._buffer + electrodes.spread_out(self.weights, inputs["command"])
-            if self.lose_first:
-                silent = rest | first
-        elif inputs.previous is not None and not (first | rest).any():
-            return {}
+            silent = silent | first if self.lose_first else silent
         else:
-            current, silent = self._current, rest | first
+            current, silent = self._current, silent | first
         if silent.any():
             current = np.where(silent[:, None], np.float32(0), current)
-        if self.period is not None or "command" in inputs.new:
+        if fresh:
             self._buffer = current * np.float32(1 - self.decay)
         elif inputs.previous is not None and np.array_equal(current, self._current):
             return {}
@@ -93,15 +90,12 @@ class ElectrodeField(Component):
         return {"current": current}
 
     def _lanes_at(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lanes whose episode has begun, and those in which nobody acts."""  # [lanes] bool each
+        """Return the lanes whose episode begins now, and those in which nobody acts."""  # [lanes] bool each
         nobody = np.zeros(self.lanes.count, bool)
         status = inputs.get("status")
         if status is None:
             return nobody, nobody
-        first = nobody
-        for value in flags.unseen(inputs, "status"):
-            first = first | begins(value)
-        return first, idle(flags.latest(status))
+        return begins(status) if "status" in inputs.new else nobody, idle(status)
 
     def labels(self) -> dict[str, Any]:
         """Name the neuron that each electrode reaches most."""

@@ -13,7 +13,7 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.status import idle, status_input
 from ...loops.time import Clock, Duration, Period, next_tick, say, say_period
-from ..parts import electrodes
+from ..parts import electrodes, flags
 from ..parts.electrodes import Placement
 
 
@@ -119,7 +119,7 @@ class PulseTrain(Component):
         due = None
         if self.lateness is not None and self.lateness() > self.late:
             return due
-        if self.rate is not None and next_tick(self.rate, now - 1) == now:
+        if self.rate is not None and flags.due(self.rate, now):
             due = np.ones(self._onset.shape, bool)
         if "trigger" in inputs.new and len(inputs["trigger"]):
             due = np.zeros(self._onset.shape, bool) if due is None else due

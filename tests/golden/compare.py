@@ -97,7 +97,7 @@ def check_halves(system: System, until: int, cuts: list[int], folder: Path) -> N
 
 def renamed(system: System) -> tuple[System, dict[str, str]]:
     """The same system under other names, with its seeds written out, declared the other way round."""
-    names = {name: f"{chr(ord('z') - i)}_{name}" for i, name in enumerate(sorted(system.parts))}
+    names = {name: f"n{999 - i}_{name}" for i, name in enumerate(sorted(system.parts))}
     return _rename(system, names), names
 
 

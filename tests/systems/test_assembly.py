@@ -149,16 +149,16 @@ components:
     type: brains.mlp
     params: {hiden: [8], activation: 3}
     inputs: [body.observation, bdy.status]
-  scale: {type: basics.gain, inputs: [{inptu: brain.action}]}
+  judge: {type: learners.metrics, inputs: [{rewrad: brain.action}]}
 """)
     with pytest.raises(AssemblyError) as caught:
         sl.load(path).build()
     text = str(caught.value)
     for words in ("no component 'bodies.pointmass'", 'Did you mean "bodies.point_mass"?', "bad.yaml:3",
                   "no parameter 'hiden'", 'Did you mean "hidden"?', "bad.yaml:6", "should be 'relu' or 'tanh'",
-                  "no component 'bdy'", "no input 'inptu'", "bad.yaml:8"):
+                  "no component 'bdy'", "no input 'rewrad'", "bad.yaml:8"):
         assert words in text, (words, text)
-    assert text.index("bodies.pointmass") < text.index("hiden") < text.index("inptu"), "in the order of the page"
+    assert text.index("bodies.pointmass") < text.index("hiden") < text.index("rewrad"), "in the order of the page"
     assert "cannot be made" not in text
 
 
@@ -207,7 +207,7 @@ def test_no_file_outside(tmp_path, monkeypatch):
         text = f"{{name: t, components: {{b: {{type: brains.mlp, params: {{weights: '{weights}'}}}}}}}}"
         return [p.what for p in check(sl.Assembly.from_yaml(text, folder=inside)).errors if "weights" in p.where]
 
-    for weights in ("../secret.safetensors", str(tmp_path / "secret.safetensors"), "link.safetensors", "~/x",
+    for weights in ("../secret.safetensors", str(tmp_path / "secret.safetensors"), "link.safetensors",
                     "a/../../x"):
         assert any("leads outside" in what for what in problems(weights)), weights
     assert any("no file" in what for what in problems("other.safetensors"))

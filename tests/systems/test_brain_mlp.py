@@ -5,6 +5,7 @@ import pytest
 from stimloop.components.brains.mlp import Mlp
 from stimloop.components.parts import flat_parameters
 from stimloop.components.parts.lesions import Lesion
+from stimloop.components.protocols.schedule import Entry, Schedule
 from stimloop.loops import artifact
 from stimloop.loops.component import Component, Inputs
 from stimloop.loops.errors import AssemblyError, PortError
@@ -324,3 +325,17 @@ def test_a_stimulator_cannot_bypass_the_limiter_on_its_way_into_this_brain():
                                                         "current": Source.of("wire.current")})}
     with pytest.raises(AssemblyError, match=r"not the current of a guarded stimulator"):
         Loop(System(parts))
+
+
+def test_a_timetable_injures_the_brain_at_its_time():
+    parts = {"body": Part(Room, {"action": Source.of("brain.action")}),
+             "schedule": Part(lambda: Schedule(entries=[Entry(0, 0.0), Entry(5 * STEP, 1.0)])),
+             "brain": Part(lambda: Mlp(hidden=[8, 8], lesion=Lesion()),
+                           {"observation": Source.of("body.observation"), "injury": Source.of("schedule.value")})}
+    with Loop(System(parts)) as loop:
+        actions = []
+        loop.tap("brain.action", lambda now, value: actions.append(value[0].tolist()))
+        loop.run(10 * STEP)
+    assert len(actions) == 10
+    assert len({tuple(a) for a in actions[:5]}) == 5  # the view changes, so does what it does
+    assert len({tuple(a) for a in actions[5:]}) == 1  # blind from then on

@@ -50,10 +50,10 @@ def built(coprocessor, lanes=4, channels=2):
     return coprocessor
 
 
-def ask(coprocessor, status, new=("observation", "status")):
+def ask(coprocessor, status, new=("observation", "status"), now=0):
     status = np.asarray(status, np.int64)
-    return coprocessor.step(0, Inputs({"observation": np.zeros((status.size, 3), np.float32), "status": status},
-                                      frozenset(new), 0))["command"]
+    values = {"observation": np.zeros((status.size, 3), np.float32), "status": status}
+    return coprocessor.step(now, Inputs(values, frozenset(new), now)).get("command")
 
 
 def test_a_number_is_spread_over_the_receiver_s_channels_at_each_period():
@@ -61,6 +61,13 @@ def test_a_number_is_spread_over_the_receiver_s_channels_at_each_period():
     assert [now for now, _ in rows] == [0, STEP, 2 * STEP, 3 * STEP, 4 * STEP]
     for _, command in rows:
         np.testing.assert_array_equal(command, np.full((2, 3), 1.5, np.float32))
+
+
+@pytest.mark.parametrize("coprocessor", [lambda: Constant(command=2.0), lambda: RandomStimulation(low=1, high=2)])
+def test_wired_to_nothing_it_commands_once_and_for_all(coprocessor):
+    rows = heard(coprocessor)
+    assert [now for now, _ in rows] == [0]
+    assert rows[0][1].all()
 
 
 def test_a_list_must_fit_the_receiver():
@@ -84,7 +91,7 @@ def test_what_is_learned_is_the_command(tmp_path):
     path = str(tmp_path / "best.safetensors")
     artifact.save(path, constant, "coprocessors.constant")
     kept = built(Constant(command=path))
-    np.testing.assert_array_equal(ask(kept, [0])[0][:2], [1, 2])
+    np.testing.assert_array_equal(ask(kept, [0] * 4)[2], [1, 2])
     with pytest.raises(AssemblyError, match=r"command is \(3,\), here it must be \(2,\)"):
         constant.load_state_dict({"learned": {"command": np.zeros(3, np.float32)}})
     artifact.write(path, {"weights": np.zeros((2, 2), np.float32)}, "stimulators.electrode_field", {})
@@ -128,5 +135,19 @@ def test_a_lane_draws_the_same_whatever_the_number_of_lanes_and_asleep_it_draws_
 def test_a_command_is_drawn_once_per_observation():
     coprocessor = built(RandomStimulation(low=-5, high=5))
     first = ask(coprocessor, [0, 0, 0, 0])
-    np.testing.assert_array_equal(ask(coprocessor, [0, 0, 0, 0], new=()), first)
+    assert ask(coprocessor, [0, 0, 0, 0], new=(), now=1) is None
     assert (ask(coprocessor, [0, 0, 0, 0]) != first).all()
+
+
+@pytest.mark.parametrize("coprocessor", [lambda **p: Constant(command=[1.0, 2.0], **p),
+                                         lambda **p: RandomStimulation(low=1, high=5, **p)])
+def test_with_a_period_an_end_silences_at_once_and_nothing_else_speaks_between(coprocessor):
+    coprocessor = built(coprocessor(period=2 * STEP), lanes=2)
+    assert not coprocessor.inputs["observation"].wakes
+    assert ask(coprocessor, [FIRST, FIRST]).all()
+    assert ask(coprocessor, [0, 0], now=STEP) is None
+    ended = ask(coprocessor, [0, TERMINATED], now=STEP + 1)
+    assert ended[0].all()
+    assert not ended[1].any()
+    assert ask(coprocessor, [0, FIRST], now=STEP + 2) is None
+    assert ask(coprocessor, [0, 0], now=2 * STEP).all()

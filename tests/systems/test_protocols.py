@@ -57,18 +57,18 @@ def test_a_budget_counts_steps_and_not_beginnings():
 
 
 def test_a_run_until_done_spends_the_budget_exactly():
-    for params, stop in (({"steps": 4}, 5 * STEP), ({"episodes": 1}, 3 * STEP), ({"steps": 4, "episodes": 1}, 3 * STEP)):
+    for params, stop in (({"steps": 4}, 5), ({"episodes": 1}, 3), ({"steps": 4, "episodes": 1}, 3)):
         with loop_of(lambda: Script(status=EPISODES), budget=lambda p=params: Budget(**p)) as loop:
             loop.run("budget.done")
-            assert loop.now == stop
+            assert loop.now == stop * STEP
 
 
-@pytest.mark.parametrize(("params", "when"), [({"steps": 4}, 6 * STEP), ({"episodes": 1}, 5 * STEP), ({"steps": 0}, STEP)])
+@pytest.mark.parametrize(("params", "when"), [({"steps": 4}, 6), ({"episodes": 1}, 5), ({"steps": 0}, 1)])
 def test_the_first_step_beyond_the_budget_raises(params, when):
     with loop_of(lambda: Script(status=EPISODES), budget=lambda: Budget(**params)) as loop:
-        loop.run(when)
+        loop.run(when * STEP)
         with pytest.raises(RunError, match="beyond the budget"):
-            loop.run(when + 1)
+            loop.run(when * STEP + 1)
 
 
 def test_done_comes_before_lanes_would_overdraw():

@@ -92,11 +92,12 @@ def test_a_command_is_counted_once():
 def test_with_a_period_the_command_in_force_is_injected_each_time():
     field = built(ElectrodeField(channels=1, decay=0.5, period=10 * MS))
     assert not field.inputs["command"].wakes
-    rows = [(0, np.array([FIRST]))]
-    values = {"command": np.ones((1, 1), np.float32), "status": rows}
-    currents = [field.step(k, Inputs(values, frozenset(), None if k == 0 else k - 1))["current"][0, 50]
-                for k in range(3)]
-    np.testing.assert_allclose(currents, [1, 1.5, 1.75])
+    got = [give(field, [[1.0]], [FIRST if now == 0 else 0], now, now - 1 if now else None, new=("status",))
+           for now in (0, 5 * MS, 10 * MS, 20 * MS)]
+    assert got[1] == {}  # an ordinary status between two periods changes nothing
+    np.testing.assert_allclose([got[k]["current"][0, 50] for k in (0, 2, 3)], [1, 1.5, 1.75])
+    assert not give(field, [[1.0]], [TERMINATED], 25 * MS, 20 * MS, new=("status",))["current"].any()
+    np.testing.assert_allclose(give(field, [[1.0]], [FIRST], 30 * MS, 25 * MS)["current"][0, 50], 1)
 
 
 class Meter(Component):
