@@ -232,8 +232,8 @@ def compare(first: Annotated[str, typer.Argument(metavar="RUN")], second: Annota
 
 
 @app.command()
-def report(path: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")],
-           to: Annotated[str, typer.Option(help="File to write (default: report.html in the run).")] = "",
+def report(paths: Annotated[list[str], typer.Argument(metavar="RUN", help="One run, or several to be compared.")],
+           to: Annotated[str, typer.Option(help="File to write (default: beside the first run).")] = "",
            as_json: JSON = False) -> None:
     """Write a page with curves, activity, stimulation, wiring and warnings of a run.
 
@@ -242,7 +242,7 @@ def report(path: Annotated[str, typer.Argument(metavar="RUN", help="The director
     with told(as_json):
         from .inspection import write_report
 
-        written = write_report(Path(path), Path(to) if to else None)
+        written = write_report([Path(path) for path in paths], Path(to) if to else None)
         emit({"report": str(written)}, as_json, str(written))
 
 

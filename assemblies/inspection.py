@@ -157,10 +157,12 @@ def check_assembly(assembly: Assembly, allowed: Settings) -> tuple[bool, dict[st
     return bool(results["ok"]), results, "\n".join(lines)
 
 
-def write_report(path: Path, to: Path | None) -> Path:
-    """Write the report of a run."""
+def write_report(paths: Sequence[Path], to: Path | None) -> Path:
+    """Write the report of one run, or of several side by side; by default beside the first."""
+    from ..loops.runs import Run
+
     try:
         from .reports import page
     except ImportError as error:
-        raise RunError(f"reports need {error.name}: pip install \"stimloop[reports]\"") from error
-    return page.write(path, to)
+        raise RunError(f'reports need {error.name}: pip install "stimloop[reports]"') from error
+    return page.write_report([Run(path) for path in paths], to or paths[0].with_suffix(".html"))

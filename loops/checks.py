@@ -9,8 +9,8 @@ import numpy as np
 from .component import Component
 from .errors import Problems, nearest
 from .port import Port
-from .shapes import Wire
-from .system import System
+from .shapes import Wire, listens
+from .system import Source, System
 
 
 def check_wires(system: System, components: Mapping[str, Component], problems: Problems) -> list[Wire]:
@@ -23,23 +23,30 @@ def check_wires(system: System, components: Mapping[str, Component], problems: P
         for key, source in part.inputs.items():
             where = f"{name}.inputs.{key}"
             sender = components.get(source.component)
-            if key not in component.inputs:
+            if key not in component.inputs and not component.open_inputs:
                 problems.add(f"{part.type or name} has no input {key!r}", where, nearest(key, component.inputs))
-            elif sender is None:
+            if sender is None:
                 if source.component not in system.parts:
                     problems.add(f"there is no component {source.component!r}", where,
                                  nearest(source.component, system.parts))
             elif source.port not in sender.outputs:
-                problems.add(f"{source.component} has no output {source.port!r}", where,
-                             nearest(source.port, sender.outputs))
-            else:
-                port = component.inputs[key]
-                wires.append(Wire(name, key, source, source.reads or port.reads))
+                _tell_no_output(component, sender, source, key, where, problems)
+            elif key in component.inputs:
+                wires.append(Wire(name, key, source, source.reads or component.inputs[key].reads))
         for key, port in component.inputs.items():
             if not port.optional and key not in part.inputs and not _rehearsed(name, system):
                 problems.add(f"input {key!r} ({port.about}) is not wired", name,
                              f"Write for example: {name}: {{inputs: [{{{key}: component.port}}]}}")
     return wires
+
+
+def _tell_no_output(component: Component, sender: Component, source: Source, key: str, where: str,
+                    problems: Problems) -> None:
+    if not sender.open_outputs:
+        problems.add(f"{source.component} has no output {source.port!r}", where, nearest(source.port, sender.outputs))
+    elif component.open_inputs and listens(component, key):
+        problems.add(f"nothing says what {source} carries: both ends take any port", where,
+                     "Wire one of them to a component that declares its ports.")
 
 
 def _rehearsed(name: str, system: System) -> bool:

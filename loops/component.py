@@ -64,6 +64,10 @@ class Component:
     def infer(self) -> None:
         """Fill sizes of own ports that follow from others by arithmetic; called while shapes flow."""
 
+    def adopt(self, name: str, port: Port) -> Port:
+        """Open inputs: return the port made for a wire; if it does not wake, the wire stays but is not listened to."""
+        return port
+
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make everything of fixed size; ports are fully shaped and references attached."""
         self.lanes = lanes

@@ -37,6 +37,7 @@ PROPERTIES: Mapping[str, Callable[[Subject], str]] = {
     "body: restart": bodies.restarts,
     "body: begin": bodies.begins,
     "body: ignored actions": bodies.ignores,
+    "idle lanes rest": lives.idle_lanes_rest,
     "policy: respond": roles.policy_responds,
     "policy: evaluate": roles.policy_evaluates,
     "learner: updates": roles.learner_updates,
@@ -129,6 +130,7 @@ def _maker(make: Callable[[], Component] | type) -> tuple[Callable[[], Component
 
 def _try(name: str, test: Callable[[Subject], str], subject: Subject) -> Result:
     started = perf_counter()
+    subject.deadline = started + subject.seconds
     try:
         ok, applies, message = True, True, test(subject)
     except (NotApplicable, NoStandIn) as reason:

@@ -193,6 +193,8 @@ def _waits_after_end(subject: Subject) -> str:
         _idle_reward(outputs, flags, tick)
         before = flags
     body.close()
+    if _protocol(subject)[0] >= 3:
+        raise AssertionError(f"episodes end without begin, but none ended within {TICKS} ticks where it is wired")
     return f"no episode ended within {TICKS} ticks: beginnings only"
 
 

@@ -11,7 +11,7 @@ from .conformance_compare import close_trace, difference
 from .conformance_driver import Driver, NotApplicable, Subject, copied, stepped, vary
 from .conformance_world import Plan, World
 from .lanes import Lanes
-from .status import FIRST
+from .status import FIRST, idle
 
 
 def strangers(subject: Subject) -> str:
@@ -135,3 +135,27 @@ def first_touches_its_lane(subject: Subject) -> str:
         vary(subject, forgets if forget == "first" else keeps, **fixed)
         return f"forget: {forget}"
     return "no `forget` attribute: only the other lanes were looked at"
+
+
+def idle_lanes_rest(subject: Subject) -> str:
+    """Policies and coprocessors: action or command is zero in lanes that ended or wait."""
+    example = subject.make()
+    if subject.folder == "brains" and not hasattr(example, "respond"):
+        raise NotApplicable("is no policy: offers no respond")
+    name = {"brains": "action", "coprocessors": "command"}.get(subject.folder, "")
+    if name not in example.outputs or "status" not in example.inputs:
+        raise NotApplicable("publishes no action or command, or hears no status")
+    if example.inputs["status"].reads != "now" or example.outputs[name].kind == "event":
+        raise NotApplicable(f"its status reads {example.inputs['status'].reads}, or its {name} are events")
+
+    def rests(plan: Plan) -> None:
+        driver = subject.drive(subject.fresh(subject.lanes(plan.lanes)), plan)
+        while len(driver.trace) < plan.steps and driver.advance():
+            now, outputs = driver.trace[-1]
+            resting = idle(np.asarray(driver.inputs["status"]))
+            if name in outputs and np.any(outputs[name][resting]):
+                raise AssertionError(f"{name} at {now} ns is not zero in a lane that ended or waits")
+        driver.component.close()
+
+    vary(subject, rests, optional=True, also=False, episodes="waiting")
+    return ""

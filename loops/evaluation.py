@@ -84,12 +84,13 @@ class Evaluation:
         if not injected:
             raise AssemblyError([Problem("no body here can begin an episode on request", f"evaluate.{name}",
                                          "Give the body an optional event input `begin`.")])
-        self._counter: Counter | None = None if plan.every[1] == "ns" else main.counter(
-            self.body if self.body in main.graph.bodies else None)
+        self._counter: Counter | None = None  # rows say steps and episodes, however `every` is counted
+        if plan.every[1] != "ns" or self.body in main.graph.bodies:
+            self._counter = main.counter(self.body if self.body in main.graph.bodies else None)
 
     def _passed(self, now: int) -> int:
         amount, unit = self.plan.every
-        count = now if self._counter is None else getattr(self._counter, unit)
+        count = now if unit == "ns" else getattr(self._counter, unit)
         return count // amount
 
     def look(self, now: int) -> None:
@@ -138,7 +139,7 @@ class Evaluation:
                 "success": tally.success[:episodes]}
 
     def _counts(self) -> dict[str, int]:
-        counter = next(iter(self.main.counters.values()), None)
+        counter = self._counter or next(iter(self.main.counters.values()), None)
         updates = sum(int(cell.value) for key, cell in self.main.cells.items()
                       if key.endswith(".updates") and cell.value is not None and not cell.port.per_lane)
         steps, episodes = (counter.steps, counter.episodes) if counter else (0, 0)

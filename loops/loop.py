@@ -148,14 +148,14 @@ class Loop:
         stop = Until.parse(until) if until is not None else None
         if self.pending is not None:
             raise StimloopError(f"the loop waits for an answer from {self.pending!r}: call loop.answer(outputs)")
-        if self.last < 0:
-            for evaluation in self.evaluations.values():
-                if evaluation.plan.at_start:
-                    evaluation.evaluate()
         limit = stop.amount if stop is not None and stop.kind == "time" else None
-        reached, release = watch(self, stop) if stop is not None and stop.kind != "time" else (False, None)
+        reached, release = watch(self, stop) if stop is not None and stop.kind != "time" else (limit == 0, None)
         try:
             if not reached:
+                if self.last < 0:
+                    for evaluation in self.evaluations.values():
+                        if evaluation.plan.at_start:
+                            evaluation.evaluate()
                 self._run(limit)
         finally:
             if release is not None:

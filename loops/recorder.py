@@ -61,7 +61,7 @@ class Recorder:
             raise RunError(f"{self.path} holds a run already; record into a new directory, or resume it")
         if self._journal.entries:
             return self._resume(attributes, rows)
-        if rows is not None:
+        if rows is not None and any((*rows["streams"].values(), *rows["evaluations"].values())):
             raise RunError(f"{self.path} holds no rows, so nothing can be resumed there; begin the run anew")
         self.attributes = dict(attributes)
         self._evaluations: dict[str, int] = {}
@@ -138,7 +138,7 @@ class Recorder:
         self._writer.entry({"evaluation": name, "row": plain_row(row)})
 
     def annotate(self, attributes: Mapping[str, Any]) -> None:
-        """Add or change attributes of the run."""
+        """Add or change attributes of the run; a disk that fails here is told by `close`."""
         self.attributes.update(attributes)
         self._writer.document(self.path / DOCUMENT, encode(group_document(self.attributes)))
 

@@ -11,17 +11,19 @@ from .loop import Loop
 from .system import System
 from .time import say
 
+Step = Callable[[int, Inputs], dict[str, Any]]
+
 
 class ScheduleWatch:
     """Writes down every step of a loop while it is open; `rows` holds (instant in ns, component)."""
 
     def __init__(self, loop: Loop) -> None:
         self.rows: list[tuple[int, str]] = []
-        self._nodes = loop.plan
-        for node in self._nodes:
-            node.step = self._noted(node.name, node.component.step)
+        self._before = [(node, node.step) for node in loop.plan]  # a profile may be watching too
+        for node, step in self._before:
+            node.step = self._noted(node.name, step)  # type: ignore[assignment]
 
-    def _noted(self, name: str, step: Callable[[int, Inputs], dict[str, Any]]) -> Callable[[int, Inputs], dict[str, Any]]:
+    def _noted(self, name: str, step: Step) -> Step:
         def noted(now: int, inputs: Inputs) -> dict[str, Any]:
             self.rows.append((now, name))
             return step(now, inputs)
@@ -29,9 +31,10 @@ class ScheduleWatch:
         return noted
 
     def close(self) -> None:
-        """Stop writing down; the loop steps its components directly again."""
-        for node in self._nodes:
-            node.step = node.component.step
+        """Stop writing down; may be called twice."""
+        for node, step in self._before:
+            node.step = step  # type: ignore[assignment]
+        self._before = []
 
     def __enter__(self) -> ScheduleWatch:
         return self

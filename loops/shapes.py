@@ -40,9 +40,15 @@ def adopt_open_ports(components: Mapping[str, Component], parts: Mapping[str, An
                 if source.port not in sender.outputs and sender.open_outputs and key in receiver.inputs:
                     sender.outputs[source.port] = _neutral(receiver.inputs[key])
                     changed = True
-                if key not in receiver.inputs and receiver.open_inputs and source.port in sender.outputs:
-                    receiver.inputs[key] = replace(_neutral(sender.outputs[source.port]), wakes=True)
+                if source.port in sender.outputs and key not in receiver.inputs and listens(receiver, key):
+                    port = replace(_neutral(sender.outputs[source.port]), wakes=True)
+                    receiver.inputs[key] = receiver.adopt(key, port)
                     changed = True
+
+
+def listens(component: Component, key: str) -> bool:
+    """Does an open component want to hear a wire to an input that it does not declare?"""
+    return component.open_inputs and component.adopt(key, Port("anything", wakes=True)).wakes
 
 
 def _neutral(port: Port) -> Port:
@@ -105,6 +111,7 @@ def _join(components: Mapping[str, Component], wire: Wire, clashes: dict[str, st
     """Compare the two ends of a wire and fill what one knows and the other does not; return who changed."""
     sender, receiver = components[wire.source.component], components[wire.receiver]
     left, right = sender.outputs[wire.source.port], receiver.inputs[wire.input]
+    clashes.pop(f"{wire.receiver}.{wire.input}", None)  # either end may have changed since it was told
     if left.kind != right.kind:
         return []  # told elsewhere
     if len(left.shape) != len(right.shape):

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from queue import Queue
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,15 @@ from .stream import Layout
 from .tail import Rows, Tail
 from .zarr_files import Compressor, chunk_name, fill_value
 
-_WAITING = 4  # jobs in the queue before the loop has to wait: chunks are never dropped
+_MOST_OWED = 1 << 24  # bytes of chunks not yet written at which the loop has to wait: they are never dropped
+_SPARE = 16  # buffers kept for further chunks, shared out among the streams
 
 
 class StreamWriter:
     """Takes rows from the loop over a bounded queue and puts them on the disk in an order that a kill cannot harm.
+
+    A loop that is faster than the disk waits until half of what it handed over is written: many short waits would
+    cost more, as the interpreter changes threads at each.
 
     The jobs are done one after another, so rows that the loop handed over are never overwritten by it: a buffer
     comes back through `spare` only after its chunk is committed. After the first error nothing more is written; the
@@ -33,12 +37,15 @@ class StreamWriter:
     def __init__(self, directory: Path, layouts: Sequence[Layout], journal: Journal, tail: Tail,
                  compressor: Compressor, hook: Hook | None) -> None:
         self.directory, self.layouts, self.journal, self.tail = directory, layouts, journal, tail
-        self.spare: list[deque[tuple[np.ndarray, ...]]] = [deque(maxlen=2) for _ in layouts]
+        kept = max(2, _SPARE // max(1, len(layouts)))
+        self.spare: list[deque[tuple[np.ndarray, ...]]] = [deque(maxlen=kept) for _ in layouts]
         self.error: BaseException | None = None
         self.told = False  # has the loop heard of it?
         self._compressor, self._hook = compressor, hook
         self._unsynced: dict[int, list[int]] = {}  # by stream: first and last chunk not yet forced to the disk
-        self._queue: Queue[tuple[Any, ...] | None] = Queue(_WAITING)
+        self._queue: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
+        self._owed = 0
+        self._paid = threading.Condition()
         self._thread = threading.Thread(target=self._work, name=f"recorder {directory.name}", daemon=True)
         self._thread.start()
 
@@ -50,6 +57,11 @@ class StreamWriter:
 
     def chunk(self, segment: Rows) -> None:
         """Commit a chunk; its buffers belong to the writer until they come back through `spare`."""
+        size = sum(column.nbytes for column in segment.columns)
+        with self._paid:
+            if self._owed >= _MOST_OWED:
+                self._paid.wait_for(lambda: self._owed <= _MOST_OWED // 2)
+            self._owed += size
         self._put((self._write_chunk, segment))
 
     def entry(self, entry: dict[str, Any]) -> None:
@@ -57,8 +69,8 @@ class StreamWriter:
         self._put((self.journal.append, entry))
 
     def document(self, path: Path, content: bytes) -> None:
-        """Put a small file in place."""
-        self._put((self._replace, path, content))
+        """Put a small file in place, if nothing has failed yet."""
+        self._queue.put((self._replace, path, content))
 
     def wait(self, *, sync: bool = False) -> None:
         """Wait until everything handed over so far is written (with `sync`: forced to the disk)."""
@@ -90,13 +102,19 @@ class StreamWriter:
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
-            if self.error is not None and getattr(job[0], "__self__", None) in (self, self.journal):
-                continue  # the rest is dropped, so that the loop is never held up by a dead disk
-            try:
-                job[0](*job[1:])
-            except Exception as error:  # whatever it is, the loop must hear of it
-                self.error = error
-            del job  # its buffers may be the last of their kind
+            action, *arguments = job
+            # After an error the rest is dropped, so that the loop is never held up by a dead disk.
+            if self.error is None or getattr(action, "__self__", None) not in (self, self.journal):
+                try:
+                    action(*arguments)
+                except Exception as error:  # whatever it is, the loop must hear of it
+                    self.error = error
+            if action == self._write_chunk:
+                with self._paid:
+                    self._owed -= sum(column.nbytes for column in arguments[0].columns)
+                    if self._owed <= _MOST_OWED // 2:
+                        self._paid.notify()
+            del job, arguments  # the buffers may be the last of their kind
 
     def _write_rows(self, segments: list[Rows]) -> None:
         self.tail.append(segments)

@@ -73,12 +73,11 @@ class Myosuite(Component):
         from ..parts import environments
 
         known = [name for name, spec in gymnasium.registry.items() if str(spec.entry_point).startswith("myosuite.")]
-        env = environments.make(self.env, self.env_params, 0, known)
-        if not hasattr(env.unwrapped, "_step_physics"):
-            env.close()
+        alone = [name for name in known if "multi_agent" not in str(gymnasium.registry[name].entry_point)]
+        if self.env in known and self.env not in alone:
             raise ValueError(f"env {self.env!r} has more than one agent, which one body cannot be. "
-                             f"{nearest(self.env, [name for name in known if name != self.env])}")
-        return env
+                             f"{nearest(self.env, alone)}")
+        return environments.make(self.env, self.env_params, 0, alone)
 
     def _add_info(self, key: str, name: str) -> None:
         """Declare the output for one entry of the info dictionary; a scratch environment shows what there is."""
@@ -139,7 +138,8 @@ class Myosuite(Component):
         episodes = self.episodes
         if not episodes.open(inputs):
             return {}
-        self._actions, self._ended, last = self._action(inputs["action"]), [], self._last
+        self._actions, last = self._action(inputs["action"]), self._last
+        self._ended: list[int] = []
         if episodes.all_act:
             self._out = out = {name: np.empty(value.shape, value.dtype) for name, value in last.items()}
             self._batch.workers.each(self._advance, self._everyone)

@@ -83,6 +83,7 @@ class Episodes:
         """Steps of each lane's present episode so far."""  # [lanes] int64
         if self._more:
             self._steps += self._more
+            self._left -= self._more
             self._more = 0
         return self._steps
 
@@ -106,7 +107,8 @@ class Episodes:
 
     def close(self, terminated: np.ndarray | None = None, truncated: np.ndarray | None = None) -> np.ndarray:
         """Return the status of this tick [lanes]; None means nobody; only lanes that acted can end."""
-        if (self.all_act and (self._more < self._left or not self.limit) and (terminated is None or not terminated.any())
+        in_time = self._more < self._left or not self.limit
+        if (self.all_act and in_time and (terminated is None or not terminated.any())
                 and (truncated is None or not truncated.any())):
             self._more += 1
             return self._ordinary

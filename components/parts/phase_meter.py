@@ -126,9 +126,9 @@ class PhaseMeter:
             charge, width = np.where(fresh, 0.0, self.charge), np.where(fresh, 0.0, self.width)
         broken: list[tuple[Rule, np.ndarray]] = []
         if limits.charge is not None:
-            broken.append((Rule.CHARGE_PER_PHASE, charge + size > limits.charge))
+            broken.append((Rule.CHARGE_PER_PHASE, _full(charge, size, limits.charge)))
         if limits.net is not None:
-            broken.append((Rule.NET_CHARGE, sign * self.net + size > limits.net))
+            broken.append((Rule.NET_CHARGE, _full(sign * self.net, size, limits.net)))
         if limits.width is not None:
             broken.append((Rule.PULSE_WIDTH, width >= limits.width))
         if limits.on_time is not None:
@@ -203,6 +203,11 @@ class PhaseMeter:
 
 
 _STATE = ("net", "charge", "width", "on", "sign", "given", "rested", "onset", "bound")
+
+
+def _full(used: np.ndarray, size: np.ndarray, cap: np.ndarray) -> np.ndarray:
+    """Would one more nanosecond be too much? (An amplitude that vanishes beside `used` must not go on for ever.)"""
+    return (used + size > cap) | (used >= cap)
 
 
 def _time_to(cap: np.ndarray, used: np.ndarray, size: np.ndarray) -> float:

@@ -40,10 +40,10 @@ class ActionDoor:
             raise ValueError(f"actions of the kind {type(space).__name__} cannot arrive on one port; Box and Discrete "
                              "can. Wrap the environment so that it takes one of these")
 
-    def __call__(self, values: np.ndarray) -> Sequence[Any]:
+    def __call__(self, values: np.ndarray) -> Any:
         """Return one action per lane for `values` [lanes, ...]."""
         if self._as_it_is:
-            return values  # type: ignore[return-value]
+            return values
         if self.port.choices:
             return [int(value) + self._first for value in values]
         inside = values if self._clips else np.minimum(np.maximum(values, _LOW), _HIGH)

@@ -79,3 +79,13 @@ def test_layers_and_independence_are_kept():
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "3 kept, 0 broken" in done.stdout
+
+
+def test_every_decision_is_in_the_index():
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "index.md").read_text()
+    records = sorted(file.name for file in folder.glob("0*.md"))
+    assert records
+    assert [name for name in records if f"({name})" not in index] == []
+    numbers = [name[:4] for name in records]
+    assert numbers == [f"{i:04}" for i in range(1, len(numbers) + 1)]

@@ -8,6 +8,7 @@ import sys
 import types
 
 import pytest
+
 from benchmarks import run as bench
 from crash import prove, suites
 from crash.proofs import PROOFS
@@ -84,6 +85,18 @@ def test_a_proof_that_fails_or_breaks_is_written_and_never_skipped(proof, tmp_pa
     assert not result["holds"]
     assert "TypeError" in result["result"]["error"]
     assert json.loads((tmp_path / "toy.json").read_text()) == result
+
+
+def test_a_proof_may_assert_what_it_shows(proof, tmp_path):
+    def asserts(n: int) -> dict:
+        assert n > 2, "too few"
+        return {"tried": n}
+
+    proof.asserts = asserts
+    assert prove.prove("toy", "toy_proofs:asserts", {"n": 3}, "abc", tmp_path, tmp_path)["holds"]
+    result = prove.prove("toy", "toy_proofs:asserts", {"n": 2}, "abc", tmp_path, tmp_path)
+    assert not result["holds"]
+    assert "too few" in result["result"]["error"]
 
 
 def test_an_interrupted_proof_finds_what_it_had_finished(proof, tmp_path):

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+from stimloop.components.bodies.myosuite import Myosuite
+from stimloop.loops.component import Inputs
+from stimloop.loops.lanes import Lanes
+from stimloop.loops.status import FIRST, count_steps
 
 ENV = "myoHandReachFixed-v0"
 LANES = 8
@@ -33,39 +39,62 @@ def actions(lanes: int, size: int) -> np.ndarray:
 
 
 def bare(ticks: int) -> Callable[[], float]:
-    """Seconds per step of `env.unwrapped.step`; where an episode ends the next begins from a seed, as in the body."""
+    """Seconds of one `env.unwrapped.step`: the median of the calls of a round; resets in between are not counted."""
     import gymnasium
 
     env = gymnasium.make(ENV, disable_env_checker=True).unwrapped
     moves = actions(1, env.action_space.shape[0])[:, 0]
     env.reset(seed=0)
-    tick = age = episodes = 0
+    tick = age = 0
 
     def measure() -> float:
-        nonlocal tick, age, episodes
-        start = time.perf_counter()
+        nonlocal tick, age
+        calls = []
         for _ in range(ticks):
-            ended = env.step(moves[tick % 97])[2]
+            move = moves[tick % 97]
+            start = time.perf_counter()
+            ended = env.step(move)[2]
+            calls.append(time.perf_counter() - start)
             tick, age = tick + 1, age + 1
             if ended or age == STEPS:
-                episodes += 1
-                env.reset(seed=episodes)
+                env.reset()
                 age = 0
-        return (time.perf_counter() - start) / ticks
+        return statistics.median(calls)
 
     return measure
 
 
-def ours(lanes: int, threads: int, ticks: int) -> Callable[[], float]:
-    """Seconds per step of the body, all lanes together; ticks that begin an episode take time and are no steps."""
-    from stimloop.components.bodies.myosuite import Myosuite
-    from stimloop.loops.component import Inputs
-    from stimloop.loops.lanes import Lanes
-    from stimloop.loops.status import count_steps
+def single(ticks: int) -> Callable[[], float]:
+    """Seconds of one step of a one-lane body, its inputs made anew: the median of a round; FIRST is no step."""
+    body, moves = body_of(1, 1)
+    tick = 0
 
+    def measure() -> float:
+        nonlocal tick
+        calls = []
+        for _ in range(ticks):
+            move = moves[tick % 97]
+            start = time.perf_counter()
+            status = body.step(tick, Inputs({"action": move}))["status"]
+            took = time.perf_counter() - start
+            if status[0] != FIRST:
+                calls.append(took)
+            tick += 1
+        return statistics.median(calls)
+
+    return measure
+
+
+def body_of(lanes: int, threads: int) -> tuple[Myosuite, np.ndarray]:
+    """Build a body and actions for it."""
     body = Myosuite(env=ENV, threads=threads)
     body.build(Lanes.of(lanes), 0)
-    moves = actions(lanes, body.inputs["action"].shape[0])
+    return body, actions(lanes, body.inputs["action"].shape[0])
+
+
+def ours(lanes: int, threads: int, ticks: int) -> Callable[[], float]:
+    """Seconds per step of the body, all lanes together; ticks that begin an episode take time and are no steps."""
+    body, moves = body_of(lanes, threads)
     tick = 0
 
     def measure() -> float:
@@ -112,7 +141,7 @@ def measure(rounds: int = 61, ticks: int = 28) -> dict[str, Any]:
     with cores(THREADS) as used:
         processes, envs = workers(ticks)  # before any thread of ours exists: they are forked
         try:
-            times = interleave({"bare": bare(4 * ticks), "single": ours(1, 1, 4 * ticks), "async": processes,
+            times = interleave({"bare": bare(4 * ticks), "single": single(4 * ticks), "async": processes,
                                 "one thread": ours(LANES, 1, ticks), "threads": ours(LANES, THREADS, ticks)}, rounds)
         finally:
             envs.close()

@@ -7,6 +7,7 @@ import time
 from typing import Any, Literal
 
 import numpy as np
+
 from stimloop.loops.component import Component, Inputs, Use
 from stimloop.loops.events import Events
 from stimloop.loops.lanes import Lanes
@@ -486,6 +487,12 @@ class SeedlessBegin(Body):
         super().begin(lane, lane)
 
 
+class NeverEndsOnceBegun(Body):
+    def step(self, now, inputs):
+        self.length = 10_000 if "begin" in inputs else 9
+        return super().step(now, inputs)
+
+
 class TalksWhileAllWait(Body):
     def step(self, now, inputs):
         return super().step(now, inputs) or self.tell(self.flags, np.zeros(self.lanes.count))
@@ -575,6 +582,12 @@ class EvaluatesOtherwise(Brain):
     def evaluate(self, observation, action, memory=None):
         log_prob, entropy = super().evaluate(observation, action, memory)
         return log_prob + 0.5, entropy
+
+
+class ActsWhileItWaits(Brain):
+    def step(self, now, inputs):
+        status = np.zeros_like(inputs["status"])
+        return super().step(now, Inputs({**inputs, "status": status}, inputs.new, inputs.previous))
 
 
 class Unguarded(Brain):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from conformance import broken
 from stimloop.loops.conformance import PROPERTIES, check, guess_folder
 
@@ -58,11 +59,13 @@ BROKEN = [
     (broken.DeafToBegin, "bodies", "body: begin"),
     (broken.BeginsTwice, "bodies", "body: begin"),
     (broken.SeedlessBegin, "bodies", "body: begin"),
+    (broken.NeverEndsOnceBegun, "bodies", "body: begin"),
     (broken.TalksWhileAllWait, "bodies", "body: begin"),
     (broken.ActsAtFirst, "bodies", "body: ignored actions"),
     (broken.StepIsNotRespond, "brains", "policy: respond"),
     (broken.AnotherMemory, "brains", "policy: respond"),
     (broken.EvaluatesOtherwise, "brains", "policy: evaluate"),
+    (broken.ActsWhileItWaits, "brains", "idle lanes rest"),
     (broken.ChangesAlways, "learners", "learner: updates"),
     (broken.LooksAtTheBatch, "world_models", "model: rows"),
     (broken.Detached, "world_models", "model: gradient"),

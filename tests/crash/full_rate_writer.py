@@ -1,4 +1,4 @@
-"""Records as fast as it can until it is killed: run as `python full_rate_writer.py DIRECTORY PROGRESS`."""
+"""Records as fast as it can until it is killed: `python full_rate_writer.py DIRECTORY PROGRESS SECONDS_PER_ROW`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def spikes(row: int) -> Events:
     return Events.of(np.full(count, row * STEP), 0, np.arange(count))
 
 
-def write(directory: Path, progress: Path) -> None:
+def write(directory: Path, progress: Path, pause: float) -> None:
     """Go on from the last row of the slowest stream, telling in `progress` how far it is and what was committed."""
     recorder = Recorder(directory, STREAMS, {}, resume=(directory / JOURNAL).exists(), rows=aligned(directory))
     row = recorder.row_counts()["streams"]["brain.rates"]
@@ -55,10 +55,11 @@ def write(directory: Path, progress: Path) -> None:
         commit_at = time.monotonic() + COMMIT_SECONDS
         while True:
             taps[0](row * STEP, values[row % 997])
+            if row % SLOW == 0 or pause:
+                told[0] = row
             if row % SLOW == 0:
                 taps[1](row * STEP, reward(row))
                 taps[2](row * STEP, spikes(row))
-                told[0] = row
                 now = time.monotonic()
                 if now >= poll_at:
                     recorder.poll()
@@ -67,6 +68,8 @@ def write(directory: Path, progress: Path) -> None:
                     told[1] = recorder.commit()["streams"]["brain.rates"]
                     commit_at = now + COMMIT_SECONDS
             row += 1
+            if pause:
+                time.sleep(pause)
 
 
 def aligned(directory: Path) -> dict | None:
@@ -88,4 +91,4 @@ def aligned(directory: Path) -> dict | None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), Path(sys.argv[2]))
+    write(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))

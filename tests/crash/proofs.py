@@ -1,8 +1,8 @@
 """The table of proofs: what `make prove` runs in full, and tests run in small.
 
-A proof is a function that takes counts and returns `{"holds": bool, ...}` with the figures that were found. Its module
-is named from the folder tests. If it has a parameter `progress`, it gets the path of a file where it may keep
-what it has finished, so that an interrupted proof goes on.
+A proof is a function that takes counts and returns `{"holds": bool, ...}` with the figures that were found; one that
+asserts what it shows may leave `holds` out. Its module is named from the folder tests. If it has a parameter
+`progress`, it gets the path of a file where it may keep what it has finished, so that an interrupted proof goes on.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ class Proof:
 
 
 PROOFS: dict[str, Proof] = {
+    "kills": Proof("a run killed at any moment opens, holds what was committed, and goes on",
+                   "crash.prove_recorder:prove_kills", full={"n": 300}, small={"n": 5, "longest": 1.4}),
+    "store_failures": Proof("a disk that fails at any write is told, and loses nothing committed",
+                            "crash.prove_recorder:prove_faults", full={"n": 100}, small={"n": 12}),
+    "limiter": Proof("no adversarial pulse gets past the safety limiter; balanced pulses leave no charge",
+                     "crash.prove_limiter:prove", full={"pulses": 1_000_000}, small={"pulses": 4000}),
     "conformance": Proof("every component has every property, with many lives drawn", "crash.suites:suite",
                          full={"paths": ["tests/conformance"], "profile": "prove"},
                          small={"paths": ["tests/conformance/test_conformance_catches.py"], "profile": "ci"}),

@@ -68,6 +68,7 @@ def prove(name: str, target: str, counts: Mapping[str, Any], code: str, results:
         more = {"progress": kept} if "progress" in inspect.signature(function).parameters else {}
         progress.mkdir(exist_ok=True, parents=True)
         found = dict(function(**counts, **more))
+        found.setdefault("holds", bool(found))  # a proof may assert what it shows, and return its figures alone
         finished = True
     except Exception as error:  # a proof that breaks has not been given; what broke stands in its result
         last_lines = traceback.format_exception(error)[-1].strip()

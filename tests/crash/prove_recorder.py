@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from stimloop.loops import runs
+from stimloop.loops import runs, stream
 from stimloop.loops.errors import RunError
 from stimloop.loops.recorder import Recorder
 from stimloop.loops.stored import Stored, read_stored
@@ -30,16 +30,18 @@ def prove_kills(n: int, seed: int = 0, longest: float = 2.5) -> dict[str, Any]:
     """Kill a full-rate run n times at random moments; after each kill check, recover twice, and resume.
 
     Asserts that every store opens, holds no row that was never written and every row that was committed, and lost
-    at most one second. Returns the counts and the worst loss.
+    at most one second. Returns the counts and the worst loss. (Every third run is paced, so that its rows are lost
+    or kept by the tail alone.)
     """
     chance = random.Random(seed)
     worst, rows, slowest = 0.0, 0, 0.0
     done = 0
     while done < n:
+        pause = 0.001 if done // GENERATIONS % 3 == 2 else 0.0  # every third run is slow: all its rows are in the tail
         with tempfile.TemporaryDirectory(prefix="kills") as folder:
             directory, progress = Path(folder) / "run.zarr", Path(folder) / "progress"
             for generation in range(min(GENERATIONS, n - done)):
-                samples, committed = _kill(directory, progress, chance.uniform(0.05, longest))
+                samples, committed = _kill(directory, progress, chance.uniform(0.05, longest), pause)
                 stored = read_stored(directory)
                 _check_truth(stored)
                 kept = stored.rows[0]
@@ -55,10 +57,10 @@ def prove_kills(n: int, seed: int = 0, longest: float = 2.5) -> dict[str, Any]:
             "rows_checked": rows, "slowest_recovery_s": round(slowest, 3)}
 
 
-def _kill(directory: Path, progress: Path, after: float) -> tuple[list[tuple[float, int]], int]:
+def _kill(directory: Path, progress: Path, after: float, pause: float) -> tuple[list[tuple[float, int]], int]:
     """Run the writer, kill it `after` seconds past its first row; return (time, rows written) samples and commits."""
     progress.write_bytes(np.full(2, -1, np.int64).tobytes())
-    process = subprocess.Popen([sys.executable, writer.__file__, str(directory), str(progress)],
+    process = subprocess.Popen([sys.executable, writer.__file__, str(directory), str(progress), str(pause)],
                                stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
     told = np.memmap(progress, np.int64, "r")
     try:
@@ -170,6 +172,7 @@ def prove_faults(n: int) -> dict[str, Any]:
     there, that every row there is true, and that the run can be recovered and resumed.
     """
     folder = Path(tempfile.mkdtemp(prefix="faults"))
+    most_rows, stream._MOST_ROWS = stream._MOST_ROWS, 256  # small chunks: many writes in few rows
     try:
         healthy = FailingDisk(None, 0)
         error, _, _ = _play(folder / "healthy.zarr", healthy)
@@ -183,6 +186,7 @@ def prove_faults(n: int) -> dict[str, Any]:
             assert os.strerror(disk.code) in str(error), f"write {k}: {error}"
             _check_fault(directory, k, committed, said)
     finally:
+        stream._MOST_ROWS = most_rows
         shutil.rmtree(folder)
     return {"failing_writes": n, "of": healthy.writes, "told": n, "committed_rows_lost": 0, "phantom_rows": 0}
 

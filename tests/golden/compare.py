@@ -78,7 +78,7 @@ def assert_same_tables(got: Mapping[str, list[dict[str, Any]]], expected: Mappin
 def check_halves(system: System, until: int, cuts: list[int], folder: Path) -> None:
     """Stop at each cut, save to disk, load into a fresh loop, go on: the same stream and the same tables."""
     whole, tables = trace(system, until)
-    for cut in cuts:
+    for cut in [0, *cuts]:
         with Loop(system) as first:
             rows = record(first)
             first.run(cut)

@@ -145,7 +145,7 @@ class ActionModel(Component):
 
 
 class Learner(Component):
-    """Fits the action model after each patient step; after an episode rehearses K whole ones and improves the critic."""
+    """Fits the action model after each patient step; after an episode rehearses K and improves the critic."""
 
     uses = {"critic": Use(Value, changes=True), "action_model": Use(Model, changes=True), "search": Use(Search),
             "world": Use(Body, changes=True)}

@@ -48,7 +48,8 @@ class World:
         self.episode += 1
         self.running, self.own, self.steps, self.x = True, seed, 0, start(seed)
 
-    def tick(self, push: np.ndarray, asked: int | None = None, waits: bool = False) -> tuple[np.ndarray, np.float32, int]:
+    def tick(self, push: np.ndarray, asked: int | None = None,
+             waits: bool = False) -> tuple[np.ndarray, np.float32, int]:
         """One tick with the push that was in force; `waits`: this world begins only when `asked` with a seed."""
         if not self.running:
             if waits and asked is None:

@@ -166,16 +166,23 @@ def try_out(theta: np.ndarray) -> dict[str, list[float]]:
     return table
 
 
+def change(phase: int, theta: np.ndarray, gathered: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """End of a phase: contexts move after the first, shared weights after the second."""
+    total = [gathered[0] + gathered[1], gathered[2] + gathered[3]]
+    if phase % 2:
+        return theta + np.float32(0.0625) * (total[0] + gathered[2] + gathered[3]), [np.zeros(2, np.float32)] * LANES
+    return theta, [np.float32(0.125) * total[i // 2] for i in range(LANES)]
+
+
 def plain(delay: int, until: int) -> tuple[compare.Rows, list[dict]]:
-    """Phases as a loop over ticks; what was sent waits `delay` and then for the next tick."""
+    """Phases as a loop over ticks, whole so as to be read beside the page; what was sent waits for the next tick."""
     book, theta = Book(), np.array([-0.25, 0.25], np.float32)
     context, push, gathered = [[np.zeros(2, np.float32)] * LANES for _ in range(3)]
     worlds = [World(0, lane) for lane in range(LANES)]
     draws = LaneRandom(derive(SEED, "brain"), Lanes.of(LANES))
     own = derive(SEED, "learner")
     phase = steps = episodes = 0
-    counts = {"time": 0, "steps": 0, "episodes": 0, "updates": 0}
-    tables = [{**counts, **try_out(theta)}]
+    tables = [{"time": 0, "steps": 0, "episodes": 0, "updates": 0, **try_out(theta)}]
     sent: tuple[int, list[int]] | None = None
     for now in range(0, until, TICK):
         asked: list[int | None] = [None] * LANES
@@ -197,12 +204,7 @@ def plain(delay: int, until: int) -> tuple[compare.Rows, list[dict]]:
                 steps += 1
         ended = sum(flags & 6 != 0 for flags in status)
         if all(flags >= 2 for flags in status):
-            total = [gathered[0] + gathered[1], gathered[2] + gathered[3]]
-            if phase % 2:
-                theta = theta + np.float32(0.0625) * (total[0] + gathered[2] + gathered[3])
-                context = [np.zeros(2, np.float32)] * LANES
-            else:
-                context = [np.float32(0.125) * total[i // 2] for i in range(LANES)]
+            theta, context = change(phase, theta, gathered)
             gathered = [np.zeros(2, np.float32)] * LANES
             phase += 1
             book.say(now, "learner.updates", phase, "int64")

@@ -164,8 +164,7 @@ def plain(until: int) -> tuple[compare.Rows, list[dict], list[np.ndarray]]:
     members = list(FIRST_WEIGHTS + np.float32(0.5) * draws.normal((2,)).astype(np.float32))
     worlds = [World(0, lane) for lane in range(MEMBERS)]
     returns, pushes = [0.0] * MEMBERS, [np.zeros(2, np.float32)] * MEMBERS
-    learned, best = FIRST_WEIGHTS, []
-    steps = episodes = generation = 0
+    learned, best, steps, episodes, generation = FIRST_WEIGHTS, [], 0, 0, 0
     tables = [{"time": 0, "steps": 0, "episodes": 0, "updates": 0, **try_out(learned)}]
     book.say(0, "learner.weights", members)
     asked: list[int | None] = [derive(own, 0, lane) for lane in range(MEMBERS)]

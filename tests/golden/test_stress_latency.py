@@ -17,7 +17,8 @@ from .latency_toys import EventProbe, Impulses, Limb, Neuron, Probe, Reactor, Tr
 from .plain import Book, Thinker, World
 from .toys import MS, TICK, ToyBody, ToyBrain, wire
 
-WHEN = [0, 3, 10 * MS, 20 * MS - 1, 20 * MS + 1, 40 * MS, 41 * MS, 60 * MS - 7, 60 * MS, 60 * MS + 2, 119 * MS, 140 * MS]
+WHEN = [0, 3, 10 * MS, 20 * MS - 1, 20 * MS + 1, 40 * MS, 41 * MS, 60 * MS - 7, 60 * MS, 60 * MS + 2, 119 * MS,
+        140 * MS]
 VALUES = [1.0, -2.0, 0.1, 3.0, 3.0, 7.5, 0.3, 0.7, 0.9, -0.4, 0.2, 1e-3]
 DELAYS = [0, 7, 1 * MS, 19 * MS, 20 * MS, 20 * MS - 2, 33 * MS]
 READS = ["now", "hold", "mean", "all"]
@@ -170,7 +171,8 @@ def test_delays_differ() -> None:
     exact = {delay: places(reaction(delay * MS, "all"), 30) for delay in (0, 1, 19, 20)}
     assert held[0] != held[1] == held[19] == held[20]
     assert len({tuple(track) for track in exact.values()}) == 4
-    assert exact[0] == held[0] and exact[20] == held[20]
+    assert exact[0] == held[0]
+    assert exact[20] == held[20]
 
 
 def test_hold_that_wakes_in_a_loop_of_one_instant_is_refused() -> None:
@@ -205,8 +207,9 @@ def test_where_charge_would_be_lost(reads: str) -> None:
 def late_brain() -> System:
     """A whole toy body whose brain reacts 15 ms late; the test episodes are late too."""
     late = {key: wire(f"body.{key}", 15 * MS) for key in ("observation", "status")}
-    system = System({"body": Part(ToyBody, {"action": wire("brain.action")}), "brain": Part(ToyBrain, late)}, 1, 4, "late")
-    return System(system.parts, 1, 4, "late", evaluations=compare.plan(system, (2, "episodes"), 2))
+    parts = {"body": Part(ToyBody, {"action": wire("brain.action")}), "brain": Part(ToyBrain, late)}
+    system = System(parts, 1, 4, "late")
+    return System(parts, 1, 4, "late", evaluations=compare.plan(system, (2, "episodes"), 2))
 
 
 def late_episodes(ticks: int, world: World, thinker: Thinker, seed: int | None = None) -> compare.Rows:
@@ -230,8 +233,9 @@ def test_late_brain_and_its_evaluation() -> None:
     assert tables["test"][0]["length"].tolist() == [len(r) - 1 for r in test]
 
 
-@pytest.mark.parametrize("system", [impulses(), reaction(15 * MS, "all"), reaction(27 * MS, "hold", True), late_brain()],
-                         ids=["impulses", "all", "hold wakes", "late"])
+@pytest.mark.parametrize("system", [
+    pytest.param(impulses(), id="impulses"), pytest.param(reaction(15 * MS, "all"), id="all"),
+    pytest.param(reaction(27 * MS, "hold", True), id="hold wakes"), pytest.param(late_brain(), id="late")])
 def test_halves_and_names(system: System, tmp_path) -> None:
     compare.check_halves(system, 9 * TICK, [1, 2 * TICK, 41 * MS + 1, 3 * TICK + 3, 6 * TICK + 16 * MS], tmp_path)
     compare.check_names(system, 9 * TICK)

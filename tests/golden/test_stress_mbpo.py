@@ -1,7 +1,8 @@
-"""MBPO: a fit and imagination by function calls every n steps, evaluation every n steps, the learner before the brain."""
+"""MBPO: a fit and imagination by function calls every n steps, evaluation every n steps, learner before brain."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -220,6 +221,23 @@ def test_equals_plain_loop() -> None:
     compare.assert_same_tables(tables, {"test": expected_table})
 
 
+def test_evaluation_by_time() -> None:
+    """`every` in nanoseconds: the same row, steps and episodes included, after the instant that passed a multiple."""
+    system = build()
+    timed = {"test": replace(system.evaluations["test"], every=(4 * TICK, "ns"))}
+    rows, tables = compare.trace(replace(system, evaluations=timed), UNTIL)
+    counted = {row["time"]: row for row in plain(UNTIL)[1]}
+    assert [row["time"] for row in tables["test"]] == [0, *range(4 * TICK, UNTIL, 4 * TICK)]
+    for row in tables["test"]:
+        status = np.array([value for now, value in rows["body.status"] if now <= row["time"]])
+        if row["time"]:
+            assert row["steps"] == (status != 1).sum()
+            assert row["episodes"] == (status > 1).sum()
+    both = [row for row in tables["test"] if row["time"] in counted]
+    compare.assert_same_tables({"test": both}, {"test": [counted[row["time"]] for row in both]})
+    assert len(both) > 2
+
+
 def test_the_comparison_means_something() -> None:
     expected, table = plain(UNTIL)
     assert expected["learner.updates"][-1][1] > 8
@@ -239,7 +257,7 @@ def test_acts_on_new_weights() -> None:
             self.inputs["action"] = Port("push", (2,), reads="now")
 
     learner = system.parts["learner"]
-    with pytest.raises(AssemblyError, match="reads brain.action by 'now', but body acts on it by 'hold'"):
+    with pytest.raises(AssemblyError, match=r"reads brain\.action by 'now', but body acts on it by 'hold'"):
         Loop(System({**system.parts, "learner": Part(Late, learner.inputs, learner.uses)}, LANES, SEED))
 
 

@@ -15,7 +15,17 @@ from stimloop.loops.errors import StimloopError
 from stimloop.loops.lanes import Lanes
 from stimloop.loops.port import Port, Reads
 from stimloop.loops.seeds import LaneRandom, derive
-from stimloop.loops.status import FIRST, TERMINATED, TRUNCATED, WAITING, begins, ended, idle, status_input, status_output
+from stimloop.loops.status import (
+    FIRST,
+    TERMINATED,
+    TRUNCATED,
+    WAITING,
+    begins,
+    ended,
+    idle,
+    status_input,
+    status_output,
+)
 from stimloop.loops.system import Source
 
 MS = 1_000_000

@@ -113,6 +113,13 @@ class Plan:
             toys[names[name]] = replace(toy, inputs=inputs, uses=uses, seed=seeds[name])
         return replace(self, toys=toys)
 
+    def sized(self) -> Plan:
+        """Return the same system with every size written out (silence can no longer tell one)."""
+        toys = {name: replace(toy, inputs={key: replace(wire, sized=True) for key, wire in toy.inputs.items()},
+                              outputs={key: replace(out, sized=True) for key, out in toy.outputs.items()})
+                for name, toy in self.toys.items()}
+        return replace(self, toys=toys)
+
     def shuffled(self, rng: random.Random) -> Plan:
         """Return the same system with its parts, and the inputs of each, written in another order."""
         toys = list(self.toys.items())

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from stimloop.components.basics.silence import Silence
 from stimloop.loops.component import Component, Inputs
 from stimloop.loops.events import Events
 from stimloop.loops.lanes import Lanes
@@ -107,12 +108,18 @@ class Slow:
     def __init__(self, system: System) -> None:
         self.system = system
         self.components: dict[str, Component] = {name: part.create() for name, part in system.parts.items()}
+        silent = {name for name, component in self.components.items() if isinstance(component, Silence)}
         self.wires = [History(name, key, source.component, source.port, source.delay,
                               source.reads or self.components[name].inputs[key].reads,
                               self.components[name].inputs[key])
-                      for name, part in system.parts.items() for key, source in part.inputs.items()]
+                      for name, part in system.parts.items() for key, source in part.inputs.items()
+                      if name not in silent]  # silence does not listen
+        for wire in self.wires:
+            if wire.sender in silent:
+                self.components[wire.sender].outputs[wire.output] = wire.port
         self._size()
-        wired = {wire.receiver for wire in self.wires} | {wire.sender for wire in self.wires}
+        sources = [(name, source) for name, part in system.parts.items() for source in part.inputs.values()]
+        wired = {name for name, _ in sources} | {source.component for _, source in sources}
         used = {target for part in system.parts.values() for target in part.uses.values()}
         self.scheduled = {name for name in system.parts if name in wired or name not in used}
         self.order = self._sort(self._edges())

@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stimloop.loops import checkpoint
+from stimloop.loops import checkpoint, runs
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.events import Events
 from stimloop.loops.loop import Loop
+from stimloop.loops.recorder import Recorder
+from stimloop.loops.stream import Stream
 from stimloop.loops.system import System
 
 from . import graphs
@@ -39,7 +40,7 @@ def built(system: System) -> Loop:
         raise
 
 
-@examples(80, 20_000)
+@examples(150, 8_000)
 @given(plans(tidy=0.93))
 def test_kernel_equals_the_slow_interpreter(plan: Plan) -> None:
     try:
@@ -58,7 +59,7 @@ def test_kernel_equals_the_slow_interpreter(plan: Plan) -> None:
     assert slow.instants[-1] == loop.now
 
 
-@examples(20, 5_000)
+@examples(40, 3_000)
 @given(plans(tidy=1.0), st.randoms(use_true_random=False))
 def test_declaration_order_and_names_mean_nothing(plan: Plan, rng: random.Random) -> None:
     loop = built(plan.system())
@@ -79,7 +80,7 @@ def test_hash_seed_means_nothing() -> None:
     assert found == {graphs.digest(12) + "\n"}
 
 
-@examples(25, 5_000)
+@examples(40, 3_000)
 @given(plans(tidy=1.0), st.lists(times, min_size=1, max_size=3), st.booleans())
 def test_resume_is_exact(tmp_path_factory: Any, plan: Plan, stops: list[int], on_disk: bool) -> None:
     loop = built(plan.system())
@@ -137,21 +138,42 @@ def test_reset_begins_the_same_again(plan: Plan, rng: random.Random) -> None:
     assert again == expected
 
 
-@examples(12, 2_000)
+@examples(12, 1_000)
 @given(plans(tidy=1.0), st.randoms(use_true_random=False))
 def test_watching_changes_nothing(plan: Plan, rng: random.Random) -> None:
     loop = built(plan.system())
     expected = traced(plan.system(), HORIZON)
     trace = listen(loop)
-    taken: list[Any] = []
-    releases = [loop.tap(address, lambda now, value: taken.append((now, value))) for address in loop.cells]
-    releases.append(loop.attend(lambda now: taken.append(loop.save()) if rng.random() < 0.2 else None))
-    loop.run(HORIZON // 2)
-    for release in releases[::2]:
-        release()
+    said = published(loop)
+    loop.attend(lambda now: loop.save() if rng.random() < 0.2 else None)
     loop.run(HORIZON)
     assert trace == expected
-    assert any(entry[-1] for entries in trace.values() for entry in entries) == bool(taken) or taken
+    assert sum(map(len, said.values())) == sum(len(entry[-1]) for entries in trace.values() for entry in entries)
+
+
+@examples(4, 300)
+@given(plans(tidy=1.0))
+def test_recording_changes_nothing_and_misses_nothing(tmp_path_factory: Any, plan: Plan) -> None:
+    loop = built(plan.system())
+    expected = traced(plan.system(), HORIZON)
+    path = tmp_path_factory.mktemp("runs") / "random.zarr"
+    streams = [Stream(*address.split("."), cell.port, cell.lanes, metric=not cell.port.per_lane)
+               for address, cell in loop.cells.items()]
+    recorder = Recorder(path, streams, {})
+    trace, said = listen(loop), published(loop)
+    for address in loop.cells:
+        loop.tap(address, recorder.tap(address))
+    loop.run(HORIZON)
+    recorder.close()
+    assert trace == expected
+    for address, rows in said.items():
+        columns = runs.open(path).columns(address)
+        if loop.cells[address].event:
+            assert [row for _, batch in rows for row in _rows(batch, 0)] == _rows(
+                Events(*(columns[name].read() for name in ("time", "lane", "index", "value"))), 0)
+        else:
+            assert columns["time"].read().tolist() == [now for now, _ in rows]
+            assert [value.tobytes() for _, value in rows] == [row.tobytes() for row in columns["value"].read()]
 
 
 @examples(12, 1_000)
@@ -191,7 +213,7 @@ def published(loop: Loop) -> dict[str, list[tuple[int, Any]]]:
     return said
 
 
-@examples(30, 10_000)
+@examples(40, 3_000)
 @given(plans(tidy=1.0))
 def test_every_event_is_handed_over_once_and_time_goes_on(plan: Plan) -> None:
     loop = built(plan.system())
@@ -221,7 +243,7 @@ def _received(batch: tuple) -> list[tuple]:
     return _rows(Events(*columns), 0)
 
 
-@examples(30, 10_000)
+@examples(40, 3_000)
 @given(plans(tidy=1.0))
 def test_charge_is_conserved(plan: Plan) -> None:
     """What `mean` gives times the length of each step, or the area under the rows of `all`, is what was sent."""
@@ -272,4 +294,3 @@ def test_the_drawing_reaches_every_corner() -> None:
               for late in flags}
     wanted |= {("event", reads, wakes, late) for reads in ("now", "all") for wakes in flags for late in flags}
     assert seen >= wanted | {"int", "Clock", "NoneType", True, False}
-    assert Path(graphs.__file__).name == "graphs.py"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
+
 from stimloop.components.links.safety_limiter import SafetyLimiter
 from stimloop.components.parts.stimulation_limits import Rule
 from stimloop.loops.component import Inputs

@@ -171,8 +171,9 @@ def test_silence_is_zero_in_the_shape_that_is_asked():
 def test_constant_says_one_thing_and_refuses_what_does_not_fit():
     _, heard = heard_by(Constant(value=[1.5, -1.5]), {}, listener=Listener(signal=Port("", (None,), wakes=True)))
     assert [value.tolist() for _, _, value in heard] == [[[1.5, -1.5]]]
-    for value, port, words in (([1.0], Port("", (2,)), "1 values"), (9.0, Port("", (), high=5.0), "outside"),
-                               (1.0, Port("", (0,), kind="event"), "events")):
+    for value, port, words in (([1.0], Port("", (2,), wakes=True), "1 values"),
+                               (9.0, Port("", (), high=5.0, wakes=True), "outside"),
+                               (1.0, Port("", (0,), kind="event", wakes=True), "events")):
         with pytest.raises(AssemblyError, match=words):
             loop_of(middle=(Constant(value=value), {}), listener=(Listener(x=port), {"x": "middle.x"}))
 

@@ -1,0 +1,36 @@
+"""The demonstration behind `make demo`: an injured brain at a MyoSuite elbow, with and without stimulation."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+VARIANTS = ("healthy", "injured", "constant", "random")
+NOTE = ("The brain is a hand-tuned proportional controller put into the weights of brains.mlp; nothing in it was learned.\n"
+        "This is a research simulation; it makes no medical claim.")
+
+
+def main(folder: str = "runs", small: bool = False) -> int:
+    """Run every variant, print one table and the paths, write the report."""
+    from ..loops import runs
+    from .assembly import load
+    from .reports.page import write_report
+    from .reports.tables import text
+
+    assembly = load("elbow_stimulation")
+    print(f"elbow_stimulation: {', '.join(VARIANTS)}\n{NOTE}\n")
+    found = []
+    for name in VARIANTS:
+        chosen = assembly.variant(name)
+        found.append((chosen.small() if small else chosen).run(folder=Path(folder)))
+    opened = [runs.open(run.path) for run in found]
+    from .reports.tables import row
+
+    print("\n" + text([row(run) for run in opened]))
+    report = write_report(opened, Path(folder) / "elbow_stimulation" / "report.html")
+    print("\n" + "\n".join([*(f"run     {run.path}" for run in opened), f"report  {report.resolve()}"]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Any seat played from outside: Gymnasium's own checker, and the loop's own numbers."""
+
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+import stimloop as sl
+from gymnasium.utils.env_checker import check_env
+from stimloop.loops.errors import AssemblyError
+
+
+def point_mass(**entries):
+    return (sl.Assembly("t", **entries).add("body", "bodies.point_mass", inputs=["brain.action"])
+            .add("brain", "brains.mlp", hidden=[8], inputs=["body.observation", "body.status"])
+            .add("metrics", "learners.metrics", inputs=["body.status", "body.reward"]))
+
+
+def cartpole():
+    return (sl.Assembly("t").add("body", "bodies.cartpole", inputs=["brain.action"])
+            .add("brain", "basics.constant", inputs=["body.observation", "body.status"]))
+
+
+@pytest.mark.parametrize("make", [
+    point_mass, cartpole,
+    lambda: point_mass().set({"brain.inputs.observation.delay": "40 ms", "brain.inputs.status.delay": "40 ms"})])
+def test_gymnasium_accepts_it(make):
+    env = make().as_env("brain")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        check_env(env, skip_render_check=True)
+    env.close()
+
+
+def test_the_coprocessors_seat():
+    env = sl.load("pendulum_first").as_env("coprocessor")
+    assert isinstance(env.action_space, gymnasium.spaces.Box)
+    first, _ = env.reset(seed=3)
+    assert first.shape == env.observation_space.shape
+    _, reward, terminated, truncated, info = env.step(env.action_space.sample().clip(-1, 1))
+    assert reward < 0
+    assert not terminated
+    assert not truncated
+    assert info["time"] > 0
+    env.close()
+    direct = sl.load("pendulum_first").set({"scale": None, "coprocessor": {"type": "coprocessors.constant"},
+                                            "limiter.inputs.command": "coprocessor.command"})
+    stim = direct.as_env("coprocessor", low=-5, high=5)
+    assert stim.action_space.shape == (2,)
+    np.testing.assert_array_equal(stim.action_space.high, [5, 5])
+    stim.close()
+
+
+def test_an_episode_is_gymnasiums_own():
+    """Cart-pole played from outside gives what Gymnasium's environment gives, step by step."""
+    env, other = cartpole().as_env("brain"), gymnasium.make("CartPole-v1")
+    observation, _ = env.reset(seed=5)
+    other.reset(seed=0)
+    other.unwrapped.state = observation.astype(np.float64)
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        action = int(generator.integers(2))
+        mine, theirs = env.step(action), other.step(action)
+        np.testing.assert_allclose(mine[0], theirs[0], rtol=1e-4, atol=1e-4)
+        assert mine[1] == theirs[1]
+        assert mine[2] == theirs[2]
+        if mine[2]:
+            break
+    else:
+        pytest.fail("a random cart-pole stood for 200 steps")
+    env.close()
+
+
+def test_seeds_repeat_and_differ():
+    env = point_mass().as_env("brain")
+    a, _ = env.reset(seed=1)
+    b, _ = env.reset()
+    again, _ = env.reset(seed=1)
+    np.testing.assert_array_equal(a, again)
+    assert (a != b).any()
+    env.close()
+
+
+def test_lanes_begin_anew_at_their_next_step():
+    env = point_mass(lanes=3).set("body.params.max_steps", 5).as_env("brain")
+    assert env.metadata["autoreset_mode"] is gymnasium.vector.AutoresetMode.NEXT_STEP
+    observations, _ = env.reset(seed=2)
+    assert observations.shape == (3, 6)
+    action = np.zeros(env.action_space.shape, np.float32)
+    for step in range(1, 13):
+        _, rewards, terminated, truncated, _ = env.step(action)
+        assert truncated.all() == (step % 6 == 5)
+        assert (rewards == 0).all() == (step % 6 == 0), "the step that begins anew has no reward"
+        assert not terminated.any()
+    env.close()
+
+
+def test_a_slow_seat_sums_the_rewards_in_between():
+    """An observation that comes every third tick: the rewards of all three are the step's."""
+    slow = (sl.Assembly("t").add("body", "bodies.point_mass", inputs=["brain.action"])
+            .add("hold", "basics.sample_hold", period="60 ms", inputs=[{"input": "body.observation"}])
+            .add("brain", "brains.mlp", inputs=[{"observation": "hold.output"}]))
+    env = slow.as_env("brain")
+    env.reset(seed=0)
+    action = np.zeros(2, np.float32)
+    _, reward, *_ , info = env.step(action)
+    loop = env.seat.loop
+    assert info["time"] == pytest.approx(0.06)
+    got = []
+    loop.tap("body.reward", lambda now, value: got.append(float(value[0])))
+    _, reward, *_ = env.step(action)
+    assert len(got) == 3
+    assert reward == pytest.approx(sum(got))
+    env.close()
+
+
+def test_errors_say_what_is_missing():
+    with pytest.raises(AssemblyError, match='Did you mean "brain"'):
+        point_mass().as_env("brian")
+    with pytest.raises(AssemblyError, match=r"no output 'body\.rewad'"):
+        point_mass().as_env("brain", "body.rewad")
+    with pytest.raises(AssemblyError, match="cannot be played"):
+        point_mass().as_env("metrics")
+
+
+def test_stable_baselines_trains_on_a_seat():
+    sb3 = pytest.importorskip("stable_baselines3")
+    import torch
+
+    torch.set_num_threads(1)
+    env = point_mass().as_env("brain")
+    model = sb3.PPO("MlpPolicy", env, n_steps=64, batch_size=32, n_epochs=1, seed=0, device="cpu")
+    model.learn(128)
+    assert model.num_timesteps == 128
+    env.close()
