@@ -23,7 +23,7 @@ class Progress:
         self._counter = self._count() if self.shown or until.kind in ("steps", "episodes") else None
         self._bar: Any = None
         self._last = -1e9
-        self.begin()
+        self._wall, self._now, self._steps = time.perf_counter(), loop.now, 0
 
     def _count(self) -> Any:
         bodies = self._loop.graph.bodies
@@ -35,6 +35,7 @@ class Progress:
         """Count from here."""
         self._wall, self._now = time.perf_counter(), self._loop.now
         self._steps = self._counter.steps if self._counter else 0
+        self.update()
 
     @property
     def fraction(self) -> float | None:

@@ -38,8 +38,8 @@ class Problem:
 
     def __str__(self) -> str:
         lines = [f"{self.where}: {self.what}" if self.where else self.what]
-        if self.fix:
-            lines.append("  " + self.fix.replace("\n", "\n  "))
+        if self.fix:  # under a list, the way out begins at the margin
+            lines.append(self.fix if "\n" in self.what else "  " + self.fix.replace("\n", "\n  "))
         return "\n".join(lines)
 
 

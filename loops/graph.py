@@ -67,7 +67,7 @@ def check(system: System, problems: Problems | None = None) -> Graph:
     checks.check_stepped(system, components, wires, problems)
     checks.check_guarded(system, components, wires, problems)
     checks.check_views(system, components, wires, problems)
-    order, edges = ([], set()) if problems.errors else _order(system, components, wires, problems)
+    order, edges = _order(system, components, wires, problems)
     problems.raise_if_any(system.name)
     graph = Graph(system, components, wires, order, edges, problems)
     _notice_unused(graph)
@@ -106,9 +106,10 @@ def _order(system: System, components: dict[str, Component], wires: list[Wire],
     scheduled = {name for name in components if checks.is_wired(name, system) or not checks.is_used(name, system)}
     links = [wire for wire in wires if same_instant(wire, components)]
     edges = {(wire.source.component, wire.receiver) for wire in links}
-    after = reachable(scheduled, edges)
-    uses = {name: part.uses for name, part in system.parts.items() if part.uses}
-    edges |= reference_edges(components, uses, after, scheduled, problems)
+    if not problems.errors:  # else references may point anywhere; a loop of wires alone can be told all the same
+        after = reachable(scheduled, edges)
+        uses = {name: part.uses for name, part in system.parts.items() if part.uses}
+        edges |= reference_edges(components, uses, after, scheduled, problems)
     order, cycle = sort(scheduled, edges)
     if cycle:
         _report_loop(cycle, links, components, problems)
@@ -116,19 +117,31 @@ def _order(system: System, components: dict[str, Component], wires: list[Wire],
 
 
 def _report_loop(cycle: list[str], links: list[Wire], components: Mapping[str, Component], problems: Problems) -> None:
-    lines, cut = [], None
-    for before, after in zip(cycle, cycle[1:] + cycle[:1], strict=True):
-        wire = next((w for w in links if w.source.component == before and w.receiver == after), None)
-        if wire is None:
+    hops = [(a, b, [w for w in links if (w.source.component, w.receiver) == (a, b)])
+            for a, b in zip(cycle, cycle[1:] + cycle[:1], strict=True)]
+    ports = {wire: components[wire.receiver].inputs[wire.input] for _, _, wires in hops for wire in wires}
+    signals = [i for i, (_, _, wires) in enumerate(hops) if wires and all(ports[w].kind == "signal" for w in wires)]
+    last = max(signals or [i for i, (_, _, wires) in enumerate(hops) if wires], default=-1)
+    hops = hops[last + 1:] + hops[:last + 1]  # what is easiest to cut comes last
+    names = {wire: str(wire).split(" -> ") for wire in ports}
+    wide = [max((len(pair[side]) for pair in names.values()), default=0) for side in (0, 1)]
+    lines = []
+    for before, after, wires in hops:
+        if not wires:
             lines.append(f"{before} -> {after}   by reference: who changes an object steps before or after its readers")
-            continue
-        wakes = " and wakes" if components[after].inputs[wire.input].wakes else ""
-        lines.append(f"{wire!s:<40} reads {wire.reads}{wakes}")
-        cut = wire
-    fix = "Cut it: let one of these inputs hold, or give one wire a delay"
-    if cut is not None:
-        fix += f":\n  {cut.receiver}: {{inputs: {{{cut.input}: {{from: {cut.source}, delay: 1 ms}}}}}}"
-    problems.add("loop without delay\n  " + "\n  ".join(lines), "", fix)
+        for wire in wires:
+            wakes = " and wakes" if wire.reads != "now" and ports[wire].wakes else ""
+            lines.append(f"{names[wire][0]:<{wide[0]}} -> {names[wire][1]:<{wide[1]}}   reads {wire.reads}{wakes}")
+    problems.add("loop without delay\n  " + "\n  ".join(lines), "", _way_out(hops[-1][2], bool(signals)))
+
+
+def _way_out(wires: list[Wire], signals: bool) -> str:
+    if not wires:
+        return "Let one of them listen on a wire instead of holding a reference."
+    ways = ("hold", "delay", "delay: 1 ms") if signals else ("read all", "delay of its sender's period", "reads: all")
+    inputs = ", ".join(f"{wire.input}: {{from: {wire.source}, {ways[2]}}}" for wire in wires)
+    return (f"Cut it: let one of these inputs {ways[0]}, or give one wire a {ways[1]}:\n"
+            f"  {wires[0].receiver}: {{inputs: {{{inputs}}}}}")
 
 
 def _notice_unused(graph: Graph) -> None:

@@ -109,6 +109,8 @@ def sort(names: Iterable[str], edges: set[tuple[str, str]]) -> tuple[list[str], 
 
 def _cycle(left: set[str], following: Mapping[str, set[str]]) -> list[str]:
     """Walk backwards among what is left until a name comes again: that is a cycle, returned in forward order."""
+    while loose := {name for name in left if not following[name] & left}:
+        left = left - loose  # what only hangs on a cycle is no part of one
     if not left:
         return []
     path = [min(left)]

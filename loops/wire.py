@@ -78,10 +78,12 @@ class SignalPipe:
             return rows[0][1]
         edges = [previous, *(arrival for arrival, _ in rows[1:]), now]
         total = np.zeros(self.value.shape, np.float64)
+        low = high = self.value
         for (_, value), start, end in zip(rows, edges[:-1], edges[1:], strict=True):
             total += value.astype(np.float64) * (end - start)  # type: ignore[operator]
+            low, high = np.minimum(low, value), np.maximum(high, value)
         total /= now - previous  # type: ignore[operator]
-        mean = total.astype(self.value.dtype)
+        mean = np.asarray(np.clip(total.astype(self.value.dtype), low, high))  # so a constant comes back exactly
         mean.setflags(write=False)
         return mean
 

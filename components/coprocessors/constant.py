@@ -49,14 +49,21 @@ class Constant(Component):
 
     def reset(self, seed: int) -> None:
         """Command nothing yet."""
+        self._spread()
         self._last = np.zeros((self.lanes.count, self.command.size), np.float32)  # what was commanded last
+
+    def _spread(self) -> None:
+        """Lay the command out over the lanes once: it is published as it is, tick after tick."""
+        self._everywhere = np.tile(self.command, (self.lanes.count, 1))  # [lanes, channels]
+        self._everywhere.setflags(write=False)
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Command; between two commands only fall silent where an episode ended."""
         fresh = bool(inputs.new) or now == 0 if self.period is None else flags.due(self.period, now)
-        command = np.tile(self.command, (self.lanes.count, 1)) if fresh else self._last  # [lanes, channels]
-        if "status" in inputs:
-            command = np.where(idle(inputs["status"])[:, None], np.float32(0), command)
+        command = self._everywhere if fresh else self._last  # [lanes, channels]
+        status = inputs.get("status")
+        if status is not None and status.any() and (rest := idle(status)).any():
+            command = np.where(rest[:, None], np.float32(0), command)
         if not fresh and np.array_equal(command, self._last):
             return {}
         self._last = command
@@ -71,6 +78,7 @@ class Constant(Component):
         if "learned" in state:
             artifact.check({"command": self.command}, state["learned"], "coprocessors.constant")
             self.command = np.array(state["learned"]["command"], np.float32)
+            self._spread()
 
 
 def _kept(path: str) -> list[float]:

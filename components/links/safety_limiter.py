@@ -179,7 +179,7 @@ class SafetyLimiter(Component):
             quiet_net=min((level for level in (self.net_charge, self.warn.net_charge) if level is not None),
                           default=np.inf) * (scale or 1.0))
         self._metered = self._limits.any or bool(self._scale)
-        self._careful = self.slew is not None or self.ramp is not None
+        self._careful = False  # look at every contact at every step?
         self._charge_notes = [(rule, cap * scale) for rule, cap, on in (
             (Rule.WARN_CHARGE_PER_PHASE, self._soft, held and advised),
             (Rule.WARN_NET_CHARGE, np.full(self._channels, self.warn.net_charge or 0.0),
@@ -227,13 +227,18 @@ class SafetyLimiter(Component):
         if self._careful or not self._log.clean or self.lateness is not None or self._watch.doubts(now):
             return False
         status = inputs.get("status")
-        if status is not None and status.max() > 1:  # beyond an ordinary step and FIRST
+        if status is not None and _largest(status, None) > 1:  # beyond an ordinary step and FIRST
             return False
         size = np.abs(command)
-        largest = float(size.max())
+        largest = float(_largest(size, None))
         if not (largest <= self._quiet_peak or (self._uneven and (size <= self._quiet).all())):
             return False
         if not (largest * self._channels <= self._quiet_sum or (size.sum(axis=1) <= self._quiet_sum * 0.9999).all()):
+            return False
+        if self.slew is not None and not (inputs.previous is not None
+                                          and largest <= self.slew * ((now - inputs.previous) / SECOND)):
+            return False
+        if self.ramp is not None and now < self._since.max() + self.ramp:
             return False
         return not self._metered or self._meter.pass_on(command, largest, now)
 
@@ -330,6 +335,9 @@ class SafetyLimiter(Component):
         self._since, self._latched = np.array(state["since"]), np.array(state["latched"])
         self._log.load_state_dict(state["log"])
         self._given = frozen(np.array(state["given"], np.float32))
+
+
+_largest = np.maximum.reduce  # quicker than the method
 
 
 def _clip(wanted: np.ndarray, cap: np.ndarray, code: Rule, rule: np.ndarray) -> None:

@@ -58,60 +58,94 @@ class PhaseMeter:
         self.given = np.zeros(shape, np.float32)  # sign of what is held now
         self.rested = np.full(shape, _LONG_AGO, np.int64)  # at zero since
         self.onset = np.full((2, *shape), _LONG_AGO, np.int64)  # beginning of the latest phase of each sign
-        self.bound = np.zeros(2)  # no contact's phase charge, and |net charge|, is larger
+        self.charge_bound = self.net_bound = 0.0  # no contact's phase charge, and |net charge|, is larger
+        self.width_bound = self.on_bound = 0.0  # nor its width, nor its time on
         self.largest = 0.0  # amplitude held now
         self.cut_at: int | None = None  # when a limit will (or, after `pass_on`, could) be reached
         self._moved = np.zeros(shape)
         self._sign = self.given
         self._fresh: np.ndarray | None = None  # which contacts would begin a phase, from judge to commit
         self._all_active = False  # is every contact away from zero?
-        self._simple = limits.width is None and limits.on_time is None and limits.interval is None
+        self._follows = limits.any
+        self._timed = limits.width is not None or limits.on_time is not None
+        self._most_on = np.inf if limits.on_time is None or limits.on_time >= limits.window else limits.on_time
 
     def advance(self, held: np.ndarray, start: int, now: int) -> None:
         """Account for an amplitude [lanes, channels] that was held from `start` to `now`."""
-        if now == start or not self.largest:
-            if self.limits.on_time is not None and now - now % self.limits.window > start:
+        limits = self.limits
+        window = now - now % limits.window
+        if start < window:
+            self.on_bound = 0.0
+            if limits.on_time is not None:
                 self.on[:] = 0.0
+        if now == start or not self.largest:
             return
         elapsed = float(now - start)
         moved = np.multiply(held, elapsed, out=self._moved, dtype=np.float64)
         self.net += moved
-        self.bound += self.largest * elapsed
-        limits = self.limits
-        if limits.any:
+        self.charge_bound += self.largest * elapsed
+        self.net_bound += self.largest * elapsed
+        if self._follows:
             self.charge += np.abs(moved, out=moved)
-            if limits.width is not None:
-                self.width += (held != 0) * elapsed
-            if limits.on_time is not None:
-                window = now - now % limits.window
-                self.on = (held != 0) * float(now - max(start, window)) + (self.on if start >= window else 0.0)
+            if self._timed:
+                active = held != 0
+                self.width += active * elapsed
+                self.on += active * float(now - max(start, window))
+                self.width_bound += elapsed
+                self.on_bound += elapsed
 
     def pass_on(self, wanted: np.ndarray, largest: float, now: int) -> bool:
         """Hold `wanted` (nothing above `largest`) if surely no level is reached within a while; else return False."""
         limits = self.limits
-        if not limits.any:
+        if not self._follows:
             self.largest = largest
             return True
-        if not self._simple:
-            return False
+        sign, fresh = np.sign(wanted), None
+        if sign.tobytes() != self.given.tobytes():
+            fresh = self._begins(sign, now)
         room = self._room(largest)
         if room < _HORIZON:
-            self.bound[:] = self.charge.max(), max(self.net.max(), -self.net.min())
+            self._tighten(fresh)
             room = self._room(largest)
             if room < _HORIZON:
                 return False
-        sign = np.sign(wanted)
-        if sign.tobytes() != self.given.tobytes():
-            fresh = sign != self.sign
-            if self._all_active and sign.all():  # nobody rested, nobody rests: only signs can have changed
-                np.copyto(self.charge, 0.0, where=fresh)
-                self.sign = sign.copy()
-            else:
-                self._turn(sign, fresh | (now - self.rested >= limits.rest), now)
+        if fresh is not None:
+            if limits.interval is not None and self._too_soon(sign, fresh, now).any():
+                return False
+            self._turn(sign, fresh, now)
             self.given = sign
         self.largest = largest
         self.cut_at = now + int(room) if room < 1e17 else None
         return True
+
+    def _begins(self, sign: np.ndarray, now: int) -> np.ndarray:
+        """Contacts that would begin a phase if they are active: another sign, or rested."""
+        fresh = sign != self.sign
+        return fresh if self._all_active else fresh | (now - self.rested >= self.limits.rest)
+
+    def _too_soon(self, sign: np.ndarray, fresh: np.ndarray, now: int) -> np.ndarray:
+        """Contacts that would begin a phase too soon after the last one of that sign."""
+        since = now - np.where(sign > 0, self.onset[0], self.onset[1])
+        return (since < self.limits.interval) & fresh & (sign != 0)
+
+    def _tighten(self, fresh: np.ndarray | None) -> None:
+        """Bring the bounds down to what the contacts show; phases that begin have nothing yet."""
+        going_on = 1.0 if fresh is None else ~fresh
+        self.charge_bound, self.net_bound = float((self.charge * going_on).max()), float(np.abs(self.net).max())
+        if self._timed:
+            self.width_bound, self.on_bound = float((self.width * going_on).max()), float(self.on.max())
+
+    def _room(self, largest: float) -> float:
+        """Time in ns for which an amplitude of `largest` stays below every level, by the bounds."""
+        if not largest:
+            return np.inf
+        limits = self.limits
+        room = min(limits.quiet_charge - self.charge_bound, limits.quiet_net - self.net_bound) / largest
+        if self._timed:
+            room = min(room, self._most_on - self.on_bound)
+            if limits.width is not None:
+                room = min(room, limits.width - self.width_bound)
+        return room
 
     def judge(self, wanted: np.ndarray, now: int) -> np.ndarray | None:
         """Return the rules [lanes, channels] that forbid to hold `wanted` from now on (0: none); None: all is well."""
@@ -122,7 +156,7 @@ class PhaseMeter:
             self._fresh = None
             charge, width = self.charge, self.width
         else:
-            self._fresh = fresh = (sign != self.sign) | (now - self.rested >= limits.rest)
+            self._fresh = fresh = self._begins(sign, now)
             charge, width = np.where(fresh, 0.0, self.charge), np.where(fresh, 0.0, self.width)
         broken: list[tuple[Rule, np.ndarray]] = []
         if limits.charge is not None:
@@ -134,8 +168,7 @@ class PhaseMeter:
         if limits.on_time is not None:
             broken.append((Rule.DUTY, self.on >= limits.on_time))
         if limits.interval is not None and self._fresh is not None:
-            since = now - np.where(sign > 0, self.onset[0], self.onset[1])
-            broken.append((Rule.RATE, self._fresh & (since < limits.interval)))
+            broken.append((Rule.RATE, self._too_soon(sign, self._fresh, now)))
         rules = None
         for rule, where in broken:
             if where.any():
@@ -156,22 +189,20 @@ class PhaseMeter:
     def _turn(self, sign: np.ndarray, fresh: np.ndarray | None, now: int) -> None:
         """Begin phases where contacts are `fresh`, and note which contacts come to rest."""
         active = sign != 0
+        all_active = bool(active.all())
         if fresh is not None:
-            begun = active & fresh
+            begun = fresh if all_active else active & fresh
             np.copyto(self.charge, 0.0, where=begun)
             np.copyto(self.sign, sign, where=begun)
-            if not self._simple:
+            if self._timed:
                 np.copyto(self.width, 0.0, where=begun)
+            if self.limits.interval is not None:
                 np.copyto(self.onset[0], now, where=begun & (sign > 0))
                 np.copyto(self.onset[1], now, where=begun & (sign < 0))
-        np.copyto(self.rested, now, where=self.rested == _NEVER)
-        np.copyto(self.rested, _NEVER, where=active)
-        self._all_active = bool(active.all())
-
-    def _room(self, largest: float) -> float:
-        """Time in ns for which an amplitude of `largest` stays below every level, by the bounds."""
-        room = min(self.limits.quiet_charge - self.bound[0], self.limits.quiet_net - self.bound[1])
-        return float(room / largest) if largest > 0 else np.inf
+        if not (all_active and self._all_active):
+            np.copyto(self.rested, now, where=self.rested == _NEVER)
+            np.copyto(self.rested, _NEVER, where=active)
+            self._all_active = all_active
 
     def _reached_at(self, size: np.ndarray, sign: np.ndarray, now: int) -> int | None:
         """Instant at which a limit will be reached if nothing changes, or None."""
@@ -190,19 +221,21 @@ class PhaseMeter:
         return now + max(1, int(room)) if room < 1e17 else None
 
     def state_dict(self) -> dict[str, Any]:
-        return {**{name: getattr(self, name).copy() for name in _STATE}, "largest": self.largest,
-                "cut_at": self.cut_at}
+        return {**{name: getattr(self, name).copy() for name in _STATE}, "cut_at": self.cut_at,
+                **{name: getattr(self, name) for name in _SCALARS}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in _STATE:
             setattr(self, name, np.array(state[name], getattr(self, name).dtype))
-        self.largest = float(state["largest"])
+        for name in _SCALARS:
+            setattr(self, name, float(state[name]))
         self.cut_at = None if state["cut_at"] is None else int(state["cut_at"])
         self._fresh = None
         self._all_active = bool((self.rested == _NEVER).all())
 
 
-_STATE = ("net", "charge", "width", "on", "sign", "given", "rested", "onset", "bound")
+_STATE = ("net", "charge", "width", "on", "sign", "given", "rested", "onset")
+_SCALARS = ("charge_bound", "net_bound", "width_bound", "on_bound", "largest")
 
 
 def _full(used: np.ndarray, size: np.ndarray, cap: np.ndarray) -> np.ndarray:

@@ -71,6 +71,9 @@ class ElectrodeField(Component):
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Inject the command, if it is a new one; deliver nothing in lanes where nobody acts."""
+        status = inputs.get("status")
+        if status is None or not status.any():
+            return self._inject(now, inputs)
         first, silent = self._lanes_at(inputs)
         if first.any():
             self._buffer = np.where(first[:, None], np.float32(0), self._buffer)
@@ -86,6 +89,17 @@ class ElectrodeField(Component):
             self._buffer = current * np.float32(1 - self.decay)
         elif inputs.previous is not None and np.array_equal(current, self._current):
             return {}
+        self._current = current
+        return {"current": current}
+
+    def _inject(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        """The ordinary step: nobody begins and nobody rests."""
+        if not ("command" in inputs.new if self.period is None else flags.due(self.period, now)):
+            return {} if inputs.previous is not None else {"current": self._current}
+        current = electrodes.spread_out(self.weights, inputs["command"])
+        if self.decay != 1.0:
+            current = self._buffer + current
+            self._buffer = current * np.float32(1 - self.decay)
         self._current = current
         return {"current": current}
 

@@ -202,10 +202,12 @@ def measure(rows: int = ROWS, rounds: int = 15, elbow_rounds: int = 80, growth_t
             "values": lambda: by_whole_chunks(folder, said, rows, times=False),
         }, rounds)
         elbow = ElbowLoop(folder)
-        ticks = interleave({"recorded": lambda: elbow.run(True), "plain": lambda: elbow.run(False)}, elbow_rounds)
+        ticks = interleave({"recorded": lambda: _counted(busy, "recorded", lambda: elbow.run(True)),
+                            "plain": lambda: _counted(busy, "plain", lambda: elbow.run(False))}, elbow_rounds)
         elbow.close()
         grown = memory_growth(folder, growth_ticks)
-    slower = [with_it / without - 1 for with_it, without in zip(ticks["recorded"], ticks["plain"], strict=True)]
+    slower, busier = ([with_it / without - 1 for with_it, without in zip(of["recorded"], of["plain"], strict=True)]
+                      for of in (ticks, busy))
     return {"name": "recorder", "settings": {
         "port": "(64,) float32, one lane", "rows": rows, "peers": f"chunks of {CHUNK} rows, zarr's default codec",
         "elbow": f"{LANES} lanes, {elbow.ports} ports, one thread"}, "checks": [
@@ -215,4 +217,5 @@ def measure(rows: int = ROWS, rounds: int = 15, elbow_rounds: int = 80, growth_t
         ratio_check("rows_vs_whole_chunks_without_times", times["values"], times["ours"]),
         check("row_us", [seconds * 1e6 for seconds in times["ours"]], "us"),
         check("loop_slowdown", slower, "fraction", at_most=0.05),
+        check("loop_slowdown_processor_time", busier, "fraction"),
         check("memory_growth_mb", [grown], "MB", at_most=50)]}

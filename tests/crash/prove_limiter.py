@@ -2,13 +2,12 @@
 
     python tests/crash/prove.py limiter
 
-The referee below listens to what the limiter publishes and integrates it with arithmetic of its own.
+The referee listens to what the limiter publishes and integrates it with arithmetic of its own.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -23,192 +22,13 @@ from stimloop.components.links.safety_limiter import SafetyLimiter
 from stimloop.components.parts.stimulation_limits import Advice
 from stimloop.components.stimulators.electrode_field import ElectrodeField
 from stimloop.components.stimulators.pulse_train import PulseTrain
-from stimloop.loops.component import Component
+from stimloop.loops.component import Component, Inputs
+from stimloop.loops.lanes import Lanes
 from stimloop.loops.loop import Loop
 from stimloop.loops.port import Port
-from stimloop.loops.status import idle
 from stimloop.loops.system import Part, Source, System
 
-US, MS = 1_000, 1_000_000
-UNITS = 1e9  # uA * ns in one uC
-LANES, CHANNELS = 2, 16
-PEAK = 5.0
-ROUNDING = 1 + 1e-12
-
-
-class Adversary(Component):
-    """Commands whatever is worst, at instants of its own choosing."""
-
-    gaps = (1, 2, 999, 99_999, 100_000, 100_001, 200 * US, MS, 3 * MS - 1, 3 * MS, 3 * MS + 1, 20 * MS)
-
-    def __init__(self, seed: int) -> None:
-        self.inputs = {}
-        self.outputs = {"command": Port("an attack", (CHANNELS,), units="uA")}
-        self.random = np.random.default_rng(seed)
-        self.pulses, self.following = 0, 0
-        self.last = np.zeros((LANES, CHANNELS), np.float32)
-
-    def step(self, now, inputs):
-        self.following = now + int(self.random.choice(self.gaps)) + int(self.random.integers(3))
-        command = self.attack()
-        self.pulses += int(np.count_nonzero((command != 0) & (np.sign(command) != np.sign(self.last))))
-        self.last = command
-        return {"command": command}
-
-    def next_wake(self, now):
-        return self.following
-
-    def attack(self):
-        shape, kind = (LANES, CHANNELS), self.random.integers(8)
-        sign = self.random.choice([-1.0, 1.0], shape)
-        if kind == 0:  # as before, or the other way round
-            return np.where(self.random.random(shape) < 0.5, self.last, -self.last)
-        if kind == 1:  # blinks
-            return np.where(self.random.random(shape) < 0.5, self.last, np.float32(0))
-        if kind == 2:  # numbers that no stimulator could mean
-            return (sign * 10.0 ** self.random.uniform(-44, 18, shape)).astype(np.float32)
-        if kind == 3:  # a hair above and below the peak
-            edge = np.nextafter(np.float32(PEAK), np.float32(self.random.choice([0.0, 9.0])))
-            return (sign * edge).astype(np.float32)
-        if kind == 4:  # direct current
-            return np.full(shape, self.random.choice([-PEAK, PEAK, 0.01]), np.float32)
-        return (self.random.uniform(-2, 2, shape) * PEAK * (self.random.random(shape) < 0.7)).astype(np.float32)
-
-
-class Balanced(Component):
-    """Biphasic pulses of two equal charges, with a gap and a slower way back, on all channels together."""
-
-    def __init__(self, seed: int) -> None:
-        self.inputs = {}
-        self.outputs = {"command": Port("balanced pulses", (CHANNELS,), units="uA", low=-PEAK, high=PEAK)}
-        self.random = np.random.default_rng(seed)
-        self.pulses, self.plan = 0, []
-
-    def step(self, now, inputs):
-        if not self.plan:
-            height = self.random.uniform(-PEAK, PEAK, (LANES, CHANNELS)).astype(np.float32)
-            width, slower = int(self.random.integers(1, 450 * US)), int(self.random.choice([1, 2, 4]))
-            gap, pause = int(self.random.integers(1, 99 * US)), int(self.random.integers(100 * US, 9 * MS))
-            rest = np.zeros_like(height)
-            self.plan = [(height, width), (rest, gap), (-height / np.float32(slower), slower * width), (rest, pause)]
-            self.pulses += height.size
-        command, self.duration = self.plan.pop(0)
-        return {"command": command.copy()}
-
-    def next_wake(self, now):
-        return now + self.duration
-
-
-class Patient(Component):
-    """Episodes that end and wait at awkward instants."""
-
-    period = 7 * MS
-
-    def __init__(self, seed: int) -> None:
-        self.inputs, self.outputs = {}, {"status": Port("", (), dtype="int64", low=0, high=15)}
-        self.random = np.random.default_rng(seed)
-
-    def step(self, now, inputs):
-        return {"status": self.random.choice([0, 0, 0, 1, 2, 3, 4, 8], LANES)}
-
-
-class Brain(Component):
-    """Takes a current, so that the stimulator has a size."""
-
-    def __init__(self) -> None:
-        self.inputs = {"current": Port("", (24,), wakes=True, guarded=True)}
-        self.outputs = {}
-
-    def step(self, now, inputs):
-        return {}
-
-
-@dataclass
-class Referee:
-    """Integrates what was delivered, contact by contact, and counts what breaks a limit."""
-
-    limiter: SafetyLimiter
-    broken: dict[str, int] = field(default_factory=dict)
-    worst_net: float = 0.0  # uC
-    steps: int = 0
-
-    def __post_init__(self) -> None:
-        shape = (LANES, CHANNELS)
-        self.held, self.since = np.zeros(shape), 0
-        self.net, self.phase, self.width, self.on = (np.zeros(shape) for _ in range(4))
-        self.sign, self.zero_from = np.zeros(shape), np.full(shape, -(10**15))
-        self.onset = {1: np.full(shape, -(10**15)), -1: np.full(shape, -(10**15))}
-        self.arrivals, self.command_at, self.idle = deque(), 0, np.zeros(LANES, bool)
-
-    def find(self, name: str, where: Any) -> None:
-        if np.any(where):
-            self.broken[name] = self.broken.get(name, 0) + int(np.count_nonzero(where))
-
-    def command(self, now: int, value: np.ndarray) -> None:
-        self.arrivals.append(now)
-
-    def status(self, now: int, value: np.ndarray) -> None:
-        self.idle = idle(value)
-
-    def delivered(self, now: int, value: np.ndarray) -> None:
-        """Account for what was held until now, then look at what is held from now on."""
-        self.finish(now)
-        limiter, new = self.limiter, value.astype(np.float64)
-        self.steps += 1
-        self.find("finite", ~np.isfinite(new))
-        self.find("peak", np.abs(new) > PEAK)
-        if limiter.sum_peak is not None:
-            self.find("sum_peak", np.abs(new).sum(axis=1) > limiter.sum_peak * ROUNDING)
-        self.find("idle", (new != 0) & self.idle[:, None])
-        sign = np.sign(new)
-        rested = (self.held == 0) & (now - self.zero_from >= limiter.rest)
-        begun = (sign != 0) & ((sign != self.sign) | rested)
-        for side, onset in self.onset.items():
-            starts = begun & (sign == side)
-            if limiter.rate is not None:
-                self.find("rate", starts & (now - onset < int(1e9 / limiter.rate)))
-            onset[starts] = now
-        self.phase[begun] = self.width[begun] = 0
-        self.sign[begun] = sign[begun]
-        self.zero_from = np.where((new == 0) & (self.held != 0), now, self.zero_from)
-        self.held = new
-
-    def finish(self, now: int) -> None:
-        limiter, time = self.limiter, now - self.since
-        active = self.held != 0
-        if limiter.stale is not None:
-            self.watch(now, active)
-        self.net += self.held * time
-        self.phase += np.abs(self.held) * time
-        self.width += active * time
-        self.worst_net = max(self.worst_net, float(np.abs(self.net).max()) / UNITS)
-        if limiter.charge_per_phase is not None:
-            self.find("charge_per_phase", self.phase > limiter.charge_per_phase * UNITS * ROUNDING)
-        if limiter.net_charge is not None:
-            self.find("net_charge", np.abs(self.net) > limiter.net_charge * UNITS * ROUNDING)
-        if limiter.pulse_width is not None:
-            self.find("pulse_width", self.width > limiter.pulse_width)
-        if limiter.duty is not None:
-            window = limiter.duty_window
-            while self.since < now:  # one window after the other
-                edge = min(now, (self.since // window + 1) * window)
-                self.on += active * (edge - self.since)
-                self.find("duty", self.on > limiter.duty * window)
-                if edge % window == 0:
-                    self.on[:] = 0
-                self.since = edge
-        self.since = now
-
-    def watch(self, now: int, active: np.ndarray) -> None:
-        """Was anything delivered while the command in force was stale?"""
-        while self.arrivals and self.arrivals[0] <= now:
-            following = self.arrivals.popleft()
-            if following > max(self.since, self.command_at + self.limiter.stale):
-                self.find("stale", active)
-            self.command_at = following
-        if now > max(self.since, self.command_at + self.limiter.stale):
-            self.find("stale", active)
-
+from .limiter_players import CHANNELS, LANES, MS, PEAK, UNITS, US, Adversary, Balanced, Brain, Patient, Referee
 
 LIMITS: dict[str, dict[str, Any]] = {
     "amplitudes": {"sum_peak": 30.0},
@@ -260,10 +80,11 @@ def attend(loop: Loop, limiter: SafetyLimiter, wiring: str) -> Referee:
     return referee
 
 
-def prove(pulses: int, seed: int = 0) -> dict[str, Any]:
+def prove(pulses: int, seed: int = 0, tick_us: float = 15.0) -> dict[str, Any]:
     """Attack through every wiring and set of limits with about `pulses` pulses in all, and send balanced ones.
 
-    Returns what was found; "holds" is whether no delivered pulse broke a limit and balanced pulses left no charge.
+    Returns what was found; "holds" is whether no delivered pulse broke a limit, balanced pulses left no charge, and
+    a tick of 64 channels took at most `tick_us` microseconds.
     """
     found: dict[str, Any] = {"pulses": 0, "steps": 0, "interventions": 0, "over_a_limit": 0, "broken": {}}
     cases = [(wiring, name) for wiring in WIRINGS for name in LIMITS]
@@ -284,9 +105,47 @@ def prove(pulses: int, seed: int = 0) -> dict[str, Any]:
         if referee.broken:
             found["broken"][f"{wiring}/{name}"] = referee.broken
     found |= balance(max(1, pulses // 10), seed)
+    found["tick_us"] = {name: round(cost(limits), 2) for name, limits in TICKS.items()}
     found["holds"] = bool(found["over_a_limit"] == 0 and found["interventions"] > 0
-                          and found["balanced_pulses_cut"] == 0 and found["largest_rest_coulomb"] <= 1e-12)
+                          and found["balanced_pulses_cut"] == 0 and found["largest_rest_coulomb"] <= 1e-12
+                          and found["tick_us"]["peak and watchdog"] <= tick_us)
     return found
+
+
+TICKS: dict[str, dict[str, Any]] = {
+    "peak and watchdog": {"peak": PEAK, "stale": 30 * MS},
+    "charge too": {"peak": PEAK, "stale": 30 * MS, "sum_peak": 1e3, "charge_per_phase": 1.0, "net_charge": 1.0},
+    "every rule": {"peak": PEAK, "stale": 30 * MS, "sum_peak": 1e3, "charge_per_phase": 1.0, "net_charge": 1.0,
+                   "pulse_width": 100 * MS, "rate": 1e6, "duty": 0.9, "slew": 1e9},
+}
+
+
+def cost(limits: dict[str, Any], rounds: int = 9, ticks: int = 400) -> float:
+    """Microseconds of one tick of 64 channels, every sign turning at each one: the median of several rounds."""
+    limiter = SafetyLimiter(**limits)
+    port = Port("", (64,), units="uA", low=-PEAK, high=PEAK)
+    limiter.peers_in = {"command": port}
+    for ports in (limiter.inputs, limiter.outputs):
+        for name, own in ports.items():
+            ports[name] = own.sized(tuple(64 if size == "channel" else size for size in own.sizes))
+    limiter.infer()
+    limiter.build(Lanes.of(1), 0)
+    one = np.random.default_rng(0).uniform(-PEAK, PEAK, (1, 64)).astype(np.float32)
+    commands, status = (one, -one), np.zeros(1, np.int64)
+    for command in commands:
+        command.setflags(write=False)
+    given = [Inputs({"command": command, "status": status}, frozenset(("command", "status"))) for command in commands]
+    now, seconds = 0, []
+    for _ in range(rounds):
+        start = perf_counter()
+        for k in range(ticks):
+            inputs = given[k % 2]
+            inputs.previous = now or None
+            now += 200 * US
+            limiter.step(now, inputs)
+            limiter.next_wake(now)
+        seconds.append(perf_counter() - start)
+    return float(np.median(seconds)) / ticks * 1e6
 
 
 def balance(pulses: int, seed: int) -> dict[str, Any]:

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from stimloop.components.links.safety_limiter import SafetyLimiter
 
-def _load(path: Path):
-    """Import a helper that lies beside the tests (they are no package)."""
-    if path.stem not in sys.modules:
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[path.stem]
-
-
-proof = _load(Path(__file__).with_name("prove_limiter.py"))
+from . import prove_limiter as proof
+from .limiter_players import CHANNELS, LANES, MS, Adversary, Referee
 
 
 def test_no_pulse_gets_past_the_limiter():
-    found = proof.prove(pulses=10_000, seed=1)
+    found = proof.prove(pulses=10_000, seed=1, tick_us=100.0)
     assert found["broken"] == {}
     assert found["pulses"] >= 10_000
     assert found["balanced_pulses"] >= 1_000
@@ -38,20 +27,20 @@ def test_no_pulse_gets_past_the_limiter():
     ("sum", {"sum_peak": 30.0}, {"sum_peak"})])
 def test_the_referee_sees_what_a_weaker_limiter_lets_through(name, limits, rules):
     """The same attack through a limiter without the rule is found out by exactly that rule."""
-    sender = proof.Adversary(5)
+    sender = Adversary(5)
     loop, limiter = proof.build("direct", {}, 5, sender, pulsed=False)
     referee = proof.attend(loop, limiter, "direct")
     for key, value in limits.items():
         setattr(limiter, key, value)  # known to the referee, unknown to the limiter, which is built
-    loop.run(400 * proof.MS)
+    loop.run(400 * MS)
     referee.finish(loop.now)
     assert set(referee.broken) == rules
 
 
 def test_the_referee_sees_idle_lanes_and_peaks():
-    referee = proof.Referee(proof.SafetyLimiter(peak=5.0))
+    referee = Referee(SafetyLimiter(peak=5.0))
     referee.idle[:] = [True, False]
-    value = np.zeros((proof.LANES, proof.CHANNELS), np.float32)
+    value = np.zeros((LANES, CHANNELS), np.float32)
     value[0, 0], value[1, 1] = 1.0, 5.000001
     referee.delivered(0, value)
     assert referee.broken == {"idle": 1, "peak": 1}

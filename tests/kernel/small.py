@@ -52,10 +52,11 @@ class Woken(Written):
 def part(inputs: Mapping[str, Port] | None = None, outputs: Mapping[str, Port] | None = None, say: Say | None = None,
          period: int | Clock | None = None, wired: Mapping[str, str | Source] | None = None,
          uses: Mapping[str, str] | None = None, seed: int | None = None, lanes: int | None = None,
-         type: str = "", **facts: Any) -> Part:
-    """A part; `wired` gives the source of each input as `component.port`."""
+         type: str = "", wants: Mapping[str, Use] | None = None, **facts: Any) -> Part:
+    """A part; `wired` gives the source of each input as `component.port`, `wants` the references it asks for."""
     sources = {key: Source.of(source) if isinstance(source, str) else source for key, source in (wired or {}).items()}
     kind = Woken if "wake_at" in facts else Written
+    facts["uses"] = wants or {}
     return Part(lambda: kind(inputs or {}, outputs or {}, say, period, facts), sources, uses or {}, seed, lanes, type)
 
 
@@ -103,8 +104,3 @@ def steps(loop: Loop, name: str, key: str | None = None) -> list[Any]:
     """Return what a component was given: (now, value) of an input, or the instants of its steps."""
     rows = loop.components[name].steps  # type: ignore[attr-defined]
     return [now for now, *_ in rows] if key is None else [(now, inputs[key]) for now, inputs, *_ in rows]
-
-
-def use(role: type, changes: bool = False, optional: bool = False) -> Use:
-    """A reference wanted."""
-    return Use(role, changes, optional)

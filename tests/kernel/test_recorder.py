@@ -20,7 +20,7 @@ from stimloop.loops.port import Port
 from stimloop.loops.recorder import Recorder
 from stimloop.loops.stored import JOURNAL, TAIL, read_stored, recover_stored
 from stimloop.loops.stream import Stream
-from stimloop.loops.zarr_files import units_text
+from stimloop.loops.zarr_files import Compressor, units_text
 
 from .recording import LANES, MILLISECOND, STREAMS, Truth, content, same, small_chunks, value
 
@@ -199,6 +199,26 @@ def test_resume_of_a_closed_run_goes_on_at_its_end(runs, monkeypatch):
         same(read_stored(runs / "a.zarr"), truth)
 
 
+def test_a_kill_right_after_resuming_loses_nothing(runs, monkeypatch):
+    small_chunks(monkeypatch)
+    recorder, truth = record(runs / "a.zarr", 11)
+    recorder.poll()
+    abandon(recorder)
+    for _ in range(2):
+        abandon(Recorder(runs / "a.zarr", STREAMS, {}, resume=True))
+        same(read_stored(runs / "a.zarr"), truth)
+
+
+def test_behind_the_last_row_a_chunk_holds_only_fill(runs, monkeypatch):
+    small_chunks(monkeypatch)
+    recorder, _ = record(runs / "a.zarr", 27)  # buffers that held other rows before
+    recorder.close()
+    raw = Compressor().decompress(runs / "a.zarr/streams/brain/rates/value/c.3.0.0", 8 * 2 * 3 * 4)
+    rows = raw.view(np.float32).reshape(8, -1)
+    assert np.isfinite(rows[:3]).all()
+    assert np.isnan(rows[3:]).all()
+
+
 def test_resume_refuses_what_does_not_belong_together(runs):
     recorder, _ = record(runs / "a.zarr", 3)
     counts = recorder.commit()
@@ -356,6 +376,10 @@ def test_plain_zarr_shows_no_phantom_rows_of_an_interrupted_run(runs, monkeypatc
     recorder, _ = record(runs / "a.zarr", 20)
     recorder.poll()
     abandon(recorder)
+    assert zarr.open_array(runs / "a.zarr/streams/brain/rates/value", mode="r").shape[0] == 0
+    reading.recover(runs / "a.zarr")
+    assert zarr.open_array(runs / "a.zarr/streams/brain/rates/value", mode="r").shape[0] == 20
+    abandon(Recorder(runs / "a.zarr", STREAMS, {}, resume=True))
     assert zarr.open_array(runs / "a.zarr/streams/brain/rates/value", mode="r").shape[0] == 0
 
 

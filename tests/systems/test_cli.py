@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from stimloop.assemblies.cli import app
 from typer.testing import CliRunner
+
+from stimloop.assemblies.cli import app
 
 STIMLOOP = [sys.executable, "-m", "stimloop.assemblies.cli"]
 SLOW = """
@@ -91,7 +92,7 @@ def test_errors_are_words_and_exit_codes():
     assert call("rnu", code=2).stderr
     assert "address=value" in call("run", "point_mass", "--set", "x", code=1).stderr
     assert "no run" in call("show", ".", code=1).stderr
-    assert "is not a run" in call("resume", ".", code=1).stderr
+    assert "zarr.json" in call("resume", ".", code=1).stderr
     assert "can be listed" in call("list", "dreams", code=1).stderr
 
 
@@ -173,9 +174,10 @@ def test_a_signal_saves_and_stops(name):
     process = subprocess.Popen([*STIMLOOP, "run", "slow.yaml", "--json"], stdout=subprocess.PIPE, text=True,
                                stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
-    while not list(Path("runs").glob("slow/*/tail.bin")) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:  # until the first rows are there: then it runs, and listens to signals
+        if any(path.stat().st_size > 1000 for path in Path("runs").glob("slow/*/tail.bin")):
+            break
         time.sleep(0.05)
-    time.sleep(0.5)
     os.kill(process.pid, getattr(signal, name))
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -207,4 +209,4 @@ class Bar:
         assert "real time" in facts["text"]
 
     def stop(self):
-        raise AssertionError("a bar that was never started is not stopped")
+        self.update(0, text="real time")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,17 +15,8 @@ from stimloop.loops.component import Inputs
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.status import FIRST, TERMINATED, WAITING
 
+from . import limiter_driver as driver
 
-def _load(path: Path):
-    """Import a helper that lies beside the tests (they are no package)."""
-    if path.stem not in sys.modules:
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[path.stem]
-
-
-driver = _load(Path(__file__).with_name("limiter_driver.py"))
 built, drive = driver.built, driver.drive
 
 US = 1_000

@@ -1,0 +1,218 @@
+"""Documents that a stranger might write: whatever they hold, reading and checking them ends in AssemblyError or success.
+
+`documents` makes YAML by rules (types, addresses, numbers, traps) and by damaging text; `watch` sees every import and
+every act that a description has no business causing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import stimloop as sl
+from stimloop.assemblies import document as yaml_text
+from stimloop.assemblies.wiring import check
+from stimloop.catalogue import index, lookup
+from stimloop.loops.errors import AssemblyError
+
+# Modules that are on Python's path and that nothing of ours imports: naming them must not import them.
+FOREIGN = ("antigravity", "this", "ftplib", "poplib", "turtle", "xmlrpc", "idlelib", "nntplib", "sched", "pydoc_data")
+ACTS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.remove", "os.rename",
+        "os.mkdir", "os.rmdir", "os.chmod", "os.link", "os.symlink", "os.kill", "shutil.rmtree", "socket.connect",
+        "socket.bind", "pty.spawn", "webbrowser.open", "ctypes.dlopen", "urllib.Request", "ftplib.connect"}
+SECONDS = 1.0
+
+_seen: list[str] = []
+_state = {"watching": False, "installed": False}
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _state["watching"]:
+        return
+    if event == "import" and str(arguments[0]).partition(".")[0] in FOREIGN:
+        _seen.append(f"import {arguments[0]}")
+    elif event in ACTS:
+        _seen.append(f"{event} {arguments!r}"[:200])
+    elif event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+        _seen.append(f"open {arguments[0]!r} to write")
+    elif event == "open" and isinstance(arguments[0], str) and arguments[0].startswith(("/etc", "/root/.ssh")):
+        _seen.append(f"open {arguments[0]!r}")
+
+
+@contextlib.contextmanager
+def watch() -> Iterator[list[str]]:
+    """Collect every forbidden act while open (an audit hook cannot be removed, so it is told when to look)."""
+    if not _state["installed"]:
+        sys.addaudithook(_hook)
+        _state["installed"] = True
+    _seen.clear()
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    _state["watching"] = True
+    try:
+        yield _seen
+    finally:
+        _state["watching"] = False
+        sys.dont_write_bytecode = before
+
+
+def _types() -> st.SearchStrategy[str]:
+    light = [name for name in lookup.shipped() if name not in ("bodies.myosuite", "bodies.gymnasium_env")]
+    foreign = [f"{module}:{name}" for module in FOREIGN for name in ("System", "a.b", "__init__")]
+    wrong = ["os:system", "subprocess:Popen", "builtins:eval", "basics.nothing", "basics", "../x", "bodies.", ".x",
+             "stimloop.assemblies.cli:main", "a" * 300, "", "basics.gain.Gain", "parts.roles", "components.basics.gain"]
+    heavy = st.sampled_from(["bodies.gymnasium_env", *light])
+    return st.one_of(st.sampled_from(light), st.sampled_from(light), heavy, st.sampled_from([*foreign, *wrong]))
+
+
+NAMES = st.sampled_from(["body", "brain", "limiter", "stimulator", "coprocessor", "x", "seed", "Y" * 80, "a b", "é", ""])
+PORTS = st.sampled_from(["observation", "action", "command", "current", "status", "output", "input", "reward", "x"])
+SOURCES = st.builds(lambda name, port: f"{name}.{port}", NAMES, PORTS)
+# what a plain scalar may be; written without quotes
+PLAIN = st.sampled_from([
+    "1", "0", "-1", "1e3", "5e-3", "1e999", ".inf", "-.inf", ".nan", "0x10", "012", "1:30", "on", "yes", "null", "~", "true",
+    "20 ms", "50 Hz", "1 parsec", "-3 s", "1e30 s", "9" * 40, "9" * 900, "2026-11-20", "[32, 32]", "[]", "{}", "[[[1]]]",
+    "{fraction: 0.5}", "{fraction: 2}", "{kind: x}", "'quoted'", "/etc/passwd", "../../secret", "~/x", "a:b",
+    "antigravity:Env-v0", "this:X", "hand_tuned_elbow", "x.safetensors", "Pendulum-v1", "*a", "&a 1", "!!python/name:os.system",
+    "!x 1", "tanh", "[1, a, null]", "1_000", "\"\\u0000\"", "é", "1.5", "100000000000"])
+LARGE = ("100000000000", "9" * 40)
+PARAMS = ["value", "gain", "offset", "period", "hidden", "lesion", "weights", "env", "peak", "channels", "latency", "units",
+          "command", "low", "high", "entries", "episodes", "steps", "window", "run", "component", "x", "lanes", "decay",
+          "placement", "dimensions", "max_steps", "activation", "head", "size", "index", "port", "seed", "rate"]
+
+
+@st.composite
+def components(draw: Any) -> str:
+    """One component as flow YAML."""
+    kind = draw(st.one_of(_types(), _types(), PLAIN))
+    parts = [f"type: {kind}"]
+    if draw(st.booleans()):
+        own = sorted(index.load().get(kind, {}).get("parameters", {}).get("properties", {})) or PARAMS
+        names = draw(st.lists(st.one_of(st.sampled_from(own), st.sampled_from(own), st.sampled_from(PARAMS)), max_size=4,
+                              unique=draw(st.booleans())))
+        parts.append("params: {" + ", ".join(f"{name}: {draw(PLAIN)}" for name in names) + "}")
+    wires = draw(st.lists(st.one_of(
+        SOURCES, st.builds(lambda p, s: f"{{{p}: {s}}}", PORTS, SOURCES),
+        st.builds(lambda s, d, r: f"{{from: {s}, delay: {d}, reads: {r}}}", SOURCES, PLAIN,
+                  st.sampled_from(["now", "hold", "mean", "all", "then"])),
+        st.builds(lambda p, s: f"{{{p}: {{like: {s}}}}}", PORTS, SOURCES), PLAIN), max_size=3))
+    if wires:
+        parts.append(f"inputs: [{', '.join(wires)}]")
+    if draw(st.integers(0, 4)) == 0:
+        parts.append(f"uses: {{policy: {draw(NAMES)}, world: {draw(PLAIN)}}}")
+    if draw(st.integers(0, 4)) == 0:
+        parts.append(f"{draw(st.sampled_from(['seed', 'lanes', 'sed', 'type']))}: {draw(PLAIN)}")
+    return "{" + ", ".join(parts) + "}"
+
+
+ADDRESSES = st.one_of(
+    st.builds(lambda n, k, p: f"{n}.{k}.{p}", NAMES, st.sampled_from(["params", "inputs", "uses", "parms"]),
+              st.one_of(st.sampled_from(PARAMS), PORTS)), NAMES,
+    st.sampled_from(["lanes", "until", "evaluate.test.episodes", "components", "", ".", "a.b.c.d.e", "brain..x"]))
+CHANGES = st.lists(st.builds(lambda a, v: f"'{a}': {v}", ADDRESSES, st.one_of(PLAIN, components())), max_size=3)
+TOP = st.one_of(
+    st.builds(lambda k, v: f"{k}: {v}", st.sampled_from([
+        "name", "seed", "lanes", "until", "record", "check", "checkpoint", "evaluate", "variants", "small", "sweep", "about",
+        "allow", "_target_", "<<"]), PLAIN),
+    st.builds(lambda c: f"variants: {{one: {{{', '.join(c)}}}}}", CHANGES),
+    st.builds(lambda c: f"small: {{{', '.join(c)}}}", CHANGES),
+    st.builds(lambda e, n, w: f"evaluate: {{test: {{every: {e}, episodes: {n}, without: [{w}]}}}}", PLAIN, PLAIN, NAMES))
+
+
+@st.composite
+def structured(draw: Any) -> str:
+    """A whole document made by the rules."""
+    lines = [draw(TOP) for _ in range(draw(st.integers(0, 3)))]
+    lines.append("components:")
+    lines += [f"  {draw(NAMES)}: {draw(components())}" for _ in range(draw(st.integers(0, 5)))]
+    return "\n".join(lines) + "\n"
+
+
+@st.composite
+def damaged(draw: Any) -> str:
+    """A good document with a piece cut out, doubled or replaced."""
+    text = draw(st.sampled_from(_good()))
+    start = draw(st.integers(0, len(text)))
+    stop = min(len(text), start + draw(st.integers(0, 30)))
+    piece = draw(st.one_of(st.text(max_size=8), st.sampled_from(["\n", ": ", "{", "}", "[", "]", "- ", "*a", "&a ", "!!", "\t",
+                                                                 text[start:stop] * 2, "\x00", "\ud800", "---\n"])))
+    return text[:start] + piece + text[stop:]
+
+
+def _good() -> list[str]:
+    folder = Path(sl.__file__).parent / "assemblies"
+    return [(folder / f"{name}.yaml").read_text() for name in ("point_mass", "cartpole_first")]
+
+
+BOMBS = st.sampled_from([
+    "a: &a [x,x]\n" + "".join(f"b{i}: &b{i} [*a,*a]\n" for i in range(40)), "[" * 100_000, "{a: " * 50_000,
+    "components: " + "[" * 30 + "]" * 30, "a: 1\n" * 20_000, "? " * 5000, "- " * 5000, "'" * 9999, "#" * 100_000,
+    "components: {" + ", ".join(f"c{i}: {{type: basics.constant}}" for i in range(200)) + "}", "!!set {a, b}", "%YAML 1.2\n---\na: 1",
+    "x: " + "9" * 100_000, "x: |\n  " + "y" * 100_000])
+documents = st.one_of(structured(), structured(), structured(), damaged(), st.text(max_size=200), BOMBS)
+
+
+def read_and_check(text: str) -> bool:
+    """Do with a document all that can be done without running it; is it accepted?"""
+    try:
+        assembly = sl.Assembly.from_yaml(text)
+        if yaml_text.parse(assembly.to_yaml())[0] != yaml_text.parse(sl.Assembly.from_yaml(assembly.to_yaml()).to_yaml())[0]:
+            raise RuntimeError("what is written is not what is read")
+        assert len(assembly.hash) == 64
+        ok = not check(assembly).errors
+        if ok and not any(large in text for large in LARGE):  # nobody promises memory for a hundred billion neurons
+            assembly.build().close()
+        for variant in assembly.variants:
+            check(assembly.resolve(variant=variant, small=assembly.get("small") is not None))
+        return ok
+    except AssemblyError as error:
+        assert str(error)
+        return False
+
+
+def warm_up() -> None:
+    """Import every component first: what an import costs is no document's doing."""
+    for name in lookup.shipped():
+        with contextlib.suppress(lookup.LookupFailed):
+            lookup.find(name)
+    read_and_check("components: {body: {type: bodies.gymnasium_env, params: {env: Pendulum-v1}, inputs: [b.action]},"
+                   "b: {type: brains.mlp, inputs: [body.observation]}}")
+
+
+def prove_config(n: int = 100_000) -> dict[str, Any]:
+    """Read and check `n` documents; holds when none does anything but end in AssemblyError or success, within a second."""
+    os.environ.setdefault("MUJOCO_GL", "disable")
+    warm_up()
+    told: dict[str, Any] = {"documents": 0, "accepted": 0, "slowest_s": 0.0}
+
+    @settings(max_examples=n, deadline=None, database=None, derandomize=True,
+              suppress_health_check=list(HealthCheck), report_multiple_bugs=False)
+    @given(documents)
+    def one(text: str) -> None:
+        start = time.process_time()
+        with watch() as acts:
+            accepted = read_and_check(text)
+        seconds = time.process_time() - start
+        told["documents"] += 1
+        told["accepted"] += accepted
+        told["slowest_s"] = max(told["slowest_s"], seconds)
+        assert not acts, acts
+        assert seconds <= SECONDS, f"{seconds:.2f} s"
+
+    try:
+        one()
+    except Exception as error:
+        return {"holds": False, "error": f"{type(error).__name__}: {error}"[:2000],
+                "notes": [str(note)[:2000] for note in getattr(error, "__notes__", ())], **told}
+    foreign = sorted(set(FOREIGN) & set(sys.modules) - _before)
+    return {"holds": told["documents"] >= min(n, 100) and not foreign, "imported": foreign, **told}
+
+
+_before = set(sys.modules)

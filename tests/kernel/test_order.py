@@ -1,0 +1,150 @@
+"""The order of an instant: from wires without delay, and from who changes what others read."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any, Protocol
+
+import pytest
+
+from stimloop.loops.component import Use
+from stimloop.loops.errors import AssemblyError
+from stimloop.loops.graph import Graph, check
+from stimloop.loops.order import reachable, sort
+from stimloop.loops.port import Port
+from stimloop.loops.system import Part, Source, System
+from stimloop.loops.time import Clock
+
+from .small import part
+
+
+class Thing(Protocol):
+    """Anything that says hello."""
+
+    def hello(self) -> None:
+        """Say it."""
+
+
+def graph(**parts: Part) -> Graph:
+    return check(System(parts, name="test"))
+
+
+def relay(*sources: str | Source, reads: Any = "now", wakes: bool = True, kind: Any = "signal", period: Any = None,
+          uses: dict[str, str] | None = None, changes: bool = True, **facts: Any) -> Part:
+    """Passes things on: one input for each source, one output `out`; whoever has references changes what it uses."""
+    shape: tuple[int, ...] = (0,) if kind == "event" else ()
+    wired = {str(source).replace(".", "_"): source for source in sources}
+    ports = {name: Port("in", shape, kind=kind, reads=reads, wakes=wakes) for name in wired}
+    return part(ports, {"out": Port("out", shape, kind=kind)}, None, period, wired, uses, hello=None,
+                wants={role: Use(Thing, changes) for role in uses or {}}, **facts)
+
+
+def before(found: Graph, first: str, second: str) -> bool:
+    return found.order.index(first) < found.order.index(second)
+
+
+def test_a_wire_without_delay_orders_whatever_the_names() -> None:
+    for names in permutations("abc"):
+        one, two, three = names
+        parts = {one: relay(period=5), two: relay(f"{one}.out"), three: relay(f"{two}.out")}
+        assert graph(**{name: parts[name] for name in sorted(parts)}).order == [one, two, three]
+
+
+@pytest.mark.parametrize(("reads", "wakes", "delay", "ordered"), [
+    ("now", False, 0, True), ("now", True, 0, True), ("hold", True, 0, True), ("all", True, 0, True),
+    ("mean", True, 0, True), ("hold", False, 0, False), ("mean", False, 0, False), ("all", False, 0, False),
+    ("now", True, 1, False), ("hold", True, 1, False)])
+def test_which_signal_wires_make_a_same_instant_dependency(reads: str, wakes: bool, delay: int, ordered: bool) -> None:
+    found = graph(b=relay(period=5), a=relay(Source("b", "out", delay), reads=reads, wakes=wakes, period=5))
+    assert (("b", "a") in found.edges) == ordered
+    assert found.order == (["b", "a"] if ordered else ["a", "b"])
+
+
+THIRD = Clock(3)
+
+
+@pytest.mark.parametrize(("period", "delay", "reads", "wakes", "ordered"), [
+    (10, 0, "now", False, True), (10, 9, "now", False, True), (10, 10, "now", False, False), (10, 10, "now", True, False),
+    (10, 9, "all", False, False), (10, 9, "all", True, True), (10, 0, "all", False, False), (None, 10**9, "now", False, True),
+    (THIRD, THIRD.tick(1), "now", False, True), (THIRD, THIRD.tick(1) + 1, "now", False, False)])
+def test_a_delay_cuts_an_event_wire_if_it_is_as_long_as_the_period(period: Any, delay: int, reads: str, wakes: bool,
+                                                                  ordered: bool) -> None:
+    sender = relay(period=period, kind="event") if period else relay("c.out", kind="event")
+    found = graph(c=relay(period=10, kind="event"), b=sender,
+                  a=relay(Source("b", "out", delay), reads=reads, wakes=wakes, kind="event", period=10))
+    assert (("b", "a") in found.edges) == ordered
+
+
+def test_a_sender_that_chooses_its_own_instants_may_skip_its_period() -> None:
+    """Its events may then lie further back than a period, so that no delay keeps them out of this instant."""
+    found = graph(b=relay(period=10, kind="event", wake_at=lambda now: now + 35),
+                  a=relay(Source("b", "out", 20), kind="event", period=10))
+    assert ("b", "a") in found.edges
+
+
+def test_a_changer_without_wires_from_the_readers_steps_before_all() -> None:
+    found = graph(b=relay(period=5), a_reader=relay(period=5, uses={"it": "b"}, changes=False),
+                  z_changer=relay(period=5, uses={"it": "b"}))
+    assert before(found, "z_changer", "b")
+    assert before(found, "z_changer", "a_reader")
+
+
+def test_a_changer_that_hears_object_or_reader_steps_after_all() -> None:
+    for source in ("z_object.out", "y_reader.out"):
+        found = graph(z_object=relay(period=5), y_reader=relay(period=5, uses={"it": "z_object"}, changes=False),
+                      a_changer=relay(source, uses={"it": "z_object"}))
+        assert before(found, "z_object", "a_changer")
+        assert before(found, "y_reader", "a_changer")
+
+
+def test_wires_lead_over_whatever_components() -> None:
+    found = graph(z_object=relay(period=5), y_reader=relay(period=5, uses={"it": "z_object"}, changes=False),
+                  between=relay("z_object.out"), a_changer=relay("between.out", uses={"it": "z_object"}))
+    assert before(found, "y_reader", "a_changer")
+    delayed = graph(z_object=relay(period=5), between=relay(Source("z_object", "out", 1)),
+                    a_changer=relay("between.out", uses={"it": "z_object"}))
+    assert before(delayed, "a_changer", "z_object")
+
+
+def test_who_uses_a_user_reads_too() -> None:
+    """b reads the object through a: the changer comes before b as well."""
+    found = graph(thing=relay(period=5), a=relay(period=5, uses={"it": "thing"}, changes=False),
+                  b=relay(period=5, uses={"it": "a"}, changes=False), z=relay(period=5, uses={"it": "thing"}))
+    assert all(before(found, "z", name) for name in ("thing", "a", "b"))
+
+
+def test_two_changers_need_a_path_between_them() -> None:
+    with pytest.raises(AssemblyError, match="x and y both change thing, and no wire orders them"):
+        graph(thing=relay(period=5), x=relay(period=5, uses={"it": "thing"}), y=relay(period=5, uses={"it": "thing"}))
+    wired = graph(thing=relay(period=5), x=relay("y.out", uses={"it": "thing"}), y=relay(period=5, uses={"it": "thing"}))
+    assert before(wired, "y", "x")
+    around = graph(thing=relay(period=5), x=relay("thing.out", uses={"it": "thing"}),
+                   y=relay(period=5, uses={"it": "thing"}))  # y before the object, x after it
+    assert around.order == ["y", "thing", "x"]
+
+
+def test_a_cycle_of_wires_and_references_is_an_error() -> None:
+    """p changes a and so comes before it, q before b; but q hears a, and p hears b."""
+    with pytest.raises(AssemblyError) as error:
+        graph(a=relay(period=5), b=relay(period=5), p=relay("b.out", uses={"it": "a"}),
+              q=relay("a.out", uses={"it": "b"}))
+    text = str(error.value)
+    assert text.startswith("test: loop without delay\n")
+    for line in ("  a.out -> q.a_out   reads now and wakes\n", "  b.out -> p.b_out   reads now and wakes\n",
+                 "  p -> a   by reference", "  q -> b   by reference"):
+        assert line in text
+
+
+def test_a_used_component_that_is_not_wired_is_never_scheduled_but_built_first() -> None:
+    found = graph(a=relay(period=5, uses={"world": "z"}), z=relay(period=5))
+    assert found.order == ["a"]
+    assert found.build_order() == ["z", "a"]
+
+
+def test_sorting_by_hand() -> None:
+    assert sort("cab", {("c", "a")}) == (["b", "c", "a"], [])
+    order, cycle = sort("abcd", {("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")})
+    assert order == []
+    assert cycle in (["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"])
+    assert sort("ab", {("a", "a")})[1] == ["a"]
+    assert reachable("abc", {("a", "b"), ("b", "c")}) == {"a": {"b", "c"}, "b": {"c"}, "c": set()}
