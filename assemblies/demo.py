@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 VARIANTS = ("healthy", "injured", "constant", "random")
-NOTE = ("The brain is a hand-tuned proportional controller put into the weights of brains.mlp; nothing in it was learned.\n"
+NOTE = ("The brain is a hand-tuned proportional controller put into the weights of brains.mlp; nothing was learned.\n"
         "This is a research simulation; it makes no medical claim.")
 
 

@@ -253,6 +253,7 @@ class _Session:
             if self.asked:
                 raise KeyboardInterrupt
             self.asked = signal.Signals(number).name
+            self.loop.halt()
 
         before = {getattr(signal, name): signal.signal(getattr(signal, name), ask) for name in _SIGNALS
                   if hasattr(signal, name)}

@@ -1,4 +1,4 @@
-"""The whole state of a loop between two instants, and its form on disk: a manifest and one tensor file per component."""
+"""The whole state of a loop between two instants, and on disk: a manifest and one tensor file per component."""
 
 from __future__ import annotations
 

@@ -77,7 +77,8 @@ def check_ports(wires: list[Wire], components: Mapping[str, Component], problems
         _check_reads(wire, right, where, problems)
         if left.per_lane != right.per_lane:
             sides = ("one value for all lanes", "one value per lane")
-            problems.add(f"{wire.source} publishes {sides[left.per_lane]}, the input takes {sides[right.per_lane]}", where)
+            problems.add(f"{wire.source} publishes {sides[left.per_lane]}, the input takes {sides[right.per_lane]}",
+                         where)
         _check_values(wire, left, right, where, problems)
 
 
@@ -199,7 +200,7 @@ def check_guarded(system: System, components: Mapping[str, Component], wires: li
         if wire.input == "command":
             if not components[source].guard:
                 problems.add(f"{wire.source} would command a stimulator without a safety limiter", where,
-                             "Put a links.safety_limiter directly before it (gains and delays belong before the limiter):\n"
+                             "Put a links.safety_limiter directly before it (gains belong before the limiter):\n"
                              f"limiter: {{type: links.safety_limiter, params: {{peak: 5}}, inputs: [{{command: "
                              f"{wire.source}}}]}}\n{wire.receiver}: {{inputs: [limiter.command]}}")
         elif not _safe_current(source, components, by_input, set()):
@@ -229,8 +230,9 @@ def check_views(system: System, components: Mapping[str, Component], wires: list
                 continue
             for key in components[target].inputs:
                 mine, theirs = by_input.get((name, key)), by_input.get((target, key))
-                if mine and theirs and (str(mine.source), mine.source.delay) != (str(theirs.source), theirs.source.delay):
-                    problems.add(f"{name} changes {target} but sees another {key!r}: {_seen(mine)}, not {_seen(theirs)}",
+                if mine and theirs and _view(mine) != _view(theirs):
+                    problems.add(f"{name} changes {target} but sees another {key!r}: {_seen(mine)}, "
+                                 f"not {_seen(theirs)}",
                                  f"{name}.inputs.{key}", f"Write {{{key}: {{like: {target}.{key}}}}}.")
             _check_action(name, target, by_input, components, problems)
 
@@ -245,6 +247,10 @@ def _check_action(name: str, target: str, by_input: Mapping[tuple[str, str], Wir
         if body and str(wire.source) == str(mine.source) and wire.reads != mine.reads:
             problems.add(f"reads {mine.source} by {mine.reads!r}, but {receiver} acts on it by {wire.reads!r}",
                          f"{name}.inputs.action", f"Write {{action: {{from: {mine.source}, reads: {wire.reads}}}}}.")
+
+
+def _view(wire: Wire) -> tuple[str, int]:
+    return str(wire.source), wire.source.delay
 
 
 def _seen(wire: Wire) -> str:

@@ -97,4 +97,5 @@ def _arrow(start: tuple[int, int], end: tuple[int, int], label: str, index: int,
         path = f"M{a[0]},{a[1]} C{a[0]},{low} {b[0]},{low} {b[0]},{b[1]}"
         middle = ((a[0] + b[0]) / 2, (y1 + _HEIGHT + 3 * low) / 4 + 12)
     return (f'<path d="{path}" fill="none" stroke="#456"{dash} marker-end="url(#tip)"/>'
-            f'<text x="{middle[0]}" y="{middle[1]}" text-anchor="middle" fill="#345" font-size="10">{escape(label)}</text>')
+            f'<text x="{middle[0]}" y="{middle[1]}" text-anchor="middle" fill="#345" font-size="10">{escape(label)}'
+            "</text>")

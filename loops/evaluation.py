@@ -74,14 +74,10 @@ class Evaluation:
         self.fired = 0  # multiples of `every` passed so far
         self.rows: list[dict[str, Any]] = []
         self.sinks: list[Callable[[str, dict[str, Any]], None]] = []
-        bodies = [n for n, part in plan.system.parts.items() if part.inputs or not _only_used(n, plan)]
-        probe = {n: plan.system.parts[n].create() for n in bodies}
-        injected = tuple(f"{n}.begin" for n, c in probe.items() if "begin" in getattr(c, "inputs", {}))
-        for component in probe.values():
-            component.close()
-        self.loop = make(plan.system, injected=injected)
+        self.started = False  # was the evaluation before the first instant made?
+        self.loop = make(plan.system, injected=("begin",))
         self.body = the_body(self.loop, "body" if "body" in self.loop.graph.bodies else None)
-        if not injected:
+        if not self.loop.injected:
             raise AssemblyError([Problem("no body here can begin an episode on request", f"evaluate.{name}",
                                          "Give the body an optional event input `begin`.")])
         self._counter: Counter | None = None  # rows say steps and episodes, however `every` is counted
@@ -93,19 +89,28 @@ class Evaluation:
         count = now if unit == "ns" else getattr(self._counter, unit)
         return count // amount
 
+    def begin(self) -> None:
+        """Evaluate before the first instant, once; or what was interrupted before the loop was saved."""
+        if self.main.last >= 0:
+            self.look(self.main.last)
+        elif self.plan.at_start and not self.started:
+            self.started = self.evaluate() is not None
+
     def look(self, now: int) -> None:
         """Evaluate if a multiple was passed in the instant that just ended."""
         passed = self._passed(now)
-        if passed > self.fired:
+        if passed > self.fired and self.evaluate() is not None:
             self.fired = passed
-            self.evaluate()
 
-    def evaluate(self) -> dict[str, Any]:
-        """Run the episodes and return (and keep) one row."""
+    def evaluate(self) -> dict[str, Any] | None:
+        """Run the episodes; return (and keep) one row, or None when the second loop was halted before it was over."""
         parts = []
         lanes, left, seed = self.plan.system.lanes, self.plan.episodes, self.plan.seeds
         while left > 0:
-            parts.append(self._round(min(lanes, left), seed))
+            part = self._round(min(lanes, left), seed)
+            if part is None:
+                return None
+            parts.append(part)
             left -= lanes
             seed += lanes
         row: dict[str, Any] = {"time": self.main.now, **self._counts()}
@@ -116,7 +121,7 @@ class Evaluation:
             sink(self.name, row)
         return row
 
-    def _round(self, episodes: int, seed: int) -> dict[str, np.ndarray]:
+    def _round(self, episodes: int, seed: int) -> dict[str, np.ndarray] | None:
         loop = self.loop
         loop.reset()
         for name, component in loop.components.items():
@@ -135,6 +140,8 @@ class Evaluation:
         finally:
             stop()
             tally.close()
+        if not tally.done[:episodes].all():
+            return None
         return {"return": tally.returns[:episodes], "length": tally.lengths[:episodes],
                 "success": tally.success[:episodes]}
 
@@ -146,19 +153,11 @@ class Evaluation:
         return {"steps": steps, "episodes": episodes, "updates": updates}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"fired": self.fired}
+        return {"fired": self.fired, "started": self.started}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.fired = int(state["fired"])
+        self.fired, self.started = int(state["fired"]), bool(state["started"])
 
     def close(self) -> None:
         """Close the second loop."""
         self.loop.close()
-
-
-def _only_used(name: str, plan: EvaluationPlan) -> bool:
-    parts = plan.system.parts.values()
-    used = any(name in part.uses.values() for part in parts)
-    return used and not any(source.component == name for part in parts for source in part.inputs.values())
-
-

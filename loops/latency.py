@@ -100,7 +100,7 @@ def _paths(graph: Graph, body: str) -> Iterator[tuple[Wire, ...]]:
                 continue
             visited = {wire.receiver for wire in path}
             longer += [(*path, wire) for wire in outgoing.get(last, ())
-                       if wire.receiver not in visited and not (wire.source.port == "status")]
+                       if wire.receiver not in visited and wire.source.port != "status"]
         layer = longer[: 50 * _CHAINS]
 
 
@@ -153,9 +153,11 @@ def _notice_delay(graph: Graph, chain: Chain, told: set[tuple[str, str]]) -> Non
     component = graph.components[waiting.receiver]
     waking = [w for w in graph.wires if w.receiver == waiting.receiver and component.inputs[w.input].wakes]
     if component.period is None and waking:
-        when, fix = f"only with {waking[0].source}", f"Give {waiting.receiver} a period, or let {waiting.input} wake it."
+        when = f"only with {waking[0].source}"
+        fix = f"Give {waiting.receiver} a period, or let {waiting.input} wake it."
     else:
-        when, fix = "at its own period", f"Shorten the period of {waiting.receiver}, or take the wait as part of the loop."
+        when = "at its own period"
+        fix = f"Shorten the period of {waiting.receiver}, or take the wait as part of the loop."
     graph.problems.notice(f"delay {say(chain.nominal)} acts like {say(chain.longest)}: {waiting.receiver} steps {when}",
                           f"{delayed.receiver}.{delayed.input}", fix)
 

@@ -29,7 +29,8 @@ Attendant = Callable[[int], None]  # called between instants with the instant th
 class Loop:
     """Builds a system and runs it: `run`, `peek`, `save`, `load`, `fork`, `close`.
 
-    `injected` names event inputs (`body.begin`) that the caller feeds by `inject` instead of a wire.
+    `injected` names event inputs that the caller feeds by `inject` instead of a wire: `body.begin`, or `begin` for the
+    input of that name of every component.
     """
 
     def __init__(self, system: System, problems: Problems | None = None, injected: tuple[str, ...] = ()) -> None:
@@ -65,6 +66,8 @@ class Loop:
 
     def _wire(self, injected: tuple[str, ...]) -> None:
         graph = self.graph
+        injected = tuple(address for name in injected for address in (
+            [name] if "." in name else [f"{c}.{name}" for c in graph.order if name in self.components[c].inputs]))
         self.plan = [Node(name, self.components[name], rank, graph.lanes(name))
                      for rank, name in enumerate(graph.order)]
         self.nodes = {node.name: node for node in self.plan}
@@ -114,7 +117,7 @@ class Loop:
         for counter in self.counters.values():
             counter.load_state_dict({"steps": 0, "episodes": 0})
         for evaluation in self.evaluations.values():
-            evaluation.load_state_dict({"fired": 0})
+            evaluation.load_state_dict({"fired": 0, "started": False})
         self.pending, self._halt = None, False
         self.last = -1  # the instant that was run last
         self._start_agenda(0)
@@ -143,7 +146,8 @@ class Loop:
     def run(self, until: str | int | Until | None = None) -> int:
         """Run until a stop (`2 s`, `100 steps`, `3 episodes`, `learner.done`, ns), a halt or a pause; return `now`.
 
-        Times and counts are totals since t = 0 (counts: since the counter was first asked for), not further ones. The instant at exactly a stop in time is not run.
+        Times and counts are totals since t = 0 (counts: since the counter was first asked for), not further ones. The
+        instant at exactly a stop in time is not run.
         """
         stop = Until.parse(until) if until is not None else None
         if self.pending is not None:
@@ -152,10 +156,9 @@ class Loop:
         reached, release = watch(self, stop) if stop is not None and stop.kind != "time" else (limit == 0, None)
         try:
             if not reached:
-                if self.last < 0:
-                    for evaluation in self.evaluations.values():
-                        if evaluation.plan.at_start:
-                            evaluation.evaluate()
+                self._halt = False
+                for evaluation in self.evaluations.values():
+                    evaluation.begin()
                 self._run(limit)
         finally:
             if release is not None:
@@ -172,7 +175,6 @@ class Loop:
     def _run(self, limit: int | None) -> None:
         env = self.env
         step, peek = env.step, env.peek
-        self._halt = False
         while not self._halt:
             following = peek()
             if following == float("inf") or (limit is not None and following >= limit):
@@ -180,8 +182,10 @@ class Loop:
             step()
 
     def halt(self) -> None:
-        """Stop after the present instant (from a tap or an attendant)."""
+        """Stop after the present instant; an evaluation under way is given up and made anew when the loop goes on."""
         self._halt = True
+        for evaluation in self.evaluations.values():
+            evaluation.loop.halt()
 
     def next_instant(self) -> int | None:
         """Return the next instant on the agenda."""

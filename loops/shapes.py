@@ -111,19 +111,18 @@ def _join(components: Mapping[str, Component], wire: Wire, clashes: dict[str, st
     """Compare the two ends of a wire and fill what one knows and the other does not; return who changed."""
     sender, receiver = components[wire.source.component], components[wire.receiver]
     left, right = sender.outputs[wire.source.port], receiver.inputs[wire.input]
-    clashes.pop(f"{wire.receiver}.{wire.input}", None)  # either end may have changed since it was told
+    where = f"{wire.receiver}.inputs.{wire.input}"
+    clashes.pop(where, None)  # either end may have changed since it was told
     if left.kind != right.kind:
         return []  # told elsewhere
     if len(left.shape) != len(right.shape):
-        clashes[f"{wire.receiver}.{wire.input}"] = (
-            f"shape {_say(right.shape)} is wired to {wire.source} of shape {_say(left.shape)}")
+        clashes[where] = f"shape {_say(right.shape)} is wired to {wire.source} of shape {_say(left.shape)}"
         return []
     changed = []
     for axis, (a, b) in enumerate(zip(left.sizes, right.sizes, strict=True)):
         if isinstance(a, int) and isinstance(b, int):
             if a != b:
-                clashes[f"{wire.receiver}.{wire.input}"] = (
-                    f"shape {_say(right.sizes)} is wired to {wire.source} of shape {_say(left.sizes)}")
+                clashes[where] = f"shape {_say(right.sizes)} is wired to {wire.source} of shape {_say(left.sizes)}"
         elif isinstance(a, int):
             _fill(receiver, receiver.inputs, wire.input, axis, b, a)
             changed.append(wire.receiver)

@@ -48,7 +48,8 @@ def the_body(loop: Loop, name: str | None) -> str:
         return str(name)
     if name is None:
         what = "there is no body to count" if not bodies else f"there are {len(bodies)} bodies: {', '.join(bodies)}"
-        raise AssemblyError([Problem(what, "until", "Write for example `30000 steps of body`, or a time such as 10 s.")])
+        fix = "Write for example `30000 steps of body`, or a time such as 10 s."
+        raise AssemblyError([Problem(what, "until", fix)])
     raise AssemblyError([Problem(f"{name!r} is no body", "until", nearest(name, bodies))])
 
 

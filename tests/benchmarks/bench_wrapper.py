@@ -1,4 +1,4 @@
-"""The loop against what people write today: a Gymnasium wrapper that delays and stimulates, with the same brain object."""
+"""The loop against what people write today: a Gymnasium wrapper that delays and stimulates the same brain object."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMMAND = [2.0, -1.0]
 DELAY_STEPS = 1
 
 
-# -- what a user writes by hand ------------------------------------------------------------------------------------------
+# -- what a user writes by hand --------------------------------------------------------------------------------------
 
 
 class DelayedStimulation(gym.Wrapper):
@@ -56,7 +56,7 @@ class DelayedStimulation(gym.Wrapper):
         return observation, *rest
 
 
-# -- the same as a loop ----------------------------------------------------------------------------------------------------
+# -- the same as a loop ----------------------------------------------------------------------------------------------
 
 
 def system(body: Any, period: int) -> System:
@@ -75,7 +75,7 @@ def system(body: Any, period: int) -> System:
     })
 
 
-# -- timing ------------------------------------------------------------------------------------------------------------------
+# -- timing ----------------------------------------------------------------------------------------------------------
 
 
 def _wrapped(env: gym.Env, loop: Loop) -> DelayedStimulation:

@@ -53,8 +53,8 @@ def prove_kills(n: int, seed: int = 0, longest: float = 2.5) -> dict[str, Any]:
                     slowest = max(slowest, _recover_twice(directory, kept))
                 done += 1
             _resume(directory)
-    return {"holds": True, "kills": n, "opened": n, "phantom_rows": 0, "committed_rows_lost": 0, "worst_tail_lost_s": round(worst, 3),
-            "rows_checked": rows, "slowest_recovery_s": round(slowest, 3)}
+    return {"holds": True, "kills": n, "opened": n, "phantom_rows": 0, "committed_rows_lost": 0,
+            "worst_tail_lost_s": round(worst, 3), "rows_checked": rows, "slowest_recovery_s": round(slowest, 3)}
 
 
 def _kill(directory: Path, progress: Path, after: float, pause: float) -> tuple[list[tuple[float, int]], int]:
@@ -188,7 +188,8 @@ def prove_faults(n: int) -> dict[str, Any]:
     finally:
         stream._MOST_ROWS = most_rows
         shutil.rmtree(folder)
-    return {"holds": True, "failing_writes": n, "of": healthy.writes, "told": n, "committed_rows_lost": 0, "phantom_rows": 0}
+    return {"holds": True, "failing_writes": n, "of": healthy.writes, "told": n,
+            "committed_rows_lost": 0, "phantom_rows": 0}
 
 
 def _play(directory: Path, disk: FailingDisk) -> tuple[RunError | None, int, int]:

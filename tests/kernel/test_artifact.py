@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+
 from stimloop.components.coprocessors.constant import Constant
 from stimloop.components.parts import flat_parameters
 from stimloop.loops import artifact

@@ -6,6 +6,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from stimloop.assemblies.document import MAX_DEPTH, parse, read, scalar, write
 from stimloop.loops.errors import AssemblyError
 

@@ -338,11 +338,16 @@ def test_every_wire_between_two_components_of_a_loop_is_shown() -> None:
     b = part({"in": Port("i", wakes=True)}, {"one": Port("o"), "two": Port("o")}, wired={"in": "a.out"})
     assert message({"a": a, "b": b}, "t") == """\
 t: loop without delay
-  a.out -> b.in   reads now
   b.one -> a.x    reads now
   b.two -> a.y    reads now
+  a.out -> b.in   reads now
 Cut it: let one of these inputs hold, or give one wire a delay:
-  a: {inputs: {x: {from: b.one, delay: 1 ms}, y: {from: b.two, delay: 1 ms}}}"""
+  b: {inputs: {in: {from: a.out, delay: 1 ms}}}"""
+    event = Port("e", (0,), kind="event")
+    a = part({"x": Port("x", wakes=True), "y": Port("y", wakes=True)}, {"out": event}, wired={"x": "b.one", "y": "b.two"})
+    b = part({"in": event}, {"one": Port("o"), "two": Port("o")}, None, 10, {"in": "a.out"})
+    assert message({"a": a, "b": b}, "t").endswith(
+        "  a: {inputs: {x: {from: b.one, delay: 1 ms}, y: {from: b.two, delay: 1 ms}}}")
 
 
 def test_a_loop_of_one_is_told() -> None:

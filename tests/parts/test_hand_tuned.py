@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import stimloop
 from stimloop.components.brains.mlp import Mlp
 from stimloop.components.parts import hand_tuned

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from stimloop.components.parts.lesions import Lesion, LesionError, draw_connections, draw_neurons
 
 REGIONS = {"M1": range(100), "F5": range(100, 200), "AIP": range(200, 300)}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from stimloop.components.parts import distributions as dist
 from stimloop.components.parts.networks import Perceptron
 

@@ -14,7 +14,7 @@ from stimloop.loops.seeds import derive
 from stimloop.loops.status import FIRST, TERMINATED, WAITING, status_output
 from stimloop.loops.system import EvaluationPlan, Part, Source, System
 
-from .graphs import Plan, SteadyToy, In, Out, Toy, plain
+from .graphs import In, Out, Plan, SteadyToy, Toy, plain
 
 
 class Game(Component):

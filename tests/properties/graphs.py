@@ -366,4 +366,4 @@ def plans(draw: st.DrawFn, tidy: float = 0.97) -> Plan:
 
 
 if __name__ == "__main__":
-    print(digest(12))  # noqa: T201 (read by the test that starts this file)
+    print(digest(12))

@@ -6,7 +6,7 @@ over is a set. It shares with the kernel the components and the data classes, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 

@@ -20,7 +20,7 @@ from stimloop.loops.errors import AssemblyError
 from stimloop.loops.loop import Loop
 from stimloop.loops.system import Part, System
 
-from .graphs import examples, draw_plan, listen, since
+from .graphs import draw_plan, examples, listen, since
 from .slow import Refused, Slow
 
 HORIZON = 60  # ns

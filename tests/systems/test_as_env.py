@@ -5,8 +5,9 @@ import warnings
 import gymnasium
 import numpy as np
 import pytest
-import stimloop as sl
 from gymnasium.utils.env_checker import check_env
+
+import stimloop as sl
 from stimloop.loops.errors import AssemblyError
 
 

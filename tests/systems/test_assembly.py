@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 import stimloop as sl
 from stimloop.assemblies.assembly import shipped
 from stimloop.assemblies.settings import Settings

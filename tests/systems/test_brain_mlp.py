@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from stimloop.components.brains.mlp import Mlp
 from stimloop.components.parts import flat_parameters
 from stimloop.components.parts.lesions import Lesion

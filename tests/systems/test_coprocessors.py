@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from stimloop.components.coprocessors.constant import Constant
 from stimloop.components.coprocessors.random_stimulation import RandomStimulation
 from stimloop.loops import artifact

@@ -1,6 +1,7 @@
 """Addresses and overrides, on normal forms alone."""
 
 import pytest
+
 from stimloop.assemblies import normal
 from stimloop.assemblies.overrides import apply, parse_set
 from stimloop.loops.errors import Problems

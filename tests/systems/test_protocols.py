@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from stimloop.components.learners.metrics import Metrics
 from stimloop.components.protocols.budget import Budget
 from stimloop.components.protocols.schedule import Entry, Schedule

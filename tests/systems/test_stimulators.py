@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from stimloop.components.coprocessors.constant import Constant
 from stimloop.components.links.safety_limiter import SafetyLimiter
 from stimloop.components.stimulators.electrode_field import ElectrodeField
