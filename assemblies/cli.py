@@ -110,7 +110,8 @@ def _finish(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> None:
     from .inspection import outcome_text, table
 
     say_notices(outcome.notices, as_json)
-    facts = {"path": str(outcome.path), "ended": outcome.reason, **outcome.facts}
+    facts = {"path": str(outcome.path), "ended": outcome.reason, **outcome.facts,
+             "notices": [str(notice) for notice in outcome.notices]}
     if profile:
         facts["profile"] = profile
     emit(facts, as_json, outcome_text(outcome) + ("\n" + table(profile) if profile else ""))

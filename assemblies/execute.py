@@ -83,7 +83,7 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
     if until is not None:
         assembly = assembly.set("until", until)
     stop = _stop(assembly, until if until is not None else attributes.get("until"))
-    state = checkpoint.newest(path / CHECKPOINTS)
+    state = _newest(path)
     rows = state.pop("recorder") if state else {"streams": {}, "evaluations": {}}
     loop = _build(assembly, allowed, None)
     try:
@@ -105,7 +105,7 @@ def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str
     if not assembly.get("evaluate"):
         assembly = assembly.set("evaluate.test", {"every": "1 episode", "episodes": 10, "without": _learners(assembly)})
     assembly = assembly.set(changes) if changes else assembly
-    state = checkpoint.newest(path / CHECKPOINTS)
+    state = _newest(path)
     if state is None:
         raise RunError(f"{path} has no checkpoint to evaluate; run it to its end, or resume it first")
     state.pop("recorder")
@@ -119,6 +119,13 @@ def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str
                 if not names or name in names}
     finally:
         loop.close()
+
+
+def _newest(path: Path) -> dict[str, Any] | None:
+    state = checkpoint.newest(path / CHECKPOINTS)
+    if state is not None and "recorder" not in state:
+        raise RunError(f"the newest checkpoint in {path} says nothing of recorded rows; it was not written by a run")
+    return state
 
 
 def _learners(assembly: Assembly) -> list[str]:
@@ -199,17 +206,21 @@ class _Session:
         finally:
             release()
             self.progress.close()
-            facts = self.progress.facts()
+            facts = {**self.progress.facts(), **self._lateness()}
             self._close(reason, facts)
         return Outcome(self.recorder.path, reason, facts, list(self.loop.notices))
 
-    def _close(self, reason: str, facts: Mapping[str, float]) -> None:
+    def _lateness(self) -> dict[str, float]:
+        """How late a real-time loop was at the ends of its instants, in milliseconds."""
         late = getattr(self.loop, "late", None)
-        if late is not None and len(late):
-            import numpy as np
+        if late is None or not len(late):
+            return {}
+        import numpy as np
 
-            quantiles = np.quantile(late, [0.5, 0.99, 1.0]) / 1e6
-            facts = {**facts, "late_ms_p50": quantiles[0], "late_ms_p99": quantiles[1], "late_ms_worst": quantiles[2]}
+        return {f"late_ms_{name}": float(np.quantile(late, part)) / 1e6
+                for name, part in (("p50", 0.5), ("p99", 0.99), ("worst", 1.0))}
+
+    def _close(self, reason: str, facts: Mapping[str, float]) -> None:
         self.recorder.annotate({"ended": reason, "now": self.loop.now,
                                 "facts": {key: float(value) for key, value in facts.items()}})
         self.recorder.close(reason)

@@ -164,21 +164,22 @@ def fresh(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tell(error: ValidationError, made: type[BaseModel], params: Mapping[str, Any], problems: Problems, where: str,
           label: str) -> None:
-    told = set()
+    told: dict[str, tuple[str, str]] = {}
     for item in error.errors(include_url=False):
         loc, kind = item["loc"], item["type"]
         place = ".".join([where, *(str(part)[:60] for part in _address(loc, params, kind == "missing"))])
-        if place in told:  # a union complains once for each of its branches
-            continue
-        told.add(place)
         if kind == "extra_forbidden":
-            problems.add(f"{label} has no parameter {_short(loc[-1])}", place, _fix_unknown(loc, made))
+            found = f"{label} has no parameter {_short(loc[-1])}", _fix_unknown(loc, made)
         elif kind == "missing":
-            problems.add(f"{label} needs this parameter", place)
+            found = f"{label} needs this parameter", ""
         else:
             message = item["msg"].removeprefix("Value error, ")
             given = f"{_short(item['input'])} " if message.startswith("Input ") else ""
-            problems.add(given + message.removeprefix("Input "), place)
+            found = given + message.removeprefix("Input "), ""
+        told.setdefault(place, found)
+    for place, (what, fix) in told.items():
+        if not any(other.startswith(place + ".") for other in told):  # a union complains for each of its branches
+            problems.add(what, place, fix)
 
 
 def _address(loc: tuple[Any, ...], value: Any, missing: bool) -> list[Any]:

@@ -17,8 +17,9 @@ from ...loops.time import Period
 from ..parts.episodes import Episodes, Restart, body_inputs, body_outputs
 
 WORTH_A_THREAD = 200e-6  # s of physics per tick from which threads gain more than passing the interpreter costs
-MACHINERY = frozenset({"model", "data", "spec", "_mj_spec", "_accessor", "action_space", "observation_space",
-                       "_ezpickle_args", "_ezpickle_kwargs", "_saved_kwargs", "env"})  # nothing that changes
+UNDISTURBED = ("myosuite.envs.myo.tasks.basic.arm.pose.PoseEnvV0", "myosuite.envs.myo.tasks.basic.arm.reach.ReachEnvV0")
+MACHINERY = frozenset({"model", "data", "spec", "_mj_spec", "_accessor", "action_space", "observation_space", "env",
+                       "_ezpickle_args", "_ezpickle_kwargs", "_saved_kwargs", "_step_physics"})  # nothing that changes
 
 
 class Myosuite(Component):
@@ -116,18 +117,34 @@ class Myosuite(Component):
         base, self._everyone = self._bases[0], range(lanes.count)
         self._batch = MujocoBatch([base.model for base in self._bases], [base.data for base in self._bases],
                                   threads=self.threads or _useful_threads(base, lanes.count), numbers=lanes.numbers)
+        self._strides = [self._stride(base) for base in self._bases]
         self._edits = ModelEdits(base.model)
         self._extra = [Snapshot(_chain(env), ("myosuite",), MACHINERY) for env in self._envs]
         self._new_physics = self._batch.state()
         self.episodes = Episodes(lanes, seed, self.restart, self.max_steps)
         self._forget(seed)
 
+    def _stride(self, base: Any) -> Any:
+        """Let a task whose steps leave model and state to the physics take joined strides; see `Stride`."""
+        from ..parts.mujoco_batch import Stride
+
+        name = f"{type(base).__module__}.{type(base).__qualname__}"
+        stride = Stride(base.model, base.data, base.frame_skip)
+        if name in UNDISTURBED and self.divergence == "error" and Stride.fits(base.model, base.frame_skip):
+            base._step_physics = stride
+        return stride
+
     def reset(self, seed: int) -> None:
         for base, extra in zip(self._bases, self._extra, strict=True):
             self._edits.bring_back(base.model, {})
             extra.bring_back({"changed": {}, "gone": {}})
-        self._batch.set_state(self._new_physics)
+        self._set_physics(self._new_physics)
         self._forget(seed)
+
+    def _set_physics(self, physics: np.ndarray) -> None:
+        self._batch.set_state(physics)
+        for stride in self._strides:
+            stride.forget()
 
     def _forget(self, seed: int) -> None:
         self.episodes.reset(seed)
@@ -180,6 +197,7 @@ class Myosuite(Component):
         """Begin an episode in the lanes `start` [lanes] bool; `keep_step` leaves what the step before it told."""
         for lane in np.flatnonzero(start):
             out["observation"][lane] = self._resets[lane](seed=int(self.episodes.seeds[lane]))[0]
+            self._strides[lane].forget()
             if not keep_step:
                 for name in ("solved", *self._info):
                     out[name][lane] = 0
@@ -198,7 +216,7 @@ class Myosuite(Component):
             self._resets[lane](seed=0)  # makes what the task makes at its first reset
             self._edits.bring_back(base.model, state["model"][str(lane)])
             self._extra[lane].bring_back(state["task"][str(lane)])
-        self._batch.set_state(np.asarray(state["physics"], np.float64))
+        self._set_physics(np.asarray(state["physics"], np.float64))
         self._last = {name: np.array(value, self._last[name].dtype) for name, value in state["last"].items()}
 
     def state(self) -> dict[str, Any]:

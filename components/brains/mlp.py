@@ -169,8 +169,10 @@ class Mlp(Component):
         `noise` asks for exploration: standard normal [batch, actions], or uniform [batch] for choices; the answer
         then holds `log_prob` too.
         """
-        heads, rates = self._forward(inputs["observation"], inputs.get("current"), inputs.get("injury"))
-        noise, outputs = inputs.get("noise"), {"rates": rates}
+        noise = inputs.get("noise")
+        wanted = ("mean",) if noise is None and not self.choices else None  # the deviation serves only exploration
+        heads, rates = self._forward(inputs["observation"], inputs.get("current"), inputs.get("injury"), wanted)
+        outputs = {"rates": rates}
         numpy = isinstance(rates, np.ndarray)
         if self.choices:
             scores = heads["scores"]
@@ -179,7 +181,7 @@ class Mlp(Component):
             if noise is not None:
                 outputs["log_prob"] = distributions.choice_log_prob(scores, outputs["action"])
         elif numpy:
-            outputs["action"] = distributions.squash(heads["mean"], heads["log_deviation"], noise)
+            outputs["action"] = distributions.squash(heads["mean"], heads.get("log_deviation"), noise)
             if noise is not None:
                 outputs["log_prob"] = distributions.squashed_log_prob(
                     heads["mean"], heads["log_deviation"], outputs["action"]).astype(np.float32)
@@ -190,16 +192,17 @@ class Mlp(Component):
                 heads["mean"], heads["log_deviation"], noise)
         return _still(outputs, inputs.get("status")), memory
 
-    def _forward(self, values: Any, current: Any, injury: Any) -> tuple[dict[str, Any], Any]:
+    def _forward(self, values: Any, current: Any, injury: Any,
+                 wanted: tuple[str, ...] | None = None) -> tuple[dict[str, Any], Any]:
         """Return what the heads say, and the activity of the stimulated layer [batch, neurons]."""
         forward = self.network.forward
         if self.mask is None or injury is None:
-            return forward(values, self.layer, current, self.mask)
+            return forward(values, self.layer, current, self.mask, wanted)
         sick = injury >= 0.5
         if sick.all() or not sick.any():
-            return forward(values, self.layer, current, self.mask if sick.all() else None)
-        ill, ill_rates = forward(values, self.layer, current, self.mask)
-        well, rates = forward(values, self.layer, current, None)
+            return forward(values, self.layer, current, self.mask if sick.all() else None, wanted)
+        ill, ill_rates = forward(values, self.layer, current, self.mask, wanted)
+        well, rates = forward(values, self.layer, current, None, wanted)
         return {name: mixed(sick, ill[name], well[name]) for name in ill}, mixed(sick, ill_rates, rates)
 
     def evaluate(self, observation: Any, action: Any, memory: Any = None) -> tuple[Any, Any]:

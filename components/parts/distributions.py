@@ -12,9 +12,9 @@ _LOG_2 = float(np.log(2))
 _HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 
 
-def squash(mean: np.ndarray, log_deviation: np.ndarray, noise: np.ndarray | None) -> np.ndarray:
+def squash(mean: np.ndarray, log_deviation: np.ndarray | None, noise: np.ndarray | None) -> np.ndarray:
     """Return actions [batch, actions] in [-1, 1]; without noise the deterministic one."""
-    if noise is None:
+    if noise is None or log_deviation is None:
         return np.tanh(mean)
     deviation = np.exp(np.clip(log_deviation, *LOG_DEVIATION))
     return np.tanh(mean + deviation * noise).astype(np.float32)

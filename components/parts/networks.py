@@ -7,7 +7,7 @@ place changes what acts, with nothing to synchronise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -74,8 +74,8 @@ class Perceptron:
         return self.arrays if isinstance(values, np.ndarray) else self.parameters()
 
     def forward(self, values: Any, layer: int = 0, current: Any = None,
-                mask: np.ndarray | None = None) -> tuple[dict[str, Any], Any]:
-        """Return what each head says [batch, size], and the activity of one hidden layer [batch, neurons].
+                mask: np.ndarray | None = None, heads: Iterable[str] | None = None) -> tuple[dict[str, Any], Any]:
+        """Return what each head (or only `heads`) says [batch, size], and one hidden layer's activity [batch, neurons].
 
         That layer (counted from 1) is where `mask` silences connections [out, in] or neurons [neurons] and where
         `current` is added to the activity; a silenced neuron stays silent under current, a silenced connection's
@@ -98,7 +98,8 @@ class Perceptron:
             if mask is not None and mask.ndim == 1:
                 values = values * mask
             activity = values
-        return {head: linear(values, arrays[f"{head}/weight"], arrays[f"{head}/bias"]) for head in self.heads}, activity
+        asked = self.heads if heads is None else heads
+        return {head: linear(values, arrays[f"{head}/weight"], arrays[f"{head}/bias"]) for head in asked}, activity
 
 
 def mixed(rows: Any, chosen: Any, others: Any) -> Any:

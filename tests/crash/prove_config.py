@@ -193,7 +193,7 @@ def warm_up() -> None:
 
 
 def prove_config(n: int = 100_000) -> dict[str, Any]:
-    """Read and check `n` documents; holds when each ends in AssemblyError or success, within a second, and does no more."""
+    """Read and check `n` documents; holds when each ends in AssemblyError or success within a second, and no more."""
     os.environ.setdefault("MUJOCO_GL", "disable")
     warm_up()
     known = {name.partition(".")[0] for name in sys.modules}

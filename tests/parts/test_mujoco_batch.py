@@ -9,7 +9,7 @@ from stimloop.loops.errors import Diverged
 
 mujoco = pytest.importorskip("mujoco")
 
-from stimloop.components.parts.mujoco_batch import ModelEdits, MujocoBatch, Workers  # noqa: E402
+from stimloop.components.parts.mujoco_batch import ModelEdits, MujocoBatch, Stride, Workers  # noqa: E402
 
 ARM = """<mujoco><option timestep="0.002"/><worldbody><geom type="plane" size="2 2 .1"/>
 <body pos="0 0 .5"><joint name="a" type="hinge" axis="0 1 0" damping=".1"/><geom type="capsule" size=".05 .2"/>
@@ -136,6 +136,62 @@ def test_work_is_shared_among_threads():
     workers.each(work, [0, 1])
     assert len(names) == 2
     workers.close()
+
+
+FLAGS = '<flag energy="enable"/>'
+
+
+@pytest.mark.parametrize("integrator", ["Euler", "implicitfast", "implicit"])
+def test_joined_strides_equal_plain_ones(integrator):
+    text = ARM.replace('timestep="0.002"', f'timestep="0.002" integrator="{integrator}"')
+    model, rng = mujoco.MjModel.from_xml_string(text), np.random.default_rng(0)
+    plain, joined, touched = (mujoco.MjData(model) for _ in range(3))
+    assert Stride.fits(model, 4)
+    stride, careless = Stride(model, joined, 4), Stride(model, touched, 4)
+    for tick in range(80):
+        push = rng.uniform(-1, 1, 2)
+        for data in (plain, joined, touched):
+            data.ctrl[:] = push
+            if tick == 40:
+                data.qvel[0] += 1  # a hand from outside: seen
+            if tick == 60:
+                data.qpos[0] -= 0.1
+        mujoco.mj_step(model, plain, 4)
+        mujoco.mj_forward(model, plain)
+        stride()
+        for name in ("qpos", "qvel", "qacc", "qacc_warmstart", "xpos", "efc_force", "actuator_force"):
+            np.testing.assert_array_equal(getattr(joined, name), getattr(plain, name))
+        careless(2)
+        careless(2)
+        np.testing.assert_array_equal(touched.qpos, plain.qpos)
+    assert plain.ncon > 0
+
+
+def test_a_touched_model_must_be_forgotten(model):
+    seen = []
+    for forgets in (True, False, None):
+        own, data = mujoco.MjModel.from_xml_string(ARM), mujoco.MjData(model)
+        stride = Stride(own, data, 4)
+        stride()
+        own.site_pos[0, 2], own.body_pos[1, 2] = 0.4, 0.55
+        if forgets:
+            stride.forget()
+        if forgets is None:
+            mujoco.mj_step(own, data, 4)
+            mujoco.mj_forward(own, data)
+        else:
+            stride()
+        seen.append(data.qvel.copy())
+    np.testing.assert_array_equal(seen[0], seen[2])
+    assert (seen[1] != seen[2]).any()
+
+
+def test_strides_are_joined_only_where_that_was_compared(model):
+    assert not Stride.fits(model, 1)
+    for change in ('integrator="RK4"', FLAGS):
+        text = ARM.replace('timestep="0.002"/>', 'timestep="0.002">' + FLAGS + "</option>") if change is FLAGS else \
+            ARM.replace('timestep="0.002"', f'timestep="0.002" {change}')
+        assert not Stride.fits(mujoco.MjModel.from_xml_string(text), 4)
 
 
 def test_model_edits_come_back(model):

@@ -123,9 +123,14 @@ def test_check_new_and_allow():
     assert "exists already" in call("new", "component", "my_filter", code=1).stderr
     done = call("check", "my_filter:MyFilter", "--examples", "2")
     assert "fail" not in done.stdout.lower().replace("failed: none", "")
-    Path("a.yaml").write_text("name: a\nuntil: 1 s\ncomponents:\n"
-                              "  source: {type: basics.constant, params: {value: [1], period: 20 ms}}\n  x: {type: 'my_filter:MyFilter', inputs: [{input: source.output}]}\n"
-                              "  y: {type: basics.gain, inputs: [{input: x.output}]}\n")
+    Path("a.yaml").write_text("""
+name: a
+until: 1 s
+components:
+  source: {type: basics.constant, params: {value: [1], period: 20 ms}}
+  x: {type: 'my_filter:MyFilter', inputs: [{input: source.output}]}
+  y: {type: basics.gain, inputs: [{input: x.output}]}
+""")
     assert "--allow my_filter" in call("run", "a.yaml", code=1).stderr
     assert value("run", "a.yaml", "--allow", "my_filter")["ended"] == "finished"
     Path("stimloop.toml").write_text('allow = ["my_filter"]\nruns = "elsewhere"\n')
@@ -179,7 +184,10 @@ def test_a_signal_saves_and_stops(name):
             break
         time.sleep(0.05)
     os.kill(process.pid, getattr(signal, name))
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, err
     facts = json.loads(out)
     assert facts["ended"] == "interrupted"

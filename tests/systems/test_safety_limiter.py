@@ -51,7 +51,9 @@ def test_zero_is_published_before_the_first_command():
 
 def test_each_contact_may_have_a_peak_of_its_own():
     limiter = built(SafetyLimiter(peak=[1.0, 2.0]), channels=2)
-    assert drive(limiter, [(0, [[3.0, 3.0]])], MS).at(0).tolist() == [[1.0, 2.0]]
+    trace = drive(limiter, [(0, [[3.0, 3.0]]), (MS, [[0.0, 0.0]]), (2 * MS, [[2.0, 2.0]]), (3 * MS, [[1.0, 2.0]])], 4 * MS)
+    assert [trace.at(k * MS).tolist() for k in range(4)] == [[[1, 2]], [[0, 0]], [[1, 2]], [[1, 2]]]
+    assert [row[:3] for row in trace.decisions] == [(0, 0, 0), (0, 0, 1), (2 * MS, 0, 0)]
 
 
 def test_the_sum_over_contacts_is_scaled_down_together():
@@ -159,8 +161,9 @@ def test_balanced_pulses_net_to_zero():
     assert abs(driver.net_charge(driver.segments(trace, 0, 0))[0]) * 1e-3 * 1e-9 <= 1e-12
 
 
-def test_pulse_width_and_rate():
-    limiter = built(SafetyLimiter(peak=10.0, pulse_width=450 * US, rate=100.0))
+@pytest.mark.parametrize("units", ["", "uA"])
+def test_pulse_width_and_rate(units):
+    limiter = built(SafetyLimiter(peak=10.0, pulse_width=450 * US, rate=100.0), units=units)
     pulses = [(0, [[1.0]]), (600 * US, [[0.0]]), (5 * MS, [[2.0]]), (6 * MS, [[0.0]]), (10 * MS, [[3.0]]),
               (10 * MS + 400 * US, [[0.0]])]
     trace = drive(limiter, pulses, 20 * MS)
@@ -199,6 +202,23 @@ def test_the_watchdog_zeroes_at_its_deadline_and_refuses_what_comes_late():
     assert driver.segments(trace, 0, 0) == [(0, 10 * MS, 1.0), (10 * MS, 25 * MS, 2.0), (25 * MS, 70 * MS, 0.0),
                                             (70 * MS, 80 * MS, 4.0)]
     assert [row[-1] for row in trace.decisions] == [Rule.STALE, Rule.LATE]
+
+
+def test_a_command_at_the_very_deadline_is_in_time():
+    limiter = built(SafetyLimiter(peak=5.0, stale=15 * MS))
+    trace = drive(limiter, [(0, [[9.0]]), (15 * MS, [[2.0]]), (30 * MS, [[3.0]])], 40 * MS)
+    assert driver.segments(trace, 0, 0) == [(0, 15 * MS, 5.0), (15 * MS, 30 * MS, 2.0), (30 * MS, 40 * MS, 3.0)]
+
+
+def test_only_the_first_command_of_a_lane_is_excused():
+    """The first command is clipped, so looked at closely; the one after the pause is late all the same."""
+    limiter = built(SafetyLimiter(peak=5.0, stale=15 * MS))
+    trace = drive(limiter, [(0, [[9.0]]), (40 * MS, [[2.0]])], 50 * MS)
+    assert one(trace, 40 * MS) == 0.0
+    limiter = built(SafetyLimiter(peak=5.0, stale=15 * MS), lanes=2)
+    trace = drive(limiter, [(0, [[1.0]] * 2), (45 * MS, [[2.0]] * 2), (50 * MS, [[3.0]] * 2)], 55 * MS,
+                  [(0, [0, 0]), (40 * MS, [FIRST, 0])])
+    assert [trace.at(k * MS)[:, 0].tolist() for k in (41, 45, 47, 50)] == [[0, 0], [2, 0], [2, 0], [3, 3]]
 
 
 def test_an_episode_that_begins_excuses_the_pause_but_revives_nothing():
@@ -258,7 +278,24 @@ def test_warning_levels_are_noted_once_and_change_nothing():
     assert all((given == asked).all() for given, asked in zip(trace.delivered, trace.requested, strict=True))
 
 
+@pytest.mark.parametrize("hard", [None, 1.0])
+def test_the_warning_level_of_net_charge(hard):
+    """0.1 uC are passed after 10 ms of 10 uA, once; the way back takes the warning away, and it may come again."""
+    limiter = built(SafetyLimiter(peak=20.0, net_charge=hard, warn=Advice(net_charge=0.1)))
+    commands = [(0, [[10.0]]), (5 * MS, [[10.0]]), (9 * MS, [[12.0]]), (15 * MS, [[-20.0]]), (20 * MS, [[10.0]]),
+                (40 * MS, [[0.0]])]
+    trace = drive(limiter, commands, 50 * MS)
+    assert trace.rules() == {Rule.WARN_NET_CHARGE}
+    moments = [row[0] for row in trace.decisions]
+    assert len(moments) == 2
+    assert 10 * MS - 166_667 <= moments[0] <= 15 * MS  # at the next look after it was passed
+    assert 30 * MS < moments[1] <= 40 * MS
+    assert all((given == asked).all() for given, asked in zip(trace.delivered, trace.requested, strict=True))
+
+
 def test_the_declared_range_is_judged_at_build():
+    assert "no finite range" in built(SafetyLimiter(peak=5.0), channels=2, low=0, high=np.array([5, np.inf])).warnings[0]
+    assert not any("Shannon" in text for text in built(SafetyLimiter(shannon_k=1.7, area=1.0)).warnings)
     assert built(SafetyLimiter(peak=5.0), low=-5, high=5).warnings == []
     assert "peak allows 5 uA" in built(SafetyLimiter(peak=5.0), low=-8, high=2).warnings[0]
     assert "no finite range" in built(SafetyLimiter(peak=5.0)).warnings[0]
@@ -293,6 +330,7 @@ def optional(values):
 
 durations = st.one_of(st.integers(1, 5), st.sampled_from([99_999, 100_000, 100_001, 200_000]),
                       st.integers(1, 30 * MS))
+tame = st.one_of(st.sampled_from([0.0, 5.0, -5.0, 1.0]), st.floats(-5, 5, width=32))
 amplitudes = st.one_of(st.sampled_from([0.0, -0.0, 5.0, -5.0, 5.0000005, 1e30, -1e30, np.nan, np.inf, -np.inf, 1e-30]),
                        st.floats(-200, 200, width=32))
 
@@ -310,8 +348,9 @@ def attacks(draw):
               "rest": draw(st.sampled_from([0, 100_000])),
               "warn": draw(optional(st.just(Advice(peak=3.0, charge_per_phase=0.005, net_charge=0.001))))}
     now, commands = 0, []
+    values = draw(st.sampled_from([tame, amplitudes]))
     for _ in range(draw(st.integers(1, 25))):
-        commands.append((now, np.array(draw(st.lists(amplitudes, min_size=4, max_size=4)), np.float32).reshape(2, 2)))
+        commands.append((now, np.array(draw(st.lists(values, min_size=4, max_size=4)), np.float32).reshape(2, 2)))
         now += draw(durations)
     now, statuses = 0, []
     for _ in range(draw(st.integers(0, 5))):
