@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import typer
+
 VARIANTS = ("healthy", "injured", "constant", "random")
 NOTE = ("The brain is a hand-tuned proportional controller put into the weights of brains.mlp; nothing was learned.\n"
         "This is a research simulation; it makes no medical claim.")
@@ -18,7 +20,7 @@ def main(folder: str = "runs", small: bool = False) -> int:
     from .reports.tables import text
 
     assembly = load("elbow_stimulation")
-    print(f"elbow_stimulation: {', '.join(VARIANTS)}\n{NOTE}\n")
+    typer.echo(f"elbow_stimulation: {', '.join(VARIANTS)}\n{NOTE}\n")
     found = []
     for name in VARIANTS:
         chosen = assembly.variant(name)
@@ -26,9 +28,9 @@ def main(folder: str = "runs", small: bool = False) -> int:
     opened = [runs.open(run.path) for run in found]
     from .reports.tables import row
 
-    print("\n" + text([row(run) for run in opened]))
+    typer.echo("\n" + text([row(run) for run in opened]))
     report = write_report(opened, Path(folder) / "elbow_stimulation" / "report.html")
-    print("\n" + "\n".join([*(f"run     {run.path}" for run in opened), f"report  {report.resolve()}"]))
+    typer.echo("\n" + "\n".join([*(f"run     {run.path}" for run in opened), f"report  {report.resolve()}"]))
     return 0
 
 

@@ -42,7 +42,8 @@ def _gather_node(node: Node) -> dict[str, Any]:
         "previous": node.previous,
         "wake": node.wake,
         "pending": np.array(sorted(node.pending), np.int64),
-        "bits": node.bits,
+        "new": {name: bool(node.bits >> k & 1) for k, name in enumerate(node.names)},
+        "kinds": {name: type(pipe).__name__ for name, pipe, _, _ in node.pipes},
         "pipes": {name: pipe.state_dict() for name, pipe, _, _ in node.pipes},
     }
 
@@ -65,6 +66,9 @@ def scatter(loop: Loop, state: dict[str, Any]) -> None:
     if mine != theirs:
         raise RunError(f"this state belongs to another system: only there {sorted(theirs - mine)}, "
                        f"only here {sorted(mine - theirs)}")
+    lacking = _lacking(loop, state)
+    if lacking:
+        raise RunError(f"this state belongs to another system: it holds nothing for {', '.join(lacking)}")
     loop.reset()
     for name in loop.graph.build_order():
         loop.components[name].load_state_dict(state["components"][name])
@@ -83,6 +87,16 @@ def scatter(loop: Loop, state: dict[str, Any]) -> None:
             loop.evaluations[name].load_state_dict(fired)
 
 
+def _lacking(loop: Loop, state: dict[str, Any]) -> list[str]:
+    """Ports, wires and components that are wired or read otherwise than where the state was gathered."""
+    nodes, lacking = state["nodes"], sorted(set(loop.cells) - set(state["cells"]))
+    lacking += sorted(set(loop.nodes) - set(nodes)) + sorted(set(loop.injected) - set(state["injected"]))
+    for node in loop.plan:
+        kinds = nodes.get(node.name, {}).get("kinds", {})
+        lacking += [f"{node.name}.{name}" for name, pipe, _, _ in node.pipes if kinds.get(name) != type(pipe).__name__]
+    return lacking
+
+
 def _scatter_cell(cell: Cell, state: dict[str, Any]) -> None:
     cell.count = int(state["count"])
     if "events" in state:
@@ -94,7 +108,7 @@ def _scatter_cell(cell: Cell, state: dict[str, Any]) -> None:
 
 def _scatter_node(loop: Loop, node: Node, state: dict[str, Any]) -> None:
     node.previous = None if state["previous"] is None else int(state["previous"])
-    node.bits = int(state["bits"])
+    node.bits = sum(1 << k for k, name in enumerate(node.names) if state["new"].get(name))
     for name, cell in node.direct:
         if cell.count:
             node.inputs[name] = cell.value
@@ -123,6 +137,10 @@ def flatten(state: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any
         if isinstance(value, dict):
             return {"dict": {str(k): split(v, f"{path}/{k}" if path else str(k)) for k, v in value.items()}}
         if isinstance(value, np.ndarray):
+            if value.dtype.kind not in "biuf":
+                raise RunError(f"the state at {path!r} is an array of {value.dtype}; arrays hold numbers or bools")
+            while path in arrays:  # "a/b" may also be a key of its own
+                path += "'"
             arrays[path] = np.array(value, order="C")  # a view with strides would be written wrongly
             return {"array": path}
         if isinstance(value, np.generic):

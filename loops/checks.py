@@ -34,7 +34,7 @@ def check_wires(system: System, components: Mapping[str, Component], problems: P
             elif key in component.inputs:
                 wires.append(Wire(name, key, source, source.reads or component.inputs[key].reads))
         for key, port in component.inputs.items():
-            if not port.optional and key not in part.inputs and not _rehearsed(name, system):
+            if not port.optional and key not in part.inputs and name not in system.rehearsed:
                 problems.add(f"input {key!r} ({port.about}) is not wired", name,
                              f"Write for example: {name}: {{inputs: [{{{key}: component.port}}]}}")
     return wires
@@ -47,22 +47,6 @@ def _tell_no_output(component: Component, sender: Component, source: Source, key
     elif component.open_inputs and listens(component, key):
         problems.add(f"nothing says what {source} carries: both ends take any port", where,
                      "Wire one of them to a component that declares its ports.")
-
-
-def _rehearsed(name: str, system: System) -> bool:
-    """Is this component only used, never wired (a world to rehearse in)?"""
-    return is_used(name, system) and not is_wired(name, system)
-
-
-def is_used(name: str, system: System) -> bool:
-    """Does any component hold a reference to this one?"""
-    return any(name in part.uses.values() for part in system.parts.values())
-
-
-def is_wired(name: str, system: System) -> bool:
-    """Is any input of this component wired, or does anybody listen to it?"""
-    return bool(system.parts[name].inputs) or any(
-        source.component == name for part in system.parts.values() for source in part.inputs.values())
 
 
 def check_ports(wires: list[Wire], components: Mapping[str, Component], problems: Problems) -> None:
@@ -126,7 +110,7 @@ def check_references(system: System, components: Mapping[str, Component], proble
                 problems.add(f"there is no component {target!r}", where, nearest(target, system.parts))
             elif target in components:
                 _check_role(wanted[key].role, components[target], target, where, problems)
-                if wanted[key].role.__name__ == "Body" and is_wired(target, system):
+                if wanted[key].role.__name__ == "Body" and target in system.wired:
                     problems.add(f"{target} is used as a world to rehearse in, so it may not be wired", where,
                                  "Add a second body to the assembly for rehearsal.")
         for key, use in wanted.items():
@@ -141,7 +125,7 @@ def check_references(system: System, components: Mapping[str, Component], proble
 
 def _check_role(role: type, component: Component, target: str, where: str, problems: Problems) -> None:
     needed = [m for m in getattr(role, "__protocol_attrs__", _members(role)) if not m.startswith("_")]
-    missing = sorted(m for m in needed if not hasattr(component, m) and m not in ("lanes",))
+    missing = sorted(m for m in needed if not hasattr(component, m) and m not in ("lanes", "seed"))
     if missing:
         problems.add(f"{target} ({type(component).__name__}) is no {role.__name__}: it lacks {', '.join(missing)}",
                      where)
@@ -168,7 +152,7 @@ def check_lanes(system: System, components: Mapping[str, Component], problems: P
     """Check that every component can serve the lanes asked for."""
     for name, component in components.items():
         own = system.parts[name].lanes
-        if own is not None and not _rehearsed(name, system):
+        if own is not None and name not in system.rehearsed:
             problems.add("only a component that is used and not wired may have lanes of its own", f"{name}.lanes")
         lanes = own or system.lanes
         if component.max_lanes is not None and lanes > component.max_lanes:
@@ -180,7 +164,7 @@ def check_stepped(system: System, components: Mapping[str, Component], wires: li
     """Report components that listen but would never be stepped."""
     for name, component in components.items():
         heard = [w for w in wires if w.receiver == name]
-        if not heard or component.period is not None or is_used(name, system):
+        if not heard or component.period is not None or name in system.used:
             continue
         own = type(component).next_wake is not Component.next_wake
         if not own and not any(component.inputs[w.input].wakes for w in heard):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from . import checks
 from .component import Component
 from .errors import Problems, StimloopError
-from .order import reachable, reference_edges, same_instant, sort
+from .order import reference_edges, same_instant, sort
 from .seeds import derive
 from .shapes import Wire, adopt_open_ports, flow
 from .system import System
@@ -103,13 +103,12 @@ def _name_sole_inputs(system: System, components: Mapping[str, Component]) -> Sy
 
 def _order(system: System, components: dict[str, Component], wires: list[Wire],
            problems: Problems) -> tuple[list[str], set[tuple[str, str]]]:
-    scheduled = {name for name in components if checks.is_wired(name, system) or not checks.is_used(name, system)}
+    scheduled = {name for name in components if name not in system.rehearsed}
     links = [wire for wire in wires if same_instant(wire, components)]
     edges = {(wire.source.component, wire.receiver) for wire in links}
     if not problems.errors:  # else references may point anywhere; a loop of wires alone can be told all the same
-        after = reachable(scheduled, edges)
         uses = {name: part.uses for name, part in system.parts.items() if part.uses}
-        edges |= reference_edges(components, uses, after, scheduled, problems)
+        edges |= reference_edges(components, uses, edges, scheduled, problems)
     order, cycle = sort(scheduled, edges)
     if cycle:
         _report_loop(cycle, links, components, problems)

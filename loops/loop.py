@@ -1,8 +1,12 @@
-"""The loop: SimPy is the agenda, one timeout per distinct instant; components step in the order of the graph."""
+"""The loop: SimPy is the agenda, one timeout per distinct instant; components step in the order of the graph.
+
+This file is longer than 300 lines because the hot path and what people call on a loop share one state.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from heapq import heappop, heappush
 from math import isfinite
 from typing import Any
@@ -10,18 +14,17 @@ from typing import Any
 import numpy as np
 import simpy
 
-from .errors import AssemblyError, PortError, Problem, Problems, StimloopError, TimeError, nearest
+from .errors import PortError, Problem, Problems, StimloopError, TimeError, nearest
 from .evaluation import Evaluation
 from .events import Events
-from .external import External
 from .graph import Graph, check
-from .lanes import Lanes
-from .node import FLOATS, PLAIN, Cell, Node, Pipe, Tap
+from .joining import build_components, join, make_nodes
+from .node import FLOATS, PLAIN, Cell, Node, Tap
 from .stops import Counter, the_body, watch
 from .system import System
 from .time import say
 from .until import Until
-from .wire import EventPipe, HoldPipe, SignalPipe
+from .wire import EventPipe
 
 Attendant = Callable[[int], None]  # called between instants with the instant that just ended
 
@@ -36,73 +39,22 @@ class Loop:
     def __init__(self, system: System, problems: Problems | None = None, injected: tuple[str, ...] = ()) -> None:
         self.system = system
         self.graph: Graph = check(system, problems)
-        self.injected: dict[str, EventPipe] = {}
         self._attendants: tuple[Attendant, ...] = ()
         self.counters: dict[str, Counter] = {}
         self.evaluations: dict[str, Evaluation] = {}
         self._halt = False
         self.pending: str | None = None  # the external component whose answer the loop waits for
         self._paused_ready: list[int] = []
-        self._build()
-        self._wire(injected)
+        self.components = self.graph.components
+        build_components(self.graph)
+        self.plan: list[Node] = make_nodes(self.graph)
+        self.nodes = {node.name: node for node in self.plan}
+        self.cells: dict[str, Cell] = {cell.key: cell for node in self.plan for cell in node.cells.values()}
+        self.injected: dict[str, EventPipe] = join(self.graph, self.nodes, self.cells, injected)
         self.reset()
-        self.evaluations = {name: Evaluation(name, plan, self, type(self)) for name, plan in system.evaluations.items()}
+        self.evaluations = {name: Evaluation(name, plan, self, Loop) for name, plan in system.evaluations.items()}
         for evaluation in self.evaluations.values():
             self.attend(evaluation.look)
-
-    # -- building ----------------------------------------------------------------------------------------------------
-
-    def _build(self) -> None:
-        graph, self.components = self.graph, self.graph.components
-        for name in graph.build_order():
-            component = self.components[name]
-            component.used = {key: self.components[target] for key, target in graph.system.parts[name].uses.items()}
-            try:
-                component.build(Lanes.of(graph.lanes(name)), graph.seed(name))
-            except (ValueError, TypeError, LookupError, OSError, StimloopError) as error:
-                if isinstance(error, AssemblyError):
-                    raise
-                raise AssemblyError([Problem(f"cannot be built: {error}", name)], self.system.name) from error
-
-    def _wire(self, injected: tuple[str, ...]) -> None:
-        graph = self.graph
-        injected = tuple(address for name in injected for address in (
-            [name] if "." in name else [f"{c}.{name}" for c in graph.order if name in self.components[c].inputs]))
-        self.plan = [Node(name, self.components[name], rank, graph.lanes(name))
-                     for rank, name in enumerate(graph.order)]
-        self.nodes = {node.name: node for node in self.plan}
-        self.cells: dict[str, Cell] = {}
-        for node in self.plan:
-            node.external = isinstance(node.component, External)
-            for key, port in node.component.outputs.items():
-                cell = Cell(node.name, key, port, node.lanes, graph.system.check_always)
-                node.cells[key] = self.cells[cell.key] = cell
-        for wire in graph.wires:
-            if f"{wire.receiver}.{wire.input}" not in injected and wire.receiver in self.nodes:
-                self._join(wire)
-        for address in injected:
-            name, _, key = address.partition(".")
-            port = self.components[name].inputs[key]
-            self.injected[address] = pipe = EventPipe(port, port.reads, 0)
-            self.nodes[name].listen(key, None, pipe, False)
-
-    def _join(self, wire: Any) -> None:
-        node, cell = self.nodes[wire.receiver], self.cells[str(wire.source)]
-        port, delay = node.component.inputs[wire.input], wire.source.delay
-        sender = self.components[wire.source.component]
-        strict = wire.source.port in ("status", "reward") and "status" in sender.outputs
-        pipe: Pipe | None = None
-        if cell.event:
-            pipe = EventPipe(port, wire.reads, delay)
-        elif wire.reads == "hold" and not delay:
-            pipe = HoldPipe(port, node.lanes)
-        elif wire.reads != "now" or delay:
-            pipe = SignalPipe(port, wire.reads, delay, node.lanes)
-        node.listen(wire.input, cell, pipe, strict)
-        if pipe is not None:
-            cell.pipes += ((pipe, node, port.wakes and bool(delay)),)
-            if port.wakes and not delay:
-                cell.wakes += (node,)
 
     def reset(self) -> None:
         """Return to the moment before t = 0; what was learned stays."""
@@ -278,9 +230,7 @@ class Loop:
     def _publish(self, node: Node, now: int, outputs: Mapping[str, Any], ready: list[int]) -> None:
         cells = node.cells
         for name, value in outputs.items():
-            cell = cells.get(name)
-            if cell is None:
-                raise PortError(f"{node.name} published {name!r}, which is none of its outputs: {', '.join(cells)}")
+            cell = cells.get(name) or self._cell_of(node, name)
             mode = cell.mode
             if mode == FLOATS:
                 flat = value.ravel()
@@ -311,6 +261,12 @@ class Loop:
                     heappush(ready, receiver.rank)
             for tap in cell.taps:
                 tap(now, value)
+
+    @staticmethod
+    def _cell_of(node: Node, name: str) -> Cell:
+        if name not in node.cells:
+            raise PortError(f"{node.name} published {name!r}, which is none of its outputs: {', '.join(node.cells)}")
+        return node.cells[name]
 
     def _arrive(self, receiver: Node, now: int, arrival: int | list[int], ready: list[int]) -> None:
         for when in arrival if isinstance(arrival, list) else (arrival,):
@@ -343,6 +299,12 @@ class Loop:
         if self.pending is None:
             raise StimloopError("the loop waits for no answer; call run() until it pauses")
         node, now = self.nodes[self.pending], self.last
+        try:
+            for name, value in outputs.items():  # all or nothing: a wrong answer may be given again
+                self._cell_of(node, name).admit(value, now, node.previous)
+        except Exception as error:
+            self._note(error, node, now)
+            raise
         ready, self.pending, self._paused_ready = self._paused_ready, None, []
         self._publish(node, now, outputs, ready)
         node.previous = now
@@ -351,9 +313,15 @@ class Loop:
 
     def inject(self, address: str, events: Events) -> None:
         """Hand events to an injected input; they arrive at their own times (before t = 0: time -1)."""
-        pipe = self.injected[address]
-        for time in np.unique(events.time):
-            pipe.put(int(time), events.select(events.time == time))
+        if address not in self.injected:
+            raise KeyError(f"{address!r} is not injected. {nearest(address, self.injected)}")
+        name, _, key = address.partition(".")
+        node = self.nodes[name]
+        for time in map(int, np.unique(events.time)):
+            self.injected[address].insert(time, events.select(events.time == time))
+            if node.component.inputs[key].wakes and time > self.last:
+                node.pending.add(time)
+                self.schedule(time, node.rank)
 
     # -- saving ------------------------------------------------------------------------------------------------------
 
@@ -372,7 +340,7 @@ class Loop:
     def fork(self) -> Loop:
         """Return a second loop of the same system, in the same state, sharing nothing."""
         other = type(self)(self.system, injected=tuple(self.injected))
-        other.load(self.save())
+        other.load(deepcopy(self.save()))
         return other
 
     @property

@@ -42,10 +42,10 @@ def readers_of(target: str, uses: Mapping[str, Mapping[str, str]]) -> set[str]:
 
 
 def reference_edges(components: Mapping[str, Component], uses: Mapping[str, Mapping[str, str]],
-                    after: Mapping[str, set[str]], scheduled: set[str], problems: Problems) -> set[tuple[str, str]]:
+                    links: set[tuple[str, str]], scheduled: set[str], problems: Problems) -> set[tuple[str, str]]:
     """Return (before, after) pairs: changers step after the object and its readers where wires lead there, else before.
 
-    `after` holds, for each component, everything that same-instant wires lead to from it.
+    `links` are the (sender, receiver) pairs of same-instant wires.
     """
     changers: dict[str, set[str]] = {}
     for name, references in uses.items():
@@ -53,36 +53,38 @@ def reference_edges(components: Mapping[str, Component], uses: Mapping[str, Mapp
             if role in components[name].uses and components[name].uses[role].changes:
                 changers.setdefault(target, set()).add(name)
     edges: set[tuple[str, str]] = set()
+    direct = _following(links)
     for target, who in changers.items():
         others = ({target} | readers_of(target, uses)) & scheduled - who
+        led_to = set().union(*(reach(direct, other) for other in others))
         for changer in who & scheduled:
-            follows = any(changer in after[other] for other in others)
-            edges |= {(other, changer) if follows else (changer, other) for other in others}
-    paths = reachable(scheduled, edges | {(name, other) for name in after for other in after[name]})
+            edges |= {(other, changer) if changer in led_to else (changer, other) for other in others}
+    direct = _following(links | edges)
     for target, who in changers.items():
         for first, second in combinations(sorted(who & scheduled), 2):
-            if second not in paths[first] and first not in paths[second]:
+            if second not in reach(direct, first) and first not in reach(direct, second):
                 problems.add(f"{first} and {second} both change {target}, and no wire orders them", target,
                              f"Wire an output of one of them into the other, or let only one of them use {target}.")
     return edges
 
 
-def reachable(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
-    """Return, for each name, everything that edges lead to from it."""
-    direct: dict[str, set[str]] = {name: set() for name in names}
+def _following(edges: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    direct: dict[str, set[str]] = {}
     for before, after in edges:
-        direct[before].add(after)
-    result = {}
-    for name in direct:
-        seen: set[str] = set()
-        todo = list(direct[name])
-        while todo:
-            other = todo.pop()
-            if other not in seen:
-                seen.add(other)
-                todo.extend(direct[other])
-        result[name] = seen
-    return result
+        direct.setdefault(before, set()).add(after)
+    return direct
+
+
+def reach(direct: Mapping[str, set[str]], start: str) -> set[str]:
+    """Return everything that edges lead to from `start` (itself only where it stands in a cycle)."""
+    seen: set[str] = set()
+    todo = list(direct.get(start, ()))
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo.extend(direct.get(name, ()))
+    return seen
 
 
 def sort(names: Iterable[str], edges: set[tuple[str, str]]) -> tuple[list[str], list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .component import Component
 from .port import Reads
@@ -61,3 +62,19 @@ class System:
     name: str = "system"
     check_always: bool = False  # False: full port checks for 100 values, then only finiteness
     evaluations: Mapping[str, EvaluationPlan] = field(default_factory=dict)
+
+    @cached_property
+    def used(self) -> frozenset[str]:
+        """Components that another one holds by reference."""
+        return frozenset(target for part in self.parts.values() for target in part.uses.values())
+
+    @cached_property
+    def wired(self) -> frozenset[str]:
+        """Components with a wire in or out."""
+        speaking = {source.component for part in self.parts.values() for source in part.inputs.values()}
+        return frozenset(speaking | {name for name, part in self.parts.items() if part.inputs})
+
+    @cached_property
+    def rehearsed(self) -> frozenset[str]:
+        """Components that are only used, never wired: worlds to rehearse in, models to ask."""
+        return self.used - self.wired

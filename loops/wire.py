@@ -195,6 +195,10 @@ class EventPipe:
             self.batches = deque(sorted(self.batches, key=lambda row: row[0]))
         return distinct
 
+    def insert(self, arrival: int, events: Events) -> None:
+        """Add events that were not published but given from outside, in any order."""
+        self.batches = deque(sorted([*self.batches, (arrival, events)], key=lambda row: row[0]))
+
     def take(self, now: int, previous: int | None) -> tuple[Events, bool]:
         """Return one batch of what arrived (`now`: up to this instant, `all`: before it), and whether any did."""
         due = []

@@ -66,7 +66,7 @@ class Mlp(Component):
         units = hidden[self.layer - 1]
         self.inputs = {
             "observation": Port("what the brain perceives", ("observation",), wakes=period is None),
-            "status": replace(status_input(optional=True), also=("all",)),
+            "status": replace(status_input(wakes=period is None, optional=True), also=("all",)),
             "current": Port("stimulation current into each neuron", (units,), axes=("neuron",), optional=True,
                             guarded=True, also=("mean", "all"), wakes=wake_on_current),
             "injury": Port("is the lesion in force? 1 yes, 0 not yet", (), low=0, high=1, initial=1, optional=True),

@@ -137,10 +137,13 @@ class PhaseMeter:
 
     def _room(self, largest: float) -> float:
         """Time in ns for which an amplitude of `largest` stays below every level, by the bounds."""
+        limits = self.limits
+        charge = min(limits.quiet_charge - self.charge_bound, limits.quiet_net - self.net_bound)
+        if charge < 0:
+            return -1.0  # a level has been passed already, and may have to be noted
         if not largest:
             return np.inf
-        limits = self.limits
-        room = min(limits.quiet_charge - self.charge_bound, limits.quiet_net - self.net_bound) / largest
+        room = charge / largest
         if self._timed:
             room = min(room, self._most_on - self.on_bound)
             if limits.width is not None:

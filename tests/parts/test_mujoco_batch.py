@@ -172,8 +172,9 @@ def test_a_touched_model_must_be_forgotten(model):
     for forgets in (True, False, None):
         own, data = mujoco.MjModel.from_xml_string(ARM), mujoco.MjData(model)
         stride = Stride(own, data, 4)
+        data.ctrl[:] = 1
         stride()
-        own.site_pos[0, 2], own.body_pos[1, 2] = 0.4, 0.55
+        own.body_mass[1] *= 2  # enters with the positions
         if forgets:
             stride.forget()
         if forgets is None:

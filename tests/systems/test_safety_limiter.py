@@ -51,7 +51,8 @@ def test_zero_is_published_before_the_first_command():
 
 def test_each_contact_may_have_a_peak_of_its_own():
     limiter = built(SafetyLimiter(peak=[1.0, 2.0]), channels=2)
-    trace = drive(limiter, [(0, [[3.0, 3.0]]), (MS, [[0.0, 0.0]]), (2 * MS, [[2.0, 2.0]]), (3 * MS, [[1.0, 2.0]])], 4 * MS)
+    commands = [(0, [[3.0, 3.0]]), (MS, [[0.0, 0.0]]), (2 * MS, [[2.0, 2.0]]), (3 * MS, [[1.0, 2.0]])]
+    trace = drive(limiter, commands, 4 * MS)
     assert [trace.at(k * MS).tolist() for k in range(4)] == [[[1, 2]], [[0, 0]], [[1, 2]], [[1, 2]]]
     assert [row[:3] for row in trace.decisions] == [(0, 0, 0), (0, 0, 1), (2 * MS, 0, 0)]
 
@@ -294,7 +295,8 @@ def test_the_warning_level_of_net_charge(hard):
 
 
 def test_the_declared_range_is_judged_at_build():
-    assert "no finite range" in built(SafetyLimiter(peak=5.0), channels=2, low=0, high=np.array([5, np.inf])).warnings[0]
+    half = built(SafetyLimiter(peak=5.0), channels=2, low=0, high=np.array([5, np.inf]))
+    assert "no finite range" in half.warnings[0]
     assert not any("Shannon" in text for text in built(SafetyLimiter(shannon_k=1.7, area=1.0)).warnings)
     assert built(SafetyLimiter(peak=5.0), low=-5, high=5).warnings == []
     assert "peak allows 5 uA" in built(SafetyLimiter(peak=5.0), low=-8, high=2).warnings[0]

@@ -1,0 +1,73 @@
+"""From a checked graph to what runs: components built, nodes and cells made, every wire joined to a cell or a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .errors import AssemblyError, Problem, StimloopError
+from .external import External
+from .graph import Graph
+from .lanes import Lanes
+from .node import Cell, Node, Pipe
+from .shapes import Wire
+from .wire import EventPipe, HoldPipe, SignalPipe
+
+
+def build_components(graph: Graph) -> None:
+    """Attach references and call `build`, used components before their users."""
+    for name in graph.build_order():
+        component = graph.components[name]
+        component.used = {key: graph.components[target] for key, target in graph.system.parts[name].uses.items()}
+        try:
+            component.build(Lanes.of(graph.lanes(name)), graph.seed(name))
+        except (ValueError, TypeError, LookupError, OSError, StimloopError) as error:
+            if isinstance(error, AssemblyError):
+                raise
+            raise AssemblyError([Problem(f"cannot be built: {error}", name)], graph.system.name) from error
+
+
+def make_nodes(graph: Graph) -> list[Node]:
+    """Return the run-time side of each scheduled component, in the order of an instant, with a cell per output."""
+    plan = []
+    for rank, name in enumerate(graph.order):
+        node = Node(name, graph.components[name], rank, graph.lanes(name))
+        node.external = isinstance(node.component, External)
+        node.cells = {key: Cell(name, key, port, node.lanes, graph.system.check_always)
+                      for key, port in node.component.outputs.items()}
+        plan.append(node)
+    return plan
+
+
+def join(graph: Graph, nodes: Mapping[str, Node], cells: Mapping[str, Cell],
+         injected: tuple[str, ...]) -> dict[str, EventPipe]:
+    """Join every wire, and return the pipes of injected inputs by address (a bare name means every such input)."""
+    addresses = [address for name in injected for address in (
+        [name] if "." in name else [f"{c}.{name}" for c in graph.order if name in graph.components[c].inputs])]
+    for wire in graph.wires:
+        if f"{wire.receiver}.{wire.input}" not in addresses and wire.receiver in nodes:
+            _join(graph, wire, nodes[wire.receiver], cells[str(wire.source)])
+    pipes = {}
+    for address in addresses:
+        name, _, key = address.partition(".")
+        port = graph.components[name].inputs[key]
+        pipes[address] = pipe = EventPipe(port, port.reads, 0)
+        nodes[name].listen(key, None, pipe, False)
+    return pipes
+
+
+def _join(graph: Graph, wire: Wire, node: Node, cell: Cell) -> None:
+    port, delay = node.component.inputs[wire.input], wire.source.delay
+    sender = graph.components[wire.source.component]
+    strict = wire.source.port in ("status", "reward") and "status" in sender.outputs
+    pipe: Pipe | None = None
+    if cell.event:
+        pipe = EventPipe(port, wire.reads, delay)
+    elif wire.reads == "hold" and not delay:
+        pipe = HoldPipe(port, node.lanes)
+    elif wire.reads != "now" or delay:
+        pipe = SignalPipe(port, wire.reads, delay, node.lanes)
+    node.listen(wire.input, cell, pipe, strict)
+    if pipe is not None:
+        cell.pipes += ((pipe, node, port.wakes and bool(delay)),)
+        if port.wakes and not delay:
+            cell.wakes += (node,)
