@@ -153,7 +153,8 @@ def _notice_delay(graph: Graph, chain: Chain, told: set[tuple[str, str]]) -> Non
     component = graph.components[waiting.receiver]
     waking = [w for w in graph.wires if w.receiver == waiting.receiver and component.inputs[w.input].wakes]
     if component.period is None and waking:
-        when = f"only with {waking[0].source}"
+        rhythm = graph.components[waking[0].source.component].period
+        when = f"only with {waking[0].source}" + (f" (every {say(rhythm)})" if isinstance(rhythm, int) else "")
         fix = f"Give {waiting.receiver} a period, or let {waiting.input} wake it."
     else:
         when = "at its own period"

@@ -339,9 +339,12 @@ class Loop:
 
     def fork(self) -> Loop:
         """Return a second loop of the same system, in the same state, sharing nothing."""
-        other = type(self)(self.system, injected=tuple(self.injected))
+        other = self._twin()
         other.load(deepcopy(self.save()))
         return other
+
+    def _twin(self) -> Loop:
+        return type(self)(self.system, injected=tuple(self.injected))
 
     @property
     def notices(self) -> list[Problem]:

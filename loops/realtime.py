@@ -40,6 +40,9 @@ class RealtimeLoop(Loop):
         self._origin_sim, self._origin_wall = now, time.perf_counter_ns()
         return simpy.rt.RealtimeEnvironment(initial_time=now, factor=1.0 / SECOND / self.speed, strict=False)
 
+    def _twin(self) -> Loop:
+        return type(self)(self.system, self.speed, injected=tuple(self.injected))
+
     def run(self, until: Any = None) -> int:
         """Run as `Loop.run` does, the wall clock beginning now."""
         self._origin_sim, self._origin_wall = self.now, time.perf_counter_ns()

@@ -69,7 +69,8 @@ class RandomStimulation(Component):
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Draw a command for every lane that acts; between two commands only fall silent where an episode ended."""
         acts = ~idle(inputs["status"]) if "status" in inputs else np.ones(self.lanes.count, bool)
-        fresh = bool(inputs.new) or now == 0 if self.period is None else flags.due(self.period, now)
+        asked = "observation" in inputs.new if "observation" in inputs else bool(inputs.new)
+        fresh = asked or now == 0 if self.period is None else flags.due(self.period, now)
         command = self._last
         if fresh:
             drawn = self._random.uniform(self._last.shape[1:], acts)  # [lanes, channels]

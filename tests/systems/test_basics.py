@@ -230,6 +230,28 @@ def test_the_replaceable_do_not_listen_but_keep_their_wires():
             assert adopted.reads != "now"
 
 
+class Game(Component):
+    """Answers an action within the instant, as a turn-based game does."""
+
+    period = 10 * MS
+
+    def __init__(self) -> None:
+        self.inputs = {"action": Port("", (2,), reads="now")}
+        self.outputs = {"observation": Port("", (2,))}
+
+    def step(self, now, inputs):
+        return {"observation": inputs["action"] + 1}
+
+
+def test_silence_closes_no_loop():
+    """In the place of a brain that answers a turn-based game, where anything that listened would make a cycle."""
+    loop = loop_of(game=(Game(), {"action": "brain.action"}), brain=(Silence(), {"observation": "game.observation"}))
+    loop.run(25 * MS)
+    assert loop.peek("game.observation").tolist() == [[1, 1]]
+    with pytest.raises(AssemblyError, match="loop without delay"):
+        loop_of(game=(Game(), {"action": "brain.action"}), brain=(Noise(), {"observation": "game.observation"}))
+
+
 @pytest.fixture
 def recording(tmp_path):
     """A run of two lanes: the value at 0, 10 and 30 ms, and spikes at 5, 10 and 12 ms."""

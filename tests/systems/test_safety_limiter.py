@@ -75,6 +75,25 @@ def test_a_phase_is_cut_off_at_the_nanosecond_at_which_its_charge_is_reached():
     assert exact.decisions == []
 
 
+def test_what_is_cut_stays_cut_until_a_new_command():
+    """Whatever else steps the limiter, and however long the contact has rested."""
+    limiter = built(SafetyLimiter(charge_per_phase=1.0))
+    statuses = [(k * 7 * MS, 0) for k in range(6)]
+    trace = drive(limiter, [(0, [[100.0]]), (36 * MS, [[100.0]])], 40 * MS, statuses)
+    assert driver.segments(trace, 0, 0) == [(0, 10 * MS, 100.0), (10 * MS, 36 * MS, 0.0), (36 * MS, 40 * MS, 100.0)]
+    assert len(trace.decisions) == 1
+
+
+def test_a_stale_limiter_is_still_stale_when_it_is_loaded():
+    limiters = [built(SafetyLimiter(peak=5.0, stale=15 * MS)) for _ in range(2)]
+    command = np.ones((1, 1), np.float32)
+    limiters[0].step(0, Inputs({"command": command}, frozenset({"command"}), None))
+    limiters[0].step(15 * MS, Inputs({"command": command}, frozenset(), 0))
+    limiters[1].load_state_dict(limiters[0].state_dict())
+    late = [one_.step(20 * MS, Inputs({"command": command}, frozenset({"command"}), 15 * MS)) for one_ in limiters]
+    assert [answer["command"].item() for answer in late] == [0.0, 0.0]
+
+
 def test_a_blink_does_not_begin_a_new_phase_but_a_rest_and_a_change_of_sign_do():
     limiter = built(SafetyLimiter(charge_per_phase=1.0, rest=100 * US))
     blink = [(0, [[100.0]]), (6 * MS, [[0.0]]), (6 * MS + 99 * US, [[100.0]]), (20 * MS, [[0.0]])]
@@ -114,7 +133,8 @@ def test_charge_limits_are_refused_without_a_physical_unit():
             built(SafetyLimiter(**limits), units="")
         with pytest.raises(AssemblyError, match="mV"):
             built(SafetyLimiter(**limits), units="mV")
-    built(SafetyLimiter(peak=5.0, sum_peak=8.0), units="")  # amplitudes need none
+    free = drive(built(SafetyLimiter(peak=5.0, sum_peak=8.0), units=""), [(0, [[1.0]])], MS)  # amplitudes need none
+    assert free.charge is None
 
 
 def test_shannon_and_density_by_hand():
@@ -190,6 +210,11 @@ def test_ramp_and_slew():
     limiter = built(SafetyLimiter(peak=10.0, ramp=100 * MS))
     trace = drive(limiter, [(k * 25 * MS, [[10.0]]) for k in range(6)], 150 * MS)
     assert [one(trace, k * 25 * MS) for k in range(6)] == [0.0, 2.5, 5.0, 7.5, 10.0, 10.0]
+    limiter = built(SafetyLimiter(peak=10.0, ramp=100 * MS), lanes=2)
+    trace = drive(limiter, [(k * 25 * MS, [[10.0]] * 2) for k in range(1, 8)], 180 * MS,
+                  [(0, [0, 0]), (100 * MS, [FIRST, 0]), (110 * MS, [0, 0])])
+    assert [trace.at(k * 25 * MS)[:, 0].tolist() for k in range(3, 8)] == [
+        [7.5, 7.5], [0, 10], [2.5, 10], [5, 10], [7.5, 10]]
     limiter = built(SafetyLimiter(peak=10.0, slew=100.0))  # 1 per 10 ms
     trace = drive(limiter, [(0, [[5.0]]), (10 * MS, [[5.0]]), (20 * MS, [[5.0]]), (30 * MS, [[-5.0]]),
                             (40 * MS, [[0.0]])], 50 * MS)
@@ -255,7 +280,8 @@ def test_what_is_not_finite_zeroes_its_lane(bad):
     assert trace.at(MS).tolist() == [[1.0, 2.0], [1.0, 2.0]]
     assert {row[1] for row in trace.decisions} == {0}
     assert trace.rules() == {Rule.NON_FINITE}
-    assert np.isfinite([row[3] for row in trace.decisions]).all()
+    asked = [row[3] for row in trace.decisions if row[2] == 1]
+    assert asked == ([0.0] if np.isnan(bad) else [np.sign(bad) * np.finfo(np.float32).max])
 
 
 def test_a_train_is_limited_through_its_amplitude():
@@ -299,6 +325,8 @@ def test_the_declared_range_is_judged_at_build():
     assert "no finite range" in half.warnings[0]
     assert not any("Shannon" in text for text in built(SafetyLimiter(shannon_k=1.7, area=1.0)).warnings)
     assert built(SafetyLimiter(peak=5.0), low=-5, high=5).warnings == []
+    worst = built(SafetyLimiter(peak=[5.0, 1.0]), channels=2, low=0, high=6).warnings[0]
+    assert "in channel 1; peak allows 1 uA" in worst
     assert "peak allows 5 uA" in built(SafetyLimiter(peak=5.0), low=-8, high=2).warnings[0]
     assert "no finite range" in built(SafetyLimiter(peak=5.0)).warnings[0]
     told = built(SafetyLimiter(peak=5.0, sum_peak=8.0, warn=Advice(peak=3.0)), channels=2, low=0, high=4).warnings
@@ -314,7 +342,8 @@ def test_the_output_declares_what_the_limits_allow():
 
 
 def test_contradictions_are_refused():
-    for limits in ({}, {"slew": 3.0}, {"peak": -1.0}, {"peak": float("nan")}, {"ramp": 5, "sum_peak": 2.0},
+    for limits in ({}, {"slew": 3.0}, {"peak": -1.0}, {"peak": [1.0, -1.0]}, {"peak": float("nan")},
+                   {"ramp": 5, "sum_peak": 2.0},
                    {"peak": 1.0, "duty": 1.5}, {"peak": 1.0, "rate": 0.0}, {"peak": 1.0, "stale": 0},
                    {"peak": 1.0, "train_phase": 100, "net_charge": 1.0},
                    {"peak": 1.0, "train_phase": 100, "pulse_width": 99}):
