@@ -37,7 +37,7 @@ PROOFS: dict[str, Proof] = {
                     full={"paths": ["tests/golden/test_stress_latency.py"], "profile": "prove"},
                     small={"paths": ["tests/golden/test_stress_latency.py"], "profile": "ci"}),
     "limiter": Proof("no adversarial pulse gets past the safety limiter; balanced pulses leave no charge",
-                     "crash.prove_limiter:prove", full={"pulses": 1_000_000}, small={"pulses": 4000}),
+                     "crash.prove_limiter:prove", full={"pulses": 1_000_000}, small={"pulses": 4000, "tick_us": 100.0}),
     "conformance": Proof("every component has every property, with many lives drawn", "crash.suites:suite",
                          full={"paths": ["tests/conformance"], "profile": "prove"},
                          small={"paths": ["tests/conformance/test_conformance_catches.py"], "profile": "ci"}),

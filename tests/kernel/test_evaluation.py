@@ -43,7 +43,7 @@ class Corridor(Component):
         running = (self.status == FIRST) | (self.status == 0)
         self.left[running] -= 1
         self.status = np.where(running, np.where(self.left == 0, TERMINATED, 0), WAITING)
-        seeds = inputs["begin"] if "begin" in inputs else None
+        seeds = inputs.get("begin")
         lanes = seeds.lane if seeds is not None else np.flatnonzero(~running)
         for i, lane in enumerate(lanes):
             self.seeds[lane] = seeds.value[i] if seeds is not None else 2  # three steps, when nobody says
@@ -103,7 +103,8 @@ def parts(teach: bool = True, solves: bool = True) -> dict[str, Part]:
 
 def loop(every: tuple[int, str], episodes: int = 3, lanes: int = 3, at_start: bool = True, **keywords: Any) -> Loop:
     second = System(parts(teach=False, **keywords), lanes)
-    return Loop(System(parts(**keywords), 2, evaluations={"test": EvaluationPlan(second, every, episodes, 1000, at_start)}))
+    return Loop(System(parts(**keywords), 2, evaluations={"test": EvaluationPlan(second, every, episodes, 1000,
+                                                                                 at_start)}))
 
 
 def rows(made: Loop) -> list[dict[str, Any]]:
@@ -199,8 +200,9 @@ def test_a_component_of_another_type_keeps_its_own_learned_arrays() -> None:
 
 def test_a_body_that_cannot_begin_on_request_is_refused() -> None:
     second = System({"body": body(lambda tick: [0])})
-    with pytest.raises(AssemblyError, match=r"evaluate.test: no body here can begin an episode on request\n  Give the body"):
-        Loop(System({"body": body(lambda tick: [0])}, evaluations={"test": EvaluationPlan(second, (1, "episodes"), 1, 0)}))
+    with pytest.raises(AssemblyError, match="no body here can begin an episode on request\n  Give the body"):
+        Loop(System({"body": body(lambda tick: [0])}, evaluations={"test": EvaluationPlan(second, (1, "episodes"), 1,
+                                                                                          0)}))
 
 
 def test_without_a_body_of_its_own_the_first_loop_counts_nanoseconds_only() -> None:

@@ -75,7 +75,8 @@ def test_problems_found_earlier_are_told_too() -> None:
 
 
 def test_unknown_names_come_with_the_nearest() -> None:
-    parts = {"talker": talker(), "ear": part({"value": Port("x")}, {}, None, 10, {"vallue": "talker.value"}, type="a.ear")}
+    parts = {"talker": talker(), "ear": part({"value": Port("x")}, {}, None, 10, {"vallue": "talker.value"},
+                                             type="a.ear")}
     assert told(**parts) == [
         ("ear.inputs.vallue", "a.ear has no input 'vallue'", 'Did you mean "value"?'),
         ("ear", "input 'value' (x) is not wired", "Write for example: ear: {inputs: [{value: component.port}]}")]
@@ -121,7 +122,8 @@ def test_optional_inputs_and_worlds_to_rehearse_in_may_stay_unwired() -> None:
      "talker.value publishes one value for all lanes, the input takes one value per lane"),
     (Port("x", dtype="int64"), Port("x", dtype="int64", reads="mean"), "the mean of a port of int64 has no meaning"),
     (Port("x", kind="event"), Port("x", kind="event", reads="hold"), "events cannot be read by 'hold'"),
-    (Port("x", kind="event"), Port("x", kind="event", dtype="float32", reads="mean"), "events cannot be read by 'mean'")])
+    (Port("x", kind="event"), Port("x", kind="event", dtype="float32", reads="mean"),
+     "events cannot be read by 'mean'")])
 def test_ports_that_do_not_fit(left: Port, right: Port, what: str) -> None:
     found = told(talker=talker(port=left), ear=ear(port=right))
     assert [(where, text) for where, text, _ in found] == [("ear.inputs.value", what)]
@@ -264,7 +266,8 @@ def test_a_ring_of_transparent_components_is_no_way_round() -> None:
 def views(learner_source: Source, action_reads: Any = "hold") -> dict[str, Part]:
     action = Port("action", reads="hold", also=("now",))
     return {
-        "body": part({"action": action}, {"observation": Port("o"), "status": status_output(), "reward": Port("r")}, None,
+        "body": part({"action": action}, {"observation": Port("o"), "status": status_output(), "reward": Port("r")},
+                     None,
                      10, {"action": "brain.action"}),
         "brain": part({"observation": Port("o", wakes=True)}, {"action": Port("a")}, None,
                       wired={"observation": Source("body", "observation", 0)}, gain=1.0, value=None),
@@ -334,7 +337,8 @@ def test_hold_that_wakes_in_a_loop_of_one_instant_is_told() -> None:
 
 
 def test_every_wire_between_two_components_of_a_loop_is_shown() -> None:
-    a = part({"x": Port("x", wakes=True), "y": Port("y", wakes=True)}, {"out": Port("o")}, wired={"x": "b.one", "y": "b.two"})
+    a = part({"x": Port("x", wakes=True), "y": Port("y", wakes=True)}, {"out": Port("o")},
+             wired={"x": "b.one", "y": "b.two"})
     b = part({"in": Port("i", wakes=True)}, {"one": Port("o"), "two": Port("o")}, wired={"in": "a.out"})
     assert message({"a": a, "b": b}, "t") == """\
 t: loop without delay
@@ -344,7 +348,8 @@ t: loop without delay
 Cut it: let one of these inputs hold, or give one wire a delay:
   b: {inputs: {in: {from: a.out, delay: 1 ms}}}"""
     event = Port("e", (0,), kind="event")
-    a = part({"x": Port("x", wakes=True), "y": Port("y", wakes=True)}, {"out": event}, wired={"x": "b.one", "y": "b.two"})
+    a = part({"x": Port("x", wakes=True), "y": Port("y", wakes=True)}, {"out": event},
+             wired={"x": "b.one", "y": "b.two"})
     b = part({"in": event}, {"one": Port("o"), "two": Port("o")}, None, 10, {"in": "a.out"})
     assert message({"a": a, "b": b}, "t").endswith(
         "  a: {inputs: {x: {from: b.one, delay: 1 ms}, y: {from: b.two, delay: 1 ms}}}")
@@ -398,7 +403,8 @@ def test_outputs_that_nobody_hears_are_noticed() -> None:
 def test_silence_in_anybodys_place_is_one_line_and_closes_no_loop() -> None:
     """Its wires stay on paper, whatever they say of `reads`, and nothing is kept for it."""
     parts = copac("hold")
-    parts["coprocessor"] = part({"rates": Port("rates", reads="hold", also=("now",))}, {"command": Port("command")}, None, 10,
+    parts["coprocessor"] = part({"rates": Port("rates", reads="hold", also=("now",))}, {"command": Port("command")},
+                                None, 10,
                                 {"rates": Source("brain", "rates", 0, "now")})
     assert "loop without delay" in message(parts)
     parts["coprocessor"] = Part(Silence, parts["coprocessor"].inputs)

@@ -108,7 +108,8 @@ def test_chains_are_written_as_a_path() -> None:
 
 
 def test_sub_sampling_is_noticed() -> None:
-    graph = check(System({"body": moved(Source("brain", "action")), "brain": answers(Source("body", "observation"), MS)}))
+    graph = check(System({"body": moved(Source("brain", "action")), "brain": answers(Source("body", "observation"),
+                                                                                     MS)}))
     analyse(graph)
     assert notices(graph) == ["body.action: sub-sampled 20:1, brain.action publishes more often than it is read\n"
                               "  Read mean or all to lose nothing."]

@@ -94,7 +94,8 @@ def test_large_numbers_are_finite() -> None:
 
 @pytest.mark.parametrize(("value", "port", "text"), [
     (np.zeros(2, np.float32), Port("x", (2,)), "brain.value published shape (2,); its port says (2, 2) (lanes first)"),
-    (np.zeros((1, 2), np.float32), Port("x", (2,)), "brain.value published shape (1, 2); its port says (2, 2) (lanes first)"),
+    (np.zeros((1, 2), np.float32), Port("x", (2,)),
+     "brain.value published shape (1, 2); its port says (2, 2) (lanes first)"),
     (np.zeros((2, 2)), Port("x", (2,)), "brain.value published float64; its port says float32"),
     ([[0.0, 0.0]] * 2, Port("x", (2,)), "brain.value published list; publish a NumPy array (2, 2)"),
     (np.float32([[0, 2], [0, 0]]), Port("x", (2,), low=-1, high=1),
@@ -140,7 +141,8 @@ def test_bounds_are_looked_at_a_hundred_times_unless_asked_for_always() -> None:
 
 
 def test_bool_ports_have_no_bounds() -> None:
-    loop = loop_of(brain=part({}, {"value": Port("x", dtype="bool")}, lambda now, inputs: {"value": np.array([True])}, MS))
+    loop = loop_of(brain=part({}, {"value": Port("x", dtype="bool")}, lambda now, inputs: {"value": np.array([True])},
+                              MS))
     loop.run(2 * MS)
 
 
@@ -191,7 +193,7 @@ def test_a_status_that_would_be_passed_over_is_an_error(reads: Any, delay: int, 
     port = Port("x", dtype="int64" if key == "status" else "float32", reads=reads)
     loop = loop_of(body=body(lambda tick: [0]), learner=hearer(port, Source("body", key, delay), 40))
     text, _ = failing(loop, PortError, 1000)
-    assert text == (f"learner.value passed over a value of a status or reward: learner steps more slowly than the body. "
+    assert text == ("learner.value passed over a value of a status or reward: learner steps more slowly than the body. "
                     "Let this input read all: learner: {inputs: {value: {reads: all}}}")
 
 
@@ -216,9 +218,9 @@ def test_a_component_that_cannot_be_built_is_an_assembly_error() -> None:
         def build(self, lanes: Any, seed: int) -> None:
             raise self.error
 
-    with pytest.raises(AssemblyError, match="^t: brain: cannot be built: there is no file x$"):
+    with pytest.raises(AssemblyError, match=r"^t: brain: cannot be built: there is no file x$"):
         Loop(System({"brain": Part(lambda: Weights(OSError("there is no file x")))}, name="t"))
-    with pytest.raises(AssemblyError, match="^its own words$"):
+    with pytest.raises(AssemblyError, match=r"^its own words$"):
         Loop(System({"brain": Part(lambda: Weights(AssemblyError("its own words")))}, name="t"))
     with pytest.raises(ZeroDivisionError):
         Loop(System({"brain": Part(lambda: Weights(ZeroDivisionError()))}, name="t"))

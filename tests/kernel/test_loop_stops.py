@@ -119,7 +119,7 @@ def test_a_port_that_cannot_stop_a_run() -> None:
     loop = loop_of(learner=done_at(30), body=body(cycle))
     with pytest.raises(AssemblyError, match=r"there is no output 'learner.doen'\n  Did you mean"):
         loop.run("learner.doen")
-    with pytest.raises(AssemblyError, match="body.reward has a value per lane; a stop needs one value for all lanes"):
+    with pytest.raises(AssemblyError, match=r"body\.reward has a value per lane; a stop needs one value for all lanes"):
         loop.run("body.reward")
 
 

@@ -10,6 +10,7 @@ import pytest
 from stimloop.loops.component import Use
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.graph import Graph, check
+from stimloop.loops.loop import Loop
 from stimloop.loops.order import reach, sort
 from stimloop.loops.port import Port
 from stimloop.loops.system import Part, Source, System
@@ -67,8 +68,10 @@ THIRD = Clock(3)
 
 
 @pytest.mark.parametrize(("period", "delay", "reads", "wakes", "ordered"), [
-    (10, 0, "now", False, True), (10, 9, "now", False, True), (10, 10, "now", False, False), (10, 10, "now", True, False),
-    (10, 9, "all", False, False), (10, 9, "all", True, True), (10, 0, "all", False, False), (None, 10**9, "now", False, True),
+    (10, 0, "now", False, True), (10, 9, "now", False, True), (10, 10, "now", False, False),
+    (10, 10, "now", True, False),
+    (10, 9, "all", False, False), (10, 9, "all", True, True), (10, 0, "all", False, False),
+    (None, 10**9, "now", False, True),
     (THIRD, THIRD.tick(1), "now", False, True), (THIRD, THIRD.tick(1) + 1, "now", False, False)])
 def test_a_delay_cuts_an_event_wire_if_it_is_as_long_as_the_period(period: Any, delay: int, reads: str, wakes: bool,
                                                                   ordered: bool) -> None:
@@ -94,7 +97,8 @@ def test_a_changer_without_wires_from_the_readers_steps_before_all() -> None:
 
 def test_a_changer_that_hears_object_or_reader_steps_after_all() -> None:
     for source in ("z_object.out", "y_reader.out"):
-        found = graph("z_object", z_object=relay(period=5), y_reader=relay(period=5, uses={"it": "z_object"}, changes=False),
+        found = graph("z_object", z_object=relay(period=5), y_reader=relay(period=5, uses={"it": "z_object"},
+                                                                           changes=False),
                       a_changer=relay(source, uses={"it": "z_object"}))
         assert before(found, "z_object", "a_changer")
         assert before(found, "y_reader", "a_changer")
@@ -119,7 +123,8 @@ def test_who_uses_a_user_reads_too() -> None:
 def test_two_changers_need_a_path_between_them() -> None:
     with pytest.raises(AssemblyError, match="x and y both change thing, and no wire orders them"):
         graph(thing=relay(period=5), x=relay(period=5, uses={"it": "thing"}), y=relay(period=5, uses={"it": "thing"}))
-    wired = graph(thing=relay(period=5), x=relay("y.out", uses={"it": "thing"}), y=relay(period=5, uses={"it": "thing"}))
+    wired = graph(thing=relay(period=5), x=relay("y.out", uses={"it": "thing"}),
+                  y=relay(period=5, uses={"it": "thing"}))
     assert before(wired, "y", "x")
     around = graph(thing=relay(period=5), x=relay("thing.out", uses={"it": "thing"}),
                    y=relay(period=5, uses={"it": "thing"}))  # y before the object, x after it
@@ -152,3 +157,19 @@ def test_sorting_by_hand() -> None:
     assert sort("ab", {("a", "a")})[1] == ["a"]
     direct = {"a": {"b"}, "b": {"c"}}
     assert [reach(direct, name) for name in "abc"] == [{"b", "c"}, {"c"}, set()]
+
+
+def test_many_components_of_one_instant_step_in_their_order() -> None:
+    """The ranks of an instant are gathered as a set, which does not keep them in order beyond a handful."""
+    parts = {f"c{i:02}": relay(period=7) for i in range(20)}
+    parts["c01"] = relay(period=10)
+    parts["c08"] = relay("c01.out", period=10, wakes=False)
+    order: list[str] = []
+    loop = Loop(System(parts))
+    for name, component in loop.components.items():
+        component.say = lambda now, inputs, name=name: order.append(name) or {}  # type: ignore[attr-defined]
+    loop.run(141)
+    ranks = {name: rank for rank, name in enumerate(loop.graph.order)}
+    steps = [(now, ranks[name]) for name, component in loop.components.items()
+             for now, *_ in component.steps]  # type: ignore[attr-defined]
+    assert [ranks[name] for name in order] == [rank for _, rank in sorted(steps)]

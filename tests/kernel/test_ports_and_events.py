@@ -73,7 +73,8 @@ def test_scalars_are_spread_and_no_value_means_no_payload() -> None:
 
 
 def test_columns_are_read_only() -> None:
-    for batch in (Events.of([1, 2], 0, 0, [1.0, 2.0]), Events.empty(), Events.of([1, 2], 0, 0).select(np.array([True, False])),
+    for batch in (Events.of([1, 2], 0, 0, [1.0, 2.0]), Events.empty(), Events.of([1, 2], 0,
+                                                                                 0).select(np.array([True, False])),
                   Events.of(1, 0, 0).later(3), Events.join([Events.of(1, 0, 0), Events.of(0, 0, 0)])):
         for column in (batch.time, batch.lane, batch.index, batch.value):
             assert not column.flags.writeable

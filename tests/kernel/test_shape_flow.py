@@ -57,21 +57,24 @@ def test_the_same_name_is_the_same_size_on_every_port_of_a_component() -> None:
 
 def test_two_sizes_for_one_name_disagree() -> None:
     middle = part({"x": Port("x", ("n",)), "y": Port("y", ("n",))}, {}, None, 10, {"x": "a.out", "y": "b.out"})
-    with pytest.raises(AssemblyError, match=r"middle.inputs.y: shape \(4,\) is wired to b.out of shape \(5,\)\n  Change"):
+    with pytest.raises(AssemblyError,
+                       match=r"middle.inputs.y: shape \(4,\) is wired to b.out of shape \(5,\)\n  Change"):
         graph(a=part({}, {"out": Port("o", (4,))}, None, 10), b=part({}, {"out": Port("o", (5,))}, None, 10),
               middle=middle)
 
 
 def test_the_number_of_event_indices_flows_too() -> None:
     found = graph(brain=part({}, {"spikes": Port("s", (0,), kind="event", indices=80)}, None, 10),
-                  decoder=part({"spikes": Port("s", (0,), kind="event", indices="n")}, {"rates": Port("r", ("n",))}, None,
+                  decoder=part({"spikes": Port("s", (0,), kind="event", indices="n")}, {"rates": Port("r", ("n",))},
+                               None,
                                10, {"spikes": "brain.spikes"}))
     assert sizes(found, "decoder.rates") == (80,)
 
 
 def test_what_remains_unknown_is_an_error_that_names_the_port() -> None:
     with pytest.raises(AssemblyError) as error:
-        graph(brain=part({"in": Port("i", ("n",), optional=True)}, {"out": Port("o", ("n",)), "rates": Port("r", (None,))},
+        graph(brain=part({"in": Port("i", ("n",), optional=True)}, {"out": Port("o", ("n",)),
+                                                                    "rates": Port("r", (None,))},
                          None, 10), ear=part({"in": Port("i", (None,))}, {}, None, 10, {"in": "brain.out"}))
     assert str(error.value) == """\
 test: 2 problems
@@ -127,11 +130,13 @@ def test_open_ports_are_the_other_ends_without_its_role() -> None:
 
 def test_an_open_input_wakes_and_offers_every_way_of_reading() -> None:
     seat = Part(External, part(wired={"spikes": "brain.spikes", "rates": "brain.rates"}).inputs)
-    found = graph(brain=part({}, {"spikes": Port("s", (0,), kind="event", indices=4), "rates": Port("r", (2,))}, None, 10),
+    found = graph(brain=part({}, {"spikes": Port("s", (0,), kind="event", indices=4), "rates": Port("r", (2,))}, None,
+                             10),
                   seat=seat)
     inputs = found.components["seat"].inputs
     assert (inputs["spikes"].indices, inputs["spikes"].wakes, inputs["spikes"].also) == (4, True, ("all",))
-    assert (inputs["rates"].shape, inputs["rates"].optional, inputs["rates"].also) == ((2,), True, ("hold", "mean", "all"))
+    assert (inputs["rates"].shape, inputs["rates"].optional, inputs["rates"].also) == ((2,), True,
+                                                                                       ("hold", "mean", "all"))
 
 
 def test_silence_speaks_zero_and_holds_nothing() -> None:

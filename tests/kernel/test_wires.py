@@ -35,8 +35,10 @@ def heard(reads: str, delay: int = 0, wakes: bool = False, period: int | None = 
 
 def test_now_reads_what_is_in_force_arrivals_of_this_instant_included() -> None:
     assert heard("now") == [(0, 1.0, True, None), (10, 3.0, True, 0), (20, 5.0, True, 10), (30, 6.0, True, 20)]
-    assert heard("now", delay=5) == [(0, 0.5, False, None), (10, 2.0, True, 0), (20, 4.0, True, 10), (30, 5.0, True, 20)]
-    assert heard("now", delay=7) == [(0, 0.5, False, None), (10, 2.0, True, 0), (20, 3.0, True, 10), (30, 5.0, True, 20)]
+    assert heard("now", delay=5) == [(0, 0.5, False, None), (10, 2.0, True, 0), (20, 4.0, True, 10),
+                                     (30, 5.0, True, 20)]
+    assert heard("now", delay=7) == [(0, 0.5, False, None), (10, 2.0, True, 0), (20, 3.0, True, 10),
+                                     (30, 5.0, True, 20)]
 
 
 def test_hold_reads_what_was_in_force_after_the_previous_step() -> None:
@@ -95,7 +97,8 @@ def test_the_mean_of_a_constant_is_that_constant_to_the_bit(dtype: str) -> None:
 def test_a_train_of_short_pulses_delivers_its_charge_to_a_slow_brain() -> None:
     """0.2 ms at 130 Hz into 20 ms: a first draft of the design gave 0 or four times the charge."""
     period, width, amplitude, seconds = SECOND_OVER_130, 200_000, 3.0, 2
-    edges = {k * period + offset: value for k in range(130 * seconds) for offset, value in ((0, amplitude), (width, 0.0))}
+    edges = {k * period + offset: value for k in range(130 * seconds) for offset,
+             value in ((0, amplitude), (width, 0.0))}
     for reads in ("mean", "all"):
         loop = loop_of(pulses=sender(edges), brain=hearer(Port("current", reads=reads), "pulses.value", 20 * MS))  # type: ignore[arg-type]
         loop.run(f"{seconds + 1} s")
@@ -115,10 +118,11 @@ def area(value: Any, start: int, end: int) -> float:
 
 
 def test_a_delay_of_1_ms_differs_from_none_in_a_20_ms_body() -> None:
-    """The action decided at 0 with a delay of 1 ms acts 20 ms later under `hold`: it was not there after that instant."""
+    """The action decided at 0 with 1 ms of delay acts 20 ms later under `hold`: it was not there after that instant."""
     given = {}
     for delay in (0, MS):
-        loop = loop_of(brain=sender({0: 7.0}), body=hearer(Port("action", reads="hold"), Source("brain", "value", delay), 20 * MS))
+        loop = loop_of(brain=sender({0: 7.0}), body=hearer(Port("action", reads="hold"),
+                                                           Source("brain", "value", delay), 20 * MS))
         loop.run(61 * MS)
         given[delay] = [float(value[0]) for _, value in steps(loop, "body", "value")]
     assert given == {0: [0, 7, 7, 7], MS: [0, 0, 7, 7]}

@@ -41,7 +41,7 @@ class Game(Component):
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         lanes = self.lanes.count
         status = np.zeros(lanes, np.int64)
-        begun = inputs["begin"] if "begin" in inputs else None
+        begun = inputs.get("begin")
         self.left[~self.over] -= 1
         ended = ~self.over & (self.left <= 0)
         if begun is None:

@@ -48,7 +48,7 @@ def test_kernel_equals_the_slow_interpreter(plan: Plan) -> None:
     except Refused:
         slow = None
     if slow is None:
-        with pytest.raises(AssemblyError, match="loop without delay|both change"):
+        with pytest.raises(AssemblyError, match=r"loop without delay|both change"):
             Loop(plan.system())
         return
     with Loop(plan.system()) as loop:
@@ -82,7 +82,8 @@ def test_hash_seed_means_nothing() -> None:
 
 @examples(40, 3_000)
 @given(plans(tidy=1.0), st.lists(times, min_size=1, max_size=3), st.booleans(), st.randoms(use_true_random=False))
-def test_resume_is_exact(tmp_path_factory: Any, plan: Plan, stops: list[int], on_disk: bool, rng: random.Random) -> None:
+def test_resume_is_exact(tmp_path_factory: Any, plan: Plan, stops: list[int], on_disk: bool,
+                         rng: random.Random) -> None:
     loop = built(plan.system())
     expected = listen(loop)
     loop.run(HORIZON)
@@ -202,7 +203,7 @@ def _row(row: dict[str, Any]) -> list[Any]:
     return [(key, value.tobytes() if isinstance(value, np.ndarray) else value) for key, value in row.items()]
 
 
-# -- what the page promises of wires, looked at in the traces alone ------------------------------------------------------
+# -- what the page promises of wires, looked at in the traces alone ----------------------------------------------------
 
 
 def published(loop: Loop) -> dict[str, list[tuple[int, Any]]]:
