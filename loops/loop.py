@@ -204,7 +204,14 @@ class Loop:
         try:
             while ready:
                 node = plan[heappop(ready)]
-                inputs = node.take(now)
+                if node.pipes:
+                    inputs = node.take(now)
+                else:  # the same, in place: most components read only plain `now` signals
+                    inputs = node.inputs
+                    inputs.previous = node.previous
+                    new = node.news.get(node.bits)
+                    inputs.new = node.name_new() if new is None else new
+                    node.bits = 0
                 if node.external:
                     self.pending, self._paused_ready, self._halt = node.name, ready, True
                     self.last = now

@@ -24,6 +24,9 @@ Pipe = SignalPipe | HoldPipe | EventPipe
 class Cell:
     """One output port at run time: its last value, and everything that wants the next one."""
 
+    __slots__ = ("always", "count", "direct", "dtype", "event", "floating", "key", "lanes", "mode", "pipes", "port", "taps",
+                 "value", "wakes")
+
     def __init__(self, owner: str, name: str, port: Port, lanes: int, always: bool) -> None:
         self.key = f"{owner}.{name}"
         self.port = port
@@ -120,6 +123,9 @@ class Cell:
 class Node:
     """One component at run time: where its inputs come from, and when it is stepped."""
 
+    __slots__ = ("bits", "cells", "component", "direct", "due", "external", "idle", "inputs", "lanes", "name", "names",
+                 "news", "own_wake", "pending", "period", "pipes", "previous", "rank", "step", "wake")
+
     def __init__(self, name: str, component: Component, rank: int, lanes: int) -> None:
         self.name = name
         self.component = component
@@ -176,13 +182,13 @@ class Node:
                 if strict and pipe.lost:
                     self.skipped(name)
         inputs.previous = previous
-        try:
-            inputs.new = self.news[bits]
-        except KeyError:
-            inputs.new = self._name(bits)
+        new = self.news.get(bits)
+        inputs.new = self.name_new(bits) if new is None else new
         return inputs
 
-    def _name(self, bits: int) -> frozenset[str]:
+    def name_new(self, bits: int | None = None) -> frozenset[str]:
+        """Return the input names of `bits` (by default the node's own), made once."""
+        bits = self.bits if bits is None else bits
         self.news[bits] = names = frozenset(n for k, n in enumerate(self.names) if bits >> k & 1)
         return names
 

@@ -14,7 +14,7 @@ from stimloop.loops.seeds import derive
 from stimloop.loops.status import FIRST, TERMINATED, WAITING, status_output
 from stimloop.loops.system import EvaluationPlan, Part, Source, System
 
-from .graphs import In, Out, Plan, SteadyToy, Toy, plain
+from .toys import In, Out, Plan, SteadyToy, Toy, plain
 
 
 class Game(Component):

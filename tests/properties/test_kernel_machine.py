@@ -20,8 +20,9 @@ from stimloop.loops.errors import AssemblyError
 from stimloop.loops.loop import Loop
 from stimloop.loops.system import Part, System
 
-from .graphs import draw_plan, examples, listen, since
+from .graphs import draw_plan, examples
 from .slow import Refused, Slow
+from .toys import listen, since
 
 HORIZON = 60  # ns
 
