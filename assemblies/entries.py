@@ -21,7 +21,10 @@ _EVERY = re.compile(r"([0-9]{1,15})\s+(steps?|episodes?)")
 
 
 def delay(value: Any, where: str, problems: Problems) -> int:
-    """Return a delay in nanoseconds."""
+    """Return a delay in nanoseconds; in an assembly it has a unit."""
+    if isinstance(value, int) and not isinstance(value, bool) and value != 0:
+        problems.add(f"{value} has no unit of time", where, f"Write for example {value} ms.")
+        return 0
     try:
         return parse_duration(value)
     except TimeError as error:

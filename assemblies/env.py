@@ -15,11 +15,12 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
-from ..loops.errors import AssemblyError, Problem, RunError, nearest
+from ..loops.errors import AssemblyError, Problem, Problems, RunError, nearest
 from ..loops.external import External
 from ..loops.port import Port
 from ..loops.seeds import derive
 from ..loops.status import TERMINATED, TRUNCATED
+from ..loops.system import System
 from .settings import Settings
 from .wiring import build, without
 
@@ -40,13 +41,20 @@ def as_env(assembly: Assembly, agent: str, reward: str = "body.reward", *, low: 
     return SeatEnv(seat) if assembly.lanes == 1 else SeatVectorEnv(seat)
 
 
+def _loop(system: System, problems: Problems) -> Loop:
+    from ..loops.loop import Loop
+
+    return Loop(system, problems)
+
+
 class Seat:
     """A loop with one component played from outside, and the reward and status summed up between two turns."""
 
     def __init__(self, assembly: Assembly, agent: str, reward: str, low: float | None, high: float | None,
                  settings: Settings | None) -> None:
         self.agent = agent
-        self.loop: Loop = build(_vacated(assembly, agent), settings)
+        self.loop: Loop = build(_vacated(assembly, agent), settings,
+                                lambda system, problems: _loop(_played(system, agent), problems))
         self.lanes = assembly.lanes
         body = reward.partition(".")[0]
         self._status_at, self._solved_at = f"{body}.status", f"{body}.solved"
@@ -59,7 +67,8 @@ class Seat:
         self.loop.tap(self._status_at, self._add_status)
         component = self.loop.components[agent]
         seen = {key: port for key, port in component.inputs.items() if key not in _APART}
-        acted = {key: _bounded(port, low, high) for key, port in component.outputs.items()}
+        acted = {key: _known_bounds(self.loop, agent, key, _bounded(port, low, high))
+                 for key, port in component.outputs.items()}
         self.observed, self.acted = tuple(seen), tuple(acted)
         if not seen or not acted:
             self.loop.close()
@@ -126,17 +135,47 @@ class Seat:
 
 
 def _vacated(assembly: Assembly, agent: str) -> Assembly:
-    """Return the assembly with an empty seat, without learners that use it and without evaluations."""
+    """Return the assembly without learners that use the agent and without evaluations."""
     document = assembly.document()
     if agent not in document["components"]:
         raise AssemblyError([Problem(f"there is no component {agent!r} to play", "agent",
                                      nearest(agent, assembly.components))], assembly.name)
     users = {name for name, entry in document["components"].items() if agent in entry["uses"].values()}
     document["components"] = without(assembly, users)
-    document["components"][agent] = {"type": "external", "params": {}, "uses": {},
-                                     "inputs": document["components"][agent]["inputs"]}
     document.pop("evaluate", None)
-    return assembly.derived(document).with_class("external", External)
+    return assembly.derived(document)
+
+
+def _played(system: System, agent: str) -> System:
+    """Return the system with an external component in the agent's seat, with the inputs that the agent had."""
+    part = system.parts[agent]
+    component = part.create()
+    inputs = {key: component.inputs[key] for key in part.inputs if key in component.inputs}
+    offered = dict(component.outputs)
+    component.close()
+    what = "a body" if {"status", "reward"} <= set(offered) else ""
+    if component.guard or ("command" in component.inputs and component.inputs["command"].guarded):
+        what = "what keeps stimulation safe"
+    if what:
+        raise AssemblyError([Problem(f"{what} cannot be played from outside", agent,
+                                     "Name the brain or the coprocessor.")], system.name)
+    seat = replace(part, create=lambda: External(inputs, offered), uses={}, type="external")
+    return replace(system, parts={**system.parts, agent: seat})
+
+
+def _known_bounds(loop: Loop, agent: str, key: str, port: Port) -> Port:
+    """Return an output's port with the bounds of whoever had the seat, or of the limiter behind it, if it has none."""
+    if np.isfinite([port.low, port.high]).all():
+        return port
+    own = loop.components[agent].offered.get(key)  # type: ignore[attr-defined]
+    if own is not None and np.isfinite([own.low, own.high]).all():
+        return replace(port, low=own.low, high=own.high)
+    for wire in loop.graph.wires:
+        limiter = loop.components[wire.receiver]
+        if (wire.source.component, wire.source.port) == (agent, key) and limiter.guard:
+            passed = limiter.outputs["command"]
+            return replace(port, low=passed.low, high=passed.high)
+    return port
 
 
 def _bounded(port: Port, low: float | None, high: float | None) -> Port:

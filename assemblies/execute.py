@@ -42,10 +42,16 @@ class Outcome:
 
 
 def run(assembly: Assembly, until: str | int | None = None, **options: Any) -> Run:
-    """Run an assembly, recorded, and return the run; options as for `start`."""
+    """Run an assembly, recorded, and return the run; options as for `start`.
+
+    Ctrl-C saves the run and then raises KeyboardInterrupt, so that a script stops too.
+    """
     from ..loops.runs import open as open_run
 
-    return open_run(start(assembly, until, **options).path)
+    outcome = start(assembly, until, **options)
+    if outcome.reason == "interrupted":
+        raise KeyboardInterrupt(f"the run is saved; go on with: stimloop resume {outcome.path}")
+    return open_run(outcome.path)
 
 
 def start(assembly: Assembly, until: str | int | None = None, *, folder: Path | None = None, show: bool | None = None,

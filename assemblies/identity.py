@@ -48,8 +48,6 @@ def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
         "git": git(origin.base), "order": loop.graph.order, "latency": latency, "drawing": svg(loop.graph),
         "units": {key: cell.port.units for key, cell in loop.cells.items() if cell.port.units},
         "recorded": recorded, "ended": "running",
-        "warnings": [f"{name}: {text}" for name, component in loop.components.items()
-                     for text in getattr(component, "warnings", ())],
         "notices": [str(problem) for problem in loop.graph.problems.notices],
     }
 

@@ -152,7 +152,10 @@ def check_assembly(assembly: Assembly, allowed: Settings) -> tuple[bool, dict[st
     problems = check(assembly, allowed)
     results = {"ok": not problems.errors, "errors": [str(p) for p in problems.errors],
                "notices": [str(p) for p in problems.notices]}
-    lines += [f"error: {text}" for text in results["errors"]] + [f"notice: {text}" for text in results["notices"]]
+    unheard = [p.what.removeprefix("nobody listens to ") for p in problems.notices if p.what.startswith("nobody")]
+    lines += [f"error: {text}" for text in results["errors"]]
+    lines += [f"notice: {p}" for p in problems.notices if not p.what.startswith("nobody")]
+    lines += [f"notice: nobody listens to {', '.join(unheard)}"] if unheard else []
     lines.append(f"{document['name']}: {'no errors' if results['ok'] else f'{len(problems.errors)} errors'}")
     return bool(results["ok"]), results, "\n".join(lines)
 

@@ -20,7 +20,7 @@ class Progress:
     def __init__(self, loop: Loop, until: Until, name: str, show: bool | None = None) -> None:
         self.shown = sys.stderr.isatty() if show is None else show
         self._loop, self._until, self._name = loop, until, name
-        self._counter = self._count() if self.shown or until.kind in ("steps", "episodes") else None
+        self._counter = self._count()
         self._bar: Any = None
         self._last = -1e9
         self._wall, self._now, self._steps = time.perf_counter(), loop.now, 0

@@ -8,6 +8,7 @@ import numpy as np
 
 from .component import Component
 from .errors import Problems, nearest
+from .external import External
 from .port import Port
 from .shapes import Wire, listens
 from .system import Source, System
@@ -38,6 +39,27 @@ def check_wires(system: System, components: Mapping[str, Component], problems: P
                 problems.add(f"input {key!r} ({port.about}) is not wired", name,
                              f"Write for example: {name}: {{inputs: [{{{key}: component.port}}]}}")
     return wires
+
+
+def in_the_dark(system: System, components: Mapping[str, Component], wires: list[Wire]) -> set[str]:
+    """Components joined, near or far, to one that could not be made or wired: what they lack follows from that."""
+    whole = {(wire.receiver, wire.input) for wire in wires}
+    joined: dict[str, set[str]] = {name: set() for name in system.parts}
+    todo = [name for name in system.parts if name not in components]
+    for name, part in system.parts.items():
+        for key, source in part.inputs.items():
+            if source.component in joined:
+                joined[name].add(source.component)
+                joined[source.component].add(name)
+            if (name, key) not in whole:
+                todo.append(name)
+    found: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo.extend(joined[name])
+    return found
 
 
 def _tell_no_output(component: Component, sender: Component, source: Source, key: str, where: str,
@@ -166,6 +188,8 @@ def check_stepped(system: System, components: Mapping[str, Component], wires: li
         heard = [w for w in wires if w.receiver == name]
         if not heard or component.period is not None or name in system.used:
             continue
+        if len(heard) < len(system.parts[name].inputs):
+            continue  # a wire of it is wrong, and that is told
         own = type(component).next_wake is not Component.next_wake
         if not own and not any(component.inputs[w.input].wakes for w in heard):
             problems.add("is never stepped: it has no period and nothing it listens to wakes it", name,
@@ -196,6 +220,8 @@ def check_guarded(system: System, components: Mapping[str, Component], wires: li
 def _safe_current(name: str, components: Mapping[str, Component], by_input: Mapping[tuple[str, str], Wire],
                   seen: set[str]) -> bool:
     component = components[name]
+    if isinstance(component, External):
+        return False  # whoever plays it may answer anything
     if any(port.guarded and key == "command" for key, port in component.inputs.items()):
         return True
     if not component.transparent or name in seen:

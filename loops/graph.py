@@ -60,7 +60,7 @@ def check(system: System, problems: Problems | None = None) -> Graph:
     system = _name_sole_inputs(system, components)
     adopt_open_ports(components, system.parts)
     wires = checks.check_wires(system, components, problems)
-    flow(components, wires, problems)
+    flow(components, wires, problems, checks.in_the_dark(system, components, wires))
     checks.check_ports(wires, components, problems)
     checks.check_references(system, components, problems)
     checks.check_lanes(system, components, problems)

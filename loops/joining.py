@@ -24,6 +24,8 @@ def build_components(graph: Graph) -> None:
             if isinstance(error, AssemblyError):
                 raise
             raise AssemblyError([Problem(f"cannot be built: {error}", name)], graph.system.name) from error
+        for text in getattr(component, "warnings", ()):
+            graph.problems.notice(text, name)
 
 
 def make_nodes(graph: Graph) -> list[Node]:

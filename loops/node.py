@@ -24,8 +24,8 @@ Pipe = SignalPipe | HoldPipe | EventPipe
 class Cell:
     """One output port at run time: its last value, and everything that wants the next one."""
 
-    __slots__ = ("always", "count", "direct", "dtype", "event", "floating", "key", "lanes", "mode", "pipes", "port", "taps",
-                 "value", "wakes")
+    __slots__ = ("always", "count", "direct", "dtype", "event", "floating", "key", "lanes", "mode", "pipes", "port",
+                 "taps", "value", "wakes")
 
     def __init__(self, owner: str, name: str, port: Port, lanes: int, always: bool) -> None:
         self.key = f"{owner}.{name}"

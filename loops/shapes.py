@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,8 +58,12 @@ def _neutral(port: Port) -> Port:
     return replace(unnamed, reads="now", also=also, wakes=False, initial=0.0, optional=True, guarded=False)
 
 
-def flow(components: Mapping[str, Component], wires: list[Wire], problems: Problems) -> None:
-    """Fill sizes until nothing changes; report wires whose ends disagree and ports that stay unknown."""
+def flow(components: Mapping[str, Component], wires: list[Wire], problems: Problems,
+         dark: Set[str] = frozenset()) -> None:
+    """Fill sizes until nothing changes; report wires whose ends disagree and ports that stay unknown.
+
+    What is not known of components in `dark` follows from another problem and is not told.
+    """
     clashes: dict[str, str] = {}
     touching: dict[str, list[Wire]] = {name: [] for name in components}
     for wire in wires:
@@ -82,6 +86,8 @@ def flow(components: Mapping[str, Component], wires: list[Wire], problems: Probl
         problems.add(what, where, "Change one side, or put basics.select or basics.concat between them.")
     wired = {(wire.receiver, wire.input) for wire in wires}
     for name, component in components.items():
+        if name in dark:
+            continue
         unknown = [f"{name}.{key}" for key, port in component.outputs.items() if not port.known]
         unknown += [f"{name}.{key}" for key, port in component.inputs.items()
                     if not port.known and (name, key) in wired]

@@ -15,7 +15,6 @@ def warnings(run: Run) -> list[str]:
     found = []
     if run.state not in ("finished",):
         found.append(f"The run did not finish: it is {run.state}.")
-    found += [f"At build: {text}" for text in run.attributes.get("warnings", [])]
     found += _episodes(run)
     found += _constant(run)
     found += _saturated(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ...loops.events import Events
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.time import Period, next_tick
-from ..parts.passing import frozen, unheard
+from ..parts.passing import bounds, frozen, unheard
 
 
 class Silence(Component):
@@ -40,6 +41,13 @@ class Silence(Component):
     def adopt(self, name: str, port: Port) -> Port:
         """Take an input without listening to it."""
         return unheard(port)
+
+    def infer(self) -> None:
+        """Say that nothing but zero will come, so that whoever is behind knows the range."""
+        for name, port in self.outputs.items():
+            if port.kind == "signal" and not port.choices:
+                low, high = bounds(port)
+                self.outputs[name] = replace(port, low=max(low, min(high, 0.0)), high=min(high, max(low, 0.0)))
 
     def build(self, lanes: Lanes, seed: int) -> None:
         super().build(lanes, seed)

@@ -43,7 +43,7 @@ class GymnasiumEnv(Component):
         self._make = environments.make
         probe = self._new_env()
         try:
-            self.period = environments.own_period(probe) if period is None else period
+            self.period, self.warnings = environments.asked_period(probe, period)
             self._action = spaces.ActionDoor(probe.action_space, action_scale)
             self._observation = spaces.ObservationDoor(probe.observation_space)
             self.inputs = body_inputs(self._action.port)

@@ -54,7 +54,7 @@ class Myosuite(Component):
         self.restart, self.divergence = restart, divergence
         self._first: Any = self._new_env()  # tells the sizes now, is lane 0 later
         base = self._first.unwrapped
-        self.period = environments.own_period(base, "_ctrl_dt") if period is None else period
+        self.period, self.warnings = environments.asked_period(base, period, "_ctrl_dt")
         self.max_steps = environments.registered_steps(env) if max_steps is None else max_steps
         self._action = spaces.ActionDoor(base.action_space, axis="muscle", clips=True)
         shape = base.observation_space.shape

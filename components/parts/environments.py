@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 
 from ...loops.errors import nearest
-from ...loops.time import SECOND, Clock
+from ...loops.time import SECOND, Clock, say_period
 from .allowed import require_allowed
 
 
@@ -56,3 +56,17 @@ def own_period(env: Any, attribute: str = "dt") -> int | Clock:
         exact = SECOND / ticks
         return int(exact) if exact.denominator == 1 else Clock(ticks.numerator, ticks.denominator)
     raise ValueError(f"{type(base).__name__} does not say how long one of its steps takes; say it: period: 20 ms")
+
+
+def asked_period(env: Any, asked: int | Clock | None, attribute: str = "dt") -> tuple[int | Clock, list[str]]:
+    """Return the period of a body, its environment's own unless asked for, and what to warn of when they differ."""
+    if asked is None:
+        return own_period(env, attribute), []
+    try:
+        own = own_period(env, attribute)
+    except ValueError:
+        return asked, []  # the environment does not say, so nothing is contradicted
+    if own == asked:
+        return asked, []
+    return asked, [f"ticks every {say_period(asked)}, but each tick advances its world by {say_period(own)}: "
+                   "its physics does not run at the pace of the loop's time"]

@@ -175,7 +175,7 @@ components:
     ("components: {a: {typ: x.y}}", "has no type"),
     ("components: {a: {type: x.y, inputs: [b]}}", "is not a wire"),
     ("components: {a: {type: x.y, inputs: [b.c, d.c]}}", "wired twice"),
-    ("components: {a: {type: x.y, inputs: {c: {from: b.c, delay: 1}}}}", ""),
+    ("components: {a: {type: x.y, inputs: {c: {from: b.c, delay: 1 ms}}}}", ""),
     ("components: {a: {type: x.y, inputs: {c: {from: b.c, delay: 1 mm}}}}", "no unit of time"),
     ("components: {a: {type: x.y, inputs: {c: {from: b.c, reads: then}}}}", "no way to read"),
     ("components: {a: {type: x.y, uses: {p: [1]}}}", "not a mapping of references"),
