@@ -13,6 +13,20 @@ from .port import Port
 from .shapes import Wire, listens
 from .system import Source, System
 
+_COMPONENTS = f"{__package__.rpartition('.')[0]}.components."
+GUARDS = {f"{_COMPONENTS}links.safety_limiter.SafetyLimiter"}  # what may feed a stimulator, by full name
+
+
+def is_guard(component: Component) -> bool:
+    """Is this the safety limiter itself? Saying `guard = True` in a class of one's own is not enough."""
+    kind = type(component)
+    return kind.guard and f"{kind.__module__}.{kind.__qualname__}" in GUARDS
+
+
+def is_transparent(component: Component) -> bool:
+    """Is this one of our own gains, sums or delays? Others may do anything with a current."""
+    return component.transparent and type(component).__module__.startswith(_COMPONENTS)
+
 
 def check_wires(system: System, components: Mapping[str, Component], problems: Problems) -> list[Wire]:
     """Return the wires whose two ends exist; report unknown ports and required inputs left unwired."""
@@ -182,17 +196,21 @@ def check_lanes(system: System, components: Mapping[str, Component], problems: P
                          f"Write `lanes: {component.max_lanes}`, or run several loops.")
 
 
-def check_stepped(system: System, components: Mapping[str, Component], wires: list[Wire], problems: Problems) -> None:
+def check_stepped(system: System, components: Mapping[str, Component], wires: list[Wire], injected: tuple[str, ...],
+                  problems: Problems) -> None:
     """Report components that listen but would never be stepped."""
     for name, component in components.items():
         heard = [w for w in wires if w.receiver == name]
-        if not heard or component.period is not None or name in system.used:
+        if not component.inputs or component.period is not None or name in system.used:
+            continue  # without inputs it is a source, which speaks at t = 0
+        if any(key in injected or f"{name}.{key}" in injected for key in component.inputs):
             continue
         if len(heard) < len(system.parts[name].inputs):
             continue  # a wire of it is wrong, and that is told
         own = type(component).next_wake is not Component.next_wake
         if not own and not any(component.inputs[w.input].wakes for w in heard):
-            problems.add("is never stepped: it has no period and nothing it listens to wakes it", name,
+            what = "nothing it listens to wakes it" if heard else "nothing is wired to it"
+            problems.add(f"is never stepped: it has no period and {what}", name,
                          "Give it a period, for example params: {period: 20 ms}.")
 
 
@@ -206,7 +224,7 @@ def check_guarded(system: System, components: Mapping[str, Component], wires: li
         where = f"{wire.receiver}.inputs.{wire.input}"
         source = wire.source.component
         if wire.input == "command":
-            if not components[source].guard:
+            if not is_guard(components[source]):
                 problems.add(f"{wire.source} would command a stimulator without a safety limiter", where,
                              "Put a links.safety_limiter directly before it (gains belong before the limiter):\n"
                              f"limiter: {{type: links.safety_limiter, params: {{peak: 5}}, inputs: [{{command: "
@@ -224,7 +242,7 @@ def _safe_current(name: str, components: Mapping[str, Component], by_input: Mapp
         return False  # whoever plays it may answer anything
     if any(port.guarded and key == "command" for key, port in component.inputs.items()):
         return True
-    if not component.transparent or name in seen:
+    if not is_transparent(component) or name in seen:
         return False
     feeding = [w.source.component for (receiver, _), w in by_input.items() if receiver == name]
     return bool(feeding) and all(_safe_current(f, components, by_input, seen | {name}) for f in feeding)
@@ -235,13 +253,15 @@ def check_views(system: System, components: Mapping[str, Component], wires: list
     by_input = {(w.receiver, w.input): w for w in wires}
     for name, part in system.parts.items():
         for role, target in part.uses.items():
-            use = components[name].uses.get(role) if name in components else None
-            if use is None or not use.changes or target not in components:
+            if name not in components or target not in components:
                 continue
+            if not any(use.changes for use in components[name].uses.values()):
+                continue  # it only reads: a coprocessor may look at the world as it likes
             for key in components[target].inputs:
                 mine, theirs = by_input.get((name, key)), by_input.get((target, key))
                 if mine and theirs and _view(mine) != _view(theirs):
-                    problems.add(f"{name} changes {target} but sees another {key!r}: {_seen(mine)}, "
+                    verb = "changes" if components[name].uses[role].changes else "learns from"
+                    problems.add(f"{name} {verb} {target} but sees another {key!r}: {_seen(mine)}, "
                                  f"not {_seen(theirs)}",
                                  f"{name}.inputs.{key}", f"Write {{{key}: {{like: {target}.{key}}}}}.")
             _check_action(name, target, by_input, components, problems)

@@ -74,7 +74,9 @@ class Problems:
         self.found.append(Problem(what, where, fix))
 
     def notice(self, what: str, where: str = "", fix: str = "") -> None:
-        self.found.append(Problem(what, where, fix, notice=True))
+        told = Problem(what, where, fix, notice=True)
+        if told not in self.found:
+            self.found.append(told)
 
     @property
     def errors(self) -> list[Problem]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from . import checks
 from .component import Component
 from .errors import Problems, StimloopError
+from .latency import Chain, analyse
 from .order import reference_edges, same_instant, sort
 from .seeds import derive
 from .shapes import Wire, adopt_open_ports, flow
@@ -24,6 +25,7 @@ class Graph:
     order: list[str]  # scheduled components, in the order of one instant
     edges: set[tuple[str, str]]
     problems: Problems = field(default_factory=Problems)
+    chains: list[Chain] = field(default_factory=list)  # closed chains with their latency
 
     @property
     def uses(self) -> dict[str, Mapping[str, str]]:
@@ -50,10 +52,11 @@ class Graph:
         return sort(self.components, edges)[0]
 
 
-def check(system: System, problems: Problems | None = None) -> Graph:
+def check(system: System, problems: Problems | None = None, injected: tuple[str, ...] = ()) -> Graph:
     """Make the components of a system and check everything that can be checked before it is built.
 
     Problems found earlier (unknown types, bad parameters) may be passed in; all are raised together as AssemblyError.
+    `injected` names event inputs that the caller feeds.
     """
     problems = problems if problems is not None else Problems()
     components = _make(system, problems)
@@ -64,13 +67,14 @@ def check(system: System, problems: Problems | None = None) -> Graph:
     checks.check_ports(wires, components, problems)
     checks.check_references(system, components, problems)
     checks.check_lanes(system, components, problems)
-    checks.check_stepped(system, components, wires, problems)
+    checks.check_stepped(system, components, wires, injected, problems)
     checks.check_guarded(system, components, wires, problems)
     checks.check_views(system, components, wires, problems)
     order, edges = _order(system, components, wires, problems)
     problems.raise_if_any(system.name)
     graph = Graph(system, components, wires, order, edges, problems)
     _notice_unused(graph)
+    graph.chains = analyse(graph)
     return graph
 
 

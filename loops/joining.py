@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from .errors import AssemblyError, Problem, StimloopError
 from .external import External
@@ -15,17 +16,20 @@ from .wire import EventPipe, HoldPipe, SignalPipe
 
 def build_components(graph: Graph) -> None:
     """Attach references and call `build`, used components before their users."""
+    problems: list[Problem] = []
     for name in graph.build_order():
         component = graph.components[name]
         component.used = {key: graph.components[target] for key, target in graph.system.parts[name].uses.items()}
         try:
             component.build(Lanes.of(graph.lanes(name)), graph.seed(name))
+        except AssemblyError as error:
+            problems += [replace(each, where=f"{name}.{each.where}" if each.where else name) for each in error.problems]
         except (ValueError, TypeError, LookupError, OSError, StimloopError) as error:
-            if isinstance(error, AssemblyError):
-                raise
-            raise AssemblyError([Problem(f"cannot be built: {error}", name)], graph.system.name) from error
+            problems.append(Problem(f"cannot be built: {error}", name))
         for text in getattr(component, "warnings", ()):
             graph.problems.notice(text, name)
+    if problems:
+        raise AssemblyError(problems, graph.system.name)
 
 
 def make_nodes(graph: Graph) -> list[Node]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import lcm
+from typing import TYPE_CHECKING
 
 from .component import Component
-from .graph import Graph
 from .shapes import Wire
 from .time import Clock, say
+
+if TYPE_CHECKING:
+    from .graph import Graph
 
 _TICKS = 4000  # instants looked at for one component
 _CHAINS = 64  # closed chains reported for one body

@@ -38,7 +38,7 @@ class Loop:
 
     def __init__(self, system: System, problems: Problems | None = None, injected: tuple[str, ...] = ()) -> None:
         self.system = system
-        self.graph: Graph = check(system, problems)
+        self.graph: Graph = check(system, problems, injected)
         self._attendants: tuple[Attendant, ...] = ()
         self.counters: dict[str, Counter] = {}
         self.evaluations: dict[str, Evaluation] = {}

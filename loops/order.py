@@ -50,7 +50,8 @@ def reference_edges(components: Mapping[str, Component], uses: Mapping[str, Mapp
     changers: dict[str, set[str]] = {}
     for name, references in uses.items():
         for role, target in references.items():
-            if role in components[name].uses and components[name].uses[role].changes:
+            use = components[name].uses.get(role)
+            if use is not None and (use.changes or use.role.__name__ == "Body"):  # a world moves when it is asked
                 changers.setdefault(target, set()).add(name)
     edges: set[tuple[str, str]] = set()
     direct = _following(links)

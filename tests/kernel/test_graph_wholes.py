@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stimloop.components.basics.silence import Silence
+from stimloop.loops import checks
 from stimloop.loops.component import Use
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.external import External
@@ -35,6 +36,19 @@ def chain(source: str = "limiter.command", current: str = "stimulator.current", 
         **more}
 
 
+@pytest.fixture
+def toys_may_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the toys of these tests stand for the real limiter and links."""
+    monkeypatch.setattr(checks, "is_guard", lambda component: component.guard)
+    monkeypatch.setattr(checks, "is_transparent", lambda component: component.transparent)
+
+
+def test_saying_guard_does_not_make_a_limiter() -> None:
+    with pytest.raises(AssemblyError, match="would command a stimulator without a safety limiter"):
+        check(System(chain()))
+
+
+@pytest.mark.usefixtures("toys_may_guard")
 def test_a_stimulator_hears_only_a_limiter() -> None:
     check(System(chain()))
     for source in ("coprocessor.command", "scale.out"):  # also not a gain behind the limiter: decision 0003
@@ -45,6 +59,7 @@ def test_a_stimulator_hears_only_a_limiter() -> None:
         assert f"{{command: {source}}}" in found[0][2]
 
 
+@pytest.mark.usefixtures("toys_may_guard")
 def test_a_brain_hears_only_current_of_a_guarded_stimulator() -> None:
     both = {"in0": Port("in", (2,), wakes=True), "in1": Port("in", (2,), wakes=True)}
     one_safe = part(both, {"out": CURRENT}, wired={"in0": "stimulator.current", "in1": "coprocessor.command"},
@@ -61,6 +76,7 @@ def test_a_brain_hears_only_current_of_a_guarded_stimulator() -> None:
             ("brain.inputs.current", f"{current} is not the current of a guarded stimulator")]
 
 
+@pytest.mark.usefixtures("toys_may_guard")
 def test_a_ring_of_transparent_components_is_no_way_round() -> None:
     delayed = {"in": Source("ring_b", "out", 5)}
     ring_a = part({"in": Port("in", (2,), wakes=True)}, {"out": CURRENT}, wired=delayed, transparent=True)

@@ -124,7 +124,7 @@ def test_open_ports_are_the_other_ends_without_its_role() -> None:
                                                        {"command": "quiet.command"}),
                   body=part({"in": Port("in", (2,))}, {}, None, 10, {"in": "stimulator.out"}))
     port = found.components["quiet"].outputs["command"]
-    assert (port.shape, port.units, port.low, port.high) == ((2,), "mA", -2, 2)
+    assert (port.shape, port.units, port.low, port.high) == ((2,), "mA", 0, 0)  # silence says nothing but 0
     assert (port.wakes, port.initial, port.guarded, port.reads) == (False, 0.0, False, "now")
 
 
