@@ -202,15 +202,21 @@ def check(name: Annotated[str, typer.Argument(metavar="MODULE:CLASS|NAME", help=
           variant: VARIANT = "base", allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Check a component of your own against every property of the contract, or an assembly without running it.
 
+    Of an assembly every variant and `small` are checked too, unless --variant names one.
+
     Example: stimloop check my_brain:MyBrain
     """
     with told(as_json):
         from . import inspection, listing
+        from .assembly import load
 
         if ":" in name or listing.is_component(name):
             ok, facts, text = inspection.check_component(name, examples)
         else:
-            ok, facts, text = inspection.check_assembly(*chosen(name, variant, False, [], allow))
+            assembly, allowed = chosen(name, variant, False, [], allow)
+            if variant == "base":
+                assembly = load(name)  # with its variants
+            ok, facts, text = inspection.check_assembly(assembly, allowed)
         emit(facts, as_json, text)
         if not ok:
             raise typer.Exit(3)

@@ -41,7 +41,8 @@ def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
     origin = assembly.origin
     return {
         "assembly": _written_out(assembly), "name": assembly.name, "hash": assembly.hash, "variant": origin.variant,
-        "small": origin.is_small, "seed": assembly.seed, "lanes": assembly.lanes, "until": str(stop),
+        "small": origin.is_small, "removed": sorted(origin.removed),
+        "seed": assembly.seed, "lanes": assembly.lanes, "until": str(stop),
         "folder": str(origin.base), "file": str(origin.path) if origin.path else None,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command(),
         "versions": versions(), "host": host(), "code": code(loop),
@@ -49,7 +50,19 @@ def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
         "units": {key: cell.port.units for key, cell in loop.cells.items() if cell.port.units},
         "recorded": recorded, "ended": "running",
         "notices": [str(problem) for problem in loop.graph.problems.notices],
+        "resumes": resumes(loop), "sessions": [session(loop)],
     }
+
+
+def resumes(loop: Loop) -> dict[str, str]:
+    """Return what each component that cannot be resumed exactly says of itself."""
+    return {name: component.resumes for name, component in loop.components.items() if component.resumes != "exact"}
+
+
+def session(loop: Loop) -> dict[str, Any]:
+    """Return what a run keeps of one process that wrote it: the one that began it, or one that went on with it."""
+    return {"from_ns": loop.now, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command(),
+            "versions": versions(), "host": host(), "code": code(loop)}
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
@@ -73,7 +86,9 @@ def assembly_of(attributes: Mapping[str, Any], allowed: Settings) -> Assembly:
     roots = (Path.cwd().resolve(), SHIPPED, *allowed.roots.values())
     if not any(folder.is_relative_to(root) for root in roots):
         folder = Path.cwd()
-    return Assembly.of(attributes["assembly"], Origin(folder=folder, variant=str(attributes.get("variant", "base"))))
+    origin = Origin(folder=folder, variant=str(attributes.get("variant", "base")),
+                    removed=frozenset(attributes.get("removed", ())), is_small=bool(attributes.get("small", False)))
+    return Assembly.of(attributes["assembly"], origin)
 
 
 def versions() -> dict[str, str]:

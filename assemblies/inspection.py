@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..loops.errors import RunError
+from ..loops.errors import AssemblyError, Problem, RunError
 from ..loops.time import say, say_period
 
 if TYPE_CHECKING:
     from .assembly import Assembly
-    from .execute import Outcome
+    from .session import Outcome
     from .settings import Settings
 
 _INSTANTS = 12  # shown by `show --schedule`
@@ -37,14 +38,16 @@ def _cell(value: Any) -> str:
 def outcome_text(outcome: Outcome) -> str:
     """Return how a run ended, for people."""
     facts = outcome.facts
-    parts = [f"{outcome.reason}: {facts['simulated_s']:,.3f} s simulated in {facts['wall_s']:,.1f} s"]
+    whole, now, wall = facts["simulated_s"], facts["session_simulated_s"], f"{facts['wall_s']:,.1f} s"
+    parts = [f"{outcome.reason}: {whole:,.3f} s simulated " + (
+        f"in {wall}" if now == whole else f"in all, {now:,.3f} s of it now, in {wall}")]
     if "steps" in facts:
         parts.append(f"{facts['steps']:,.0f} steps, {facts['episodes']:,.0f} episodes, "
                      f"{facts['steps_per_s']:,.0f} steps/s")
     parts.append(f"{facts['real_time_factor']:,.1f}x real time")
     lines = [", ".join(parts), str(outcome.path)]
     if outcome.reason == "interrupted":
-        lines.append(f"saved; go on with: stimloop resume {outcome.path}")
+        lines.append(outcome.way_on)
     return "\n".join(lines)
 
 
@@ -77,9 +80,11 @@ def dry_run(assembly: Assembly, allowed: Settings, until: str | None) -> tuple[s
 
 def trace_table(assembly: Assembly, allowed: Settings, instants: int) -> tuple[str, dict[str, Any]]:
     """Run the first instants and return what was published in them, in order."""
+    from ..loops.loop import Loop
+    from .wiring import build
+
     rows: list[dict[str, Any]] = []
-    with assembly.build(allowed) as loop:
-        loop.evaluations = {}
+    with build(assembly, allowed, lambda system, problems: Loop(replace(system, evaluations={}), problems)) as loop:
         for key in loop.cells:
             loop.tap(key, lambda now, value, key=key: rows.append(
                 {"time": say(now), "port": key, "value": _brief(value)}))
@@ -144,20 +149,33 @@ def check_component(name: str, examples: int) -> tuple[bool, dict[str, Any], str
 
 
 def check_assembly(assembly: Assembly, allowed: Settings) -> tuple[bool, dict[str, Any], str]:
-    """Check an assembly and its variants without running anything."""
+    """Check an assembly, each of its variants and its `small` without running anything."""
     from .wiring import check
 
-    results, lines = {}, []
-    document = assembly.document()
-    problems = check(assembly, allowed)
-    results = {"ok": not problems.errors, "errors": [str(p) for p in problems.errors],
-               "notices": [str(p) for p in problems.notices]}
+    problems = check(assembly.resolve(), allowed)
+    errors = [str(p) for p in problems.errors]
+    layers: list[tuple[str, dict[str, Any]]] = [(f"variant {name}", {"variant": name}) for name in assembly.variants]
+    if assembly.get("small"):
+        layers.append(("small", {"small": True}))
+    for which, layer in layers:
+        found = [str(p) for p in _errors(assembly, layer, allowed)]
+        errors += [f"{which}: {text}" for text in found if text not in errors]
+    results = {"ok": not errors, "errors": errors, "notices": [str(p) for p in problems.notices]}
     unheard = [p.what.removeprefix("nobody listens to ") for p in problems.notices if p.what.startswith("nobody")]
-    lines += [f"error: {text}" for text in results["errors"]]
+    lines = [f"error: {text}" for text in errors]
     lines += [f"notice: {p}" for p in problems.notices if not p.what.startswith("nobody")]
     lines += [f"notice: nobody listens to {', '.join(unheard)}"] if unheard else []
-    lines.append(f"{document['name']}: {'no errors' if results['ok'] else f'{len(problems.errors)} errors'}")
-    return bool(results["ok"]), results, "\n".join(lines)
+    lines.append(f"{assembly.name}: {f'{len(errors)} errors' if errors else 'no errors'}")
+    return not errors, results, "\n".join(lines)
+
+
+def _errors(assembly: Assembly, layer: Mapping[str, Any], allowed: Settings) -> list[Problem]:
+    from .wiring import check
+
+    try:
+        return check(assembly.resolve(**layer), allowed).errors
+    except AssemblyError as error:  # what the layer says cannot even be put in
+        return error.problems
 
 
 def write_report(paths: Sequence[Path], to: Path | None) -> Path:

@@ -98,6 +98,8 @@ def _replace(name: str, old: Mapping[str, Any] | None, value: Any, problems: Pro
             made[key] = old[key]
     if "inputs" not in value:
         taken = names(made["type"])
+        if taken is not None and set(taken) == {"input"} and len(old["inputs"]) == 1:
+            taken = None  # its one input takes a wire of any name
         made["inputs"] = {key: wire for key, wire in old["inputs"].items() if taken is None or key in taken}
         for key in old["inputs"]:
             if key not in made["inputs"]:

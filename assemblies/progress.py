@@ -23,7 +23,7 @@ class Progress:
         self._counter = self._count()
         self._bar: Any = None
         self._last = -1e9
-        self._wall, self._now, self._steps = time.perf_counter(), loop.now, 0
+        self._wall, self._now, self._steps = time.perf_counter(), loop.now, 0  # where this session began
 
     def _count(self) -> Any:
         bodies = self._loop.graph.bodies
@@ -47,13 +47,15 @@ class Progress:
         return min(1.0, getattr(self._counter, self._until.kind) / self._until.amount) if self._counter else None
 
     def facts(self) -> dict[str, float]:
-        """Simulated seconds, wall seconds, steps, steps a second and real-time factor since `begin`."""
+        """Simulated seconds, steps and episodes of the whole run; the same and the speeds of this session."""
         wall = max(time.perf_counter() - self._wall, 1e-9)
         simulated = (self._loop.now - self._now) / 1e9
-        found = {"simulated_s": simulated, "wall_s": wall, "real_time_factor": simulated / wall}
+        found = {"simulated_s": self._loop.now / 1e9, "session_simulated_s": simulated, "wall_s": wall,
+                 "real_time_factor": simulated / wall}
         if self._counter:
             steps = self._counter.steps - self._steps
-            found |= {"steps": steps, "episodes": self._counter.episodes, "steps_per_s": steps / wall}
+            found |= {"steps": self._counter.steps, "session_steps": steps,
+                      "episodes": self._counter.episodes, "steps_per_s": steps / wall}
         return found
 
     def update(self, force: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What a run records: every port while it is small enough, otherwise what a result needs; metrics always."""
+"""What a run records: every port while it is small enough, otherwise what a result needs; metrics and guards always."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def streams(loop: Loop, record: Any, until: Until, problems: Problems) -> list[S
         if sum(sizes.values()) > LIMIT:
             wanted = {key for key in wanted if key.rpartition(".")[2] in ESSENTIAL}
             _tell(sizes, problems)
-    return [stream for stream in every if stream.key in wanted or stream.metric]
+    return [stream for stream in every if stream.key in wanted or stream.metric
+            or loop.components[stream.key.partition(".")[0]].guard]  # what was delivered, and why
 
 
 def estimate(loop: Loop, until: Until) -> dict[str, int]:
@@ -91,5 +92,5 @@ def _tell(sizes: dict[str, int], problems: Problems) -> None:
     largest = sorted(sizes, key=lambda key: -sizes[key])
     listed = "\n".join(f"{key}: about {sizes[key] / 1e6:.0f} MB" for key in largest[:10])
     problems.notice(f"recording every port would take about {sum(sizes.values()) / 1e9:.1f} GB; only "
-                    f"{', '.join(ESSENTIAL)} and metrics are recorded", "record",
+                    f"{', '.join(ESSENTIAL)}, metrics and what guards say are recorded", "record",
                     f"{listed}\nTo choose, write for example record: [{', '.join(largest[:2])}], or record: all.")

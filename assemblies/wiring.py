@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..catalogue.lookup import LookupFailed, find
 from ..components.parts.allowed import allow
-from ..loops.errors import AssemblyError, Problems, StimloopError, nearest
+from ..loops.errors import AssemblyError, Problem, Problems, StimloopError, nearest
 from ..loops.system import EvaluationPlan, Part, Source, System
 from ..loops.time import parse_duration
 from . import entries, overrides, settings
@@ -51,22 +51,46 @@ def build(assembly: Assembly, allowed: Settings | None = None,
     try:
         return (make or Loop)(made, problems)
     except AssemblyError as error:
-        told = [problem for problem in error.problems if not _repeated(problem.what)]
-        raise AssemblyError(placed(told, assembly.origin), assembly.name) from error
+        told = check(assembly, allowed).errors  # says of each problem whether it lies in an evaluation
+        told = told or placed([problem for problem in error.problems if not _repeated(problem.what)], assembly.origin)
+        raise AssemblyError(told, assembly.name) from error
 
 
 def check(assembly: Assembly, allowed: Settings | None = None) -> Problems:
-    """Return everything that is wrong with an assembly, and the notices, without building it."""
-    from ..loops.graph import check as check_graph
-
+    """Return all that is wrong with an assembly and its evaluations, and the notices; they are built, not run."""
     problems = Problems(list(assembly.notices))
     made = system(assembly, problems, allowed)
-    try:
-        check_graph(made, problems)
-    except AssemblyError as error:
-        problems.found = [*problems.notices, *(problem for problem in error.problems if not _repeated(problem.what))]
+    problems.found = [problem for problem in _look(made, problems) if not _repeated(problem.what)]
+    for name, plan in made.evaluations.items():
+        told = {(problem.what, problem.where.removeprefix(f"evaluate.{name}: ")) for problem in problems.errors}
+        for problem in _look(plan.system, Problems(), ("begin",)):
+            if not problem.notice and (problem.what, problem.where) not in told and not _repeated(problem.what):
+                where = f"evaluate.{name}: {problem.where}" if problem.where else f"evaluate.{name}"
+                problems.add(problem.what, where, problem.fix)
     problems.found = placed(problems.found, assembly.origin)
     return problems
+
+
+def _look(made: System, problems: Problems, injected: tuple[str, ...] = ()) -> list[Problem]:
+    """Check a system, build it and close it; returns what was found. Some component must have the injected inputs."""
+    from ..loops.graph import check as check_graph
+    from ..loops.joining import build_components
+
+    try:
+        graph = check_graph(made, problems, injected)
+    except AssemblyError as error:
+        return [*problems.notices, *error.problems]
+    try:
+        build_components(graph)
+    except AssemblyError as error:
+        problems.found += error.problems
+    finally:
+        for component in graph.components.values():
+            component.close()
+    if any(not any(key in graph.components[name].inputs for name in graph.order) for key in injected):
+        problems.add("no body here can begin an episode on request", "",
+                     "Give the body an optional event input `begin`.")
+    return problems.found
 
 
 def _repeated(what: str) -> bool:
@@ -153,9 +177,9 @@ def _evaluation(assembly: Assembly, name: str, entry: Mapping[str, Any], problem
             problems.add(f"there is no component {left_out!r} to leave out", f"{where}.without",
                          nearest(left_out, assembly.components))
     trial = Problems()
-    document = overrides.apply(dict(assembly.form), entry.get("set", {}), trial, removed=assembly.origin.removed)
-    for problem in trial.errors:
-        problems.add(problem.what, f"{where}.set: {problem.where}", problem.fix)
+    document = overrides.apply(dict(assembly.form), entry.get("set", {}), trial, names=_names(assembly),
+                               removed=assembly.origin.removed)
+    problems.found += [replace(problem, where=f"{where}.set: {problem.where}") for problem in trial.found]
     document = {**document, "components": without(assembly.derived(document), set(entry.get("without", ())))}
     own = Problems()
     second = _system(assembly.derived(document), document, own, allowed)
@@ -166,6 +190,13 @@ def _evaluation(assembly: Assembly, name: str, entry: Mapping[str, Any], problem
     second = replace(second, lanes=_lanes(second, entry["episodes"]))
     return EvaluationPlan(second, entries.every(entry["every"], f"{where}.every", problems), entry["episodes"],
                           entry.get("seeds", _SEEDS), entry.get("at_start", True))
+
+
+def _names(assembly: Assembly) -> overrides.PortNames:
+    from ..catalogue.index import input_names
+
+    classes = assembly.origin.classes or {}
+    return lambda kind: input_names(kind, classes.get(kind))
 
 
 def _lanes(system: System, episodes: int) -> int:

@@ -94,6 +94,10 @@ def allowed(module: str, allow: Collection[str]) -> bool:
 
 def refusal(module: str) -> str:
     """The advice given where a module is not allowed."""
+    if module == "__main__":
+        return ("It was defined in a script, and nothing else can import it from there. Move it into a module\n"
+                "(my_module.py), import it from there in the script, begin a new run, and resume that with\n"
+                "--allow my_module")
     return (f"If you trust it, run with `--allow {module.partition('.')[0]}`, or write\n"
             f'allow = ["{module.partition(".")[0]}"] in stimloop.toml. An assembly cannot allow it itself.')
 
@@ -126,6 +130,8 @@ def _foreign_class(module: str, attribute: str, allow: Collection[str], folders:
             raise LookupFailed(f"there is no module {module!r}", f"Looked on Python's path and in {looked or '.'}."
                                ) from error
     for part in attribute.split("."):
+        if not hasattr(value, part) and module == "__main__":
+            raise LookupFailed(f"{module}:{attribute} is not in the script that runs now", refusal(module))
         if not hasattr(value, part):
             raise LookupFailed(f"{module} has no {attribute!r}", nearest(part, (n for n in dir(value) if n[0] != "_")))
         value = getattr(value, part)

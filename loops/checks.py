@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .component import Component
-from .errors import Problems, nearest
+from .errors import Problem, Problems, nearest
 from .external import External
 from .port import Port
 from .shapes import Wire, listens
@@ -224,15 +224,22 @@ def check_guarded(system: System, components: Mapping[str, Component], wires: li
         where = f"{wire.receiver}.inputs.{wire.input}"
         source = wire.source.component
         if wire.input == "command":
-            if not is_guard(components[source]):
+            if not is_guard(components[source]) or wire.source.port != "command":
                 problems.add(f"{wire.source} would command a stimulator without a safety limiter", where,
                              "Put a links.safety_limiter directly before it (gains belong before the limiter):\n"
                              f"limiter: {{type: links.safety_limiter, params: {{peak: 5}}, inputs: [{{command: "
                              f"{wire.source}}}]}}\n{wire.receiver}: {{inputs: [limiter.command]}}")
+                continue
+            for found in getattr(components[source], "check_stimulator", _no_word)(components[wire.receiver]):
+                problems.add(found.what, f"{source}.params.{found.where}" if found.where else source, found.fix)
         elif not _safe_current(source, components, by_input, set()):
             problems.add(f"{wire.source} is not the current of a guarded stimulator", where,
                          "Wire a stimulator whose command comes from a links.safety_limiter; to ablate it, remove this "
                          "wire (write null) or silence the command before the limiter.")
+
+
+def _no_word(stimulator: Component) -> list[Problem]:
+    return []
 
 
 def _safe_current(name: str, components: Mapping[str, Component], by_input: Mapping[tuple[str, str], Wire],

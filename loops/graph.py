@@ -10,9 +10,11 @@ from .component import Component
 from .errors import Problems, StimloopError
 from .latency import Chain, analyse
 from .order import reference_edges, same_instant, sort
+from .port import Port
 from .seeds import derive
 from .shapes import Wire, adopt_open_ports, flow
 from .system import System
+from .time import Clock
 
 
 @dataclass
@@ -87,8 +89,12 @@ def _make(system: System, problems: Problems) -> dict[str, Component]:
                 StimloopError) as error:
             problems.add(f"{part.type or 'component'} cannot be made: {error}", name)
             continue
-        if not hasattr(component, "inputs") or not hasattr(component, "outputs"):
-            problems.add("declares no ports", name, "Set self.inputs and self.outputs in __init__.")
+        sides = [getattr(component, side, None) for side in ("inputs", "outputs")]
+        if not all(isinstance(side, dict) and all(isinstance(p, Port) for p in side.values()) for side in sides):
+            problems.add("declares no ports", name, "Set self.inputs and self.outputs in __init__: names and Ports.")
+            continue
+        if not isinstance(component.period, int | Clock | None) or component.period == 0:
+            problems.add(f"its period is {component.period!r}", name, "A period is whole nanoseconds, a Clock, or None.")
             continue
         component.inputs = dict(component.inputs)  # sizes are filled in here, never in a shared declaration
         component.outputs = dict(component.outputs)

@@ -26,6 +26,9 @@ def build_components(graph: Graph) -> None:
             problems += [replace(each, where=f"{name}.{each.where}" if each.where else name) for each in error.problems]
         except (ValueError, TypeError, LookupError, OSError, StimloopError) as error:
             problems.append(Problem(f"cannot be built: {error}", name))
+        except Exception as error:  # a fault in the component's own code keeps its traceback
+            error.add_note(f"while building `{name}` ({type(component).__name__})")
+            raise
         for text in getattr(component, "warnings", ()):
             graph.problems.notice(text, name)
     if problems:

@@ -239,7 +239,9 @@ class Loop:
         for name, value in outputs.items():
             cell = cells.get(name) or self._cell_of(node, name)
             mode = cell.mode
-            if mode == FLOATS:
+            if mode and (value.shape != cell.shape or value.dtype is not cell.dtype or value.base is not None):
+                value = cell.admit(value, now, node.previous)
+            elif mode == FLOATS:
                 flat = value.ravel()
                 if not isfinite(flat.dot(flat)):  # one quick pass; it may overflow, so look again
                     cell.finite(value)

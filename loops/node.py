@@ -21,17 +21,28 @@ Tap = Callable[[int, Any], None]
 Pipe = SignalPipe | HoldPipe | EventPipe
 
 
+def own(value: np.ndarray) -> np.ndarray:
+    """Return the value, or a copy of it when it is a view of memory that its sender could still write."""
+    base = value.base
+    while base is not None:
+        if not isinstance(base, np.ndarray) or base.flags.writeable:
+            return value.copy()
+        base = base.base
+    return value
+
+
 class Cell:
     """One output port at run time: its last value, and everything that wants the next one."""
 
     __slots__ = ("always", "count", "direct", "dtype", "event", "floating", "key", "lanes", "mode", "pipes", "port",
-                 "taps", "value", "wakes")
+                 "shape", "taps", "value", "wakes")
 
     def __init__(self, owner: str, name: str, port: Port, lanes: int, always: bool) -> None:
         self.key = f"{owner}.{name}"
         self.port = port
         self.lanes = lanes
         self.dtype = np.dtype(port.dtype)
+        self.shape = port.full_shape(lanes) if port.kind == "signal" else ()
         self.event = port.kind == "event"
         self.floating = self.dtype.kind == "f"
         self.always = always
@@ -56,12 +67,14 @@ class Cell:
         if watching:
             self.inspect(value, now, previous)
         elif not self.event:
+            self.form(value)
             self.finite(value)
             if self.port.per_lane:
                 self.mode = FLOATS if self.floating else PLAIN
         elif value.value.dtype.kind == "f" and not np.isfinite(value.value).all():
             raise PortError(f"{self.key} published a payload that is not finite")
         if not self.event:
+            value = own(value)
             value.setflags(write=False)
         return value
 
@@ -70,15 +83,18 @@ class Cell:
         if self.event:
             self._inspect_events(value, now, previous)
             return
-        shape = self.port.full_shape(self.lanes)
-        if not isinstance(value, np.ndarray):
-            raise PortError(f"{self.key} published {type(value).__name__}; publish a NumPy array {shape}")
-        if value.shape != shape:
-            raise PortError(f"{self.key} published shape {value.shape}; its port says {shape} (lanes first)")
-        if value.dtype != self.dtype:
-            raise PortError(f"{self.key} published {value.dtype}; its port says {self.dtype}")
+        self.form(value)
         self.finite(value)
         self._inspect_bounds(value)
+
+    def form(self, value: Any) -> None:
+        """Raise PortError when a value is no array of the declared shape and dtype."""
+        if not isinstance(value, np.ndarray):
+            raise PortError(f"{self.key} published {type(value).__name__}; publish a NumPy array {self.shape}")
+        if value.shape != self.shape:
+            raise PortError(f"{self.key} published shape {value.shape}; its port says {self.shape} (lanes first)")
+        if value.dtype != self.dtype:
+            raise PortError(f"{self.key} published {value.dtype}; its port says {self.dtype}")
 
     def finite(self, value: np.ndarray) -> None:
         """Raise PortError naming lane and place when a value is not finite."""

@@ -12,6 +12,7 @@ from .errors import TimeError
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
 MICROSECOND = 1_000
+LONGEST = 2**62  # ns; recorded times are 64-bit integers
 
 _UNITS = {"ns": 1, "us": MICROSECOND, "µs": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "min": 60 * SECOND,
           "h": 3600 * SECOND}
@@ -58,9 +59,11 @@ def parse_duration(text: str | int) -> int:
     if isinstance(text, bool) or not isinstance(text, (str, int)):
         raise TimeError(f"{text!r} is not a duration; write for example '20 ms'")
     if isinstance(text, int):
-        if text < 0:
-            raise TimeError(f"a duration of {text} ns is negative")
+        if not 0 <= text <= LONGEST:
+            raise TimeError(f"a duration of {text} ns is negative or longer than time is counted")
         return text
+    if text.strip() == "0":
+        return 0
     value, unit = _split(text)
     if unit not in _UNITS:
         raise TimeError(f"{text!r} has no unit of time; write one of {', '.join(_UNITS)}, for example '20 ms'")
@@ -118,6 +121,8 @@ def _split(text: str) -> tuple[Fraction, str]:
 
 
 def _whole(value: Fraction, text: str) -> int:
+    if value > LONGEST:
+        raise TimeError(f"{text!r} is longer than 146 years, the longest time that is counted")
     if value.denominator != 1:
         raise TimeError(f"{text!r} is not a whole number of nanoseconds")
     return int(value)

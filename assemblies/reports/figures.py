@@ -115,10 +115,11 @@ def activity(run: Run) -> str | None:
 
 
 def stimulation(run: Run) -> str | None:
-    """Command delivered to the stimulator in lane 0, and the charge that adds up over all lanes."""
-    key = delivered(run)
-    if key is None or not run.streams[key].rows:
-        return None
+    """For each limiter: command delivered in lane 0, and the charge that adds up over all lanes."""
+    return "".join(_stimulation(run, key) for key in delivered(run) if run.streams[key].rows) or None
+
+
+def _stimulation(run: Run, key: str) -> str:
     figure, (above, below) = _figure(2, 1.8)
     time, values = _lane(run, key)
     columns = values.reshape(len(values), -1)

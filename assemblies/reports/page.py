@@ -29,6 +29,8 @@ def write_report(runs: list[Run], path: Path) -> Path:
     title = runs[0].attributes.get("name", runs[0].name)
     parts = [f"<h1>{escape(str(title))}</h1><p class=note>{escape(_SAFETY)}</p>"]
     if len(runs) > 1:
+        for run in runs:
+            parts += [f"<h3>{escape(_heading(run))}</h3>", _warnings(run)]
         parts += ["<h2>Side by side</h2>", table_html([tables.row(run) for run in runs]), figures.compare(runs) or ""]
         parts.append("<p class=note>return: mean over ended episodes; spread: half-width of its 95 % interval; charge: "
                      "time integral of |delivered command| over all channels and lanes.</p>")
@@ -44,10 +46,9 @@ def write_report(runs: list[Run], path: Path) -> Path:
 
 def _sections(run: Run, alone: bool) -> list[str]:
     attributes = run.attributes
-    heading = f"{attributes.get('variant', '')}, seed {attributes.get('seed')}"
-    parts = [f"<h2>{escape(heading)}</h2><p class=note>{escape(run.name)}</p>", _warnings(run)]
+    parts = [f"<h2>{escape(_heading(run))}</h2><p class=note>{escape(run.name)}</p>"]
     if alone:
-        parts.append(table_html([tables.row(run)]))
+        parts += [_warnings(run), table_html([tables.row(run)])]
     shown: list[tuple[str, Callable[[Run], str | None]]] = [
         ("Returns", figures.returns), ("Evaluations", figures.evaluations), ("What happened", figures.traces),
         ("Activity", figures.activity), ("Stimulation and charge", figures.stimulation)]
@@ -63,6 +64,10 @@ def _sections(run: Run, alone: bool) -> list[str]:
     parts.append(f"<details><summary>Where it comes from</summary><pre>{escape(json.dumps(facts, indent=1))}</pre>"
                  f"<pre>{escape(json.dumps(attributes.get('assembly', {}), indent=1))}</pre></details>")
     return parts
+
+
+def _heading(run: Run) -> str:
+    return f"{run.attributes.get('variant', '')}, seed {run.attributes.get('seed')}"
 
 
 def _warnings(run: Run) -> str:

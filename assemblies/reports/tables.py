@@ -35,11 +35,11 @@ def row(run: Run) -> dict[str, Any]:
     return found
 
 
-def delivered(run: Run) -> str | None:
-    """Name of the stream that says what a stimulator received: the limiter's command."""
-    keys = [key for key in run.streams if key.endswith(".command")]
-    limiters = [key for key in keys if f"{key.partition('.')[0]}.decisions" in run]
-    return (limiters or keys or [None])[0]
+def delivered(run: Run) -> list[str]:
+    """Names of the streams that say what stimulators received: the command of each limiter (it has `decisions`)."""
+    limiters = [key.partition(".")[0] for key in run.streams if key.endswith(".decisions")]
+    wanted = [f"{name}.command" for name in limiters]
+    return [key for key in run.streams if (key in wanted if limiters else key.endswith(".command"))]
 
 
 def charge(times: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -51,11 +51,12 @@ def charge(times: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def total_charge(run: Run) -> float:
     """Return the charge of a whole run (0 where nothing was stimulated)."""
-    key = delivered(run)
-    if key is None or not run.streams[key].rows:
-        return 0.0
-    stream = run[key]
-    return float(charge(np.asarray(stream["time"]).astype(np.int64), np.asarray(stream))[-1])
+    total = 0.0
+    for key in delivered(run):
+        if run.streams[key].rows:
+            stream = run[key]
+            total += float(charge(np.asarray(stream["time"]).astype(np.int64), np.asarray(stream))[-1])
+    return total
 
 
 def cell(value: Any) -> str:

@@ -7,6 +7,8 @@ import numpy as np
 from ...loops.runs import Run
 
 _ROWS = 20_000  # rows looked at, from the end
+_RESUMES = {"no": "{} cannot be saved, so this run cannot be resumed.",
+            "restarts noise": "{} draws new noise when resumed: a resumed run differs from a whole one."}
 _SATURATED = 0.5  # part of the values at a bound from which a port counts as saturated
 
 
@@ -15,6 +17,8 @@ def warnings(run: Run) -> list[str]:
     found = []
     if run.state not in ("finished",):
         found.append(f"The run did not finish: it is {run.state}.")
+    found += [_RESUMES.get(how, f"{{}} resumes: {how}.").format(name)
+              for name, how in run.attributes.get("resumes", {}).items()]
     found += _episodes(run)
     found += _constant(run)
     found += _saturated(run)

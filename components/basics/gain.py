@@ -25,12 +25,11 @@ class Gain(Component):
         units: units of the output, for example `uA`.
     """
 
-    transparent = True
-
     def __init__(self, gain: float | list[float] = 1.0, offset: float | list[float] = 0.0, units: str = "") -> None:
         if not np.isfinite(gain).all() or not np.isfinite(offset).all():
             raise ValueError(f"gain {gain} and offset {offset} must be finite")
         self.gain, self.offset, self.units = gain, offset, units
+        self.transparent = bool((np.abs(gain) <= 1).all() and not np.any(offset))  # adds nothing to a limited current
         self.inputs = {"input": Port("what is scaled", ("n",), reads="now", wakes=True, also=("hold",))}
         self.outputs = {"output": Port("gain * input + offset", ("n",), units=units)}
 

@@ -21,6 +21,7 @@ from ..parts.command_watch import CommandWatch
 from ..parts.decision_log import DecisionLog
 from ..parts.passing import bounds, frozen, seal, sender, spread
 from ..parts.phase_meter import PhaseLimits, PhaseMeter
+from ..parts.pulses import Pulse, PulseRules, judge
 from ..parts.stimulation_limits import (
     MICROCOULOMB,
     Advice,
@@ -51,10 +52,11 @@ class SafetyLimiter(Component):
         shannon_k: largest k of Shannon (1992), eq. 1, per phase; needs `area` of at least 1 mm^2.
         area: surface of the contacts in mm^2, one number or one for each.
         net_charge: largest |net charge| of a contact in uC since the beginning; keeps direct current out.
-        train_phase: width of one phase where the stimulator turns the command into a train of balanced pulses of that
-            amplitude; without it the command is the current itself.
+        train_phase: width of one phase where the stimulator turns the command into pulses of that amplitude. Left out it
+            is read from the stimulator (its `pulse`), which is refused where a rule would not hold for its pulses.
         pulse_width: longest time a contact may be active within one phase.
-        rate: most phases of one sign per second and contact, to the nanosecond below 1 / rate.
+        rate: most phases of one sign per second and contact, to the nanosecond below 1 / rate; behind the limiter of a
+            stimulator that makes pulses, most pulses.
         duty: largest part of each window of `duty_window` in which a contact may be active.
         duty_window: length of these windows, counted from t = 0.
         rest: time at zero that ends a phase; a shorter pause does not.
@@ -80,6 +82,7 @@ class SafetyLimiter(Component):
         self.rate, self.duty, self.duty_window, self.rest, self.stale = rate, duty, duty_window, rest, stale
         self.warn = Advice() if warn is None else warn
         self.warnings: list[str] = []
+        self._behind: set[Pulse | None] = set()  # what stimulators make of the command
         self._check()
         self.inputs = {
             "command": Port("amplitude wanted at each contact", ("channel",), ("channel",), reads="now", wakes=True),
@@ -105,11 +108,23 @@ class SafetyLimiter(Component):
         if self.rate == 0 or self.stale == 0:
             raise ValueError("rate and stale must be larger than zero")
         if self.train_phase is not None:
-            if self.net_charge is not None or self.rate is not None or self.warn.net_charge is not None:
-                raise ValueError("with train_phase the command is the amplitude of a balanced train: net_charge and "
-                                 "rate cannot be seen in it; limit the rate at the stimulator")
+            if self.net_charge is not None or self.warn.net_charge is not None:
+                raise ValueError("with train_phase the command is the amplitude of a train of pulses: net_charge "
+                                 "cannot be seen in it")
             if self.pulse_width is not None and self.train_phase > self.pulse_width:
                 raise ValueError(f"train_phase of {self.train_phase} ns is longer than pulse_width allows")
+
+    def check_stimulator(self, stimulator: Component) -> list[Problem]:
+        """Learn what a stimulator makes of the command; return the rules that would not hold behind it."""
+        pulse = getattr(stimulator, "pulse", None)
+        self._behind.add(pulse)
+        if len(self._behind) > 1:
+            return [Problem("one limiter commands stimulators that make different pulses of the command", "",
+                            "Write a limiter for each of them.")]
+        phases = wants_charge(self.charge_per_phase, self.charge_density, self.shannon_k)
+        return judge(pulse, PulseRules(
+            self.pulse_width, self.rate, self.rest, phases or self.pulse_width is not None,
+            self.net_charge is not None or self.warn.net_charge is not None, self.train_phase))
 
     def _find_units(self) -> str:
         """Units of the command: the sender's, or else those in which the stimulator behind takes it."""
@@ -127,6 +142,8 @@ class SafetyLimiter(Component):
     def build(self, lanes: Lanes, seed: int) -> None:
         super().build(lanes, seed)
         channels = self._channels = int(self.inputs["command"].shape[0])  # type: ignore[arg-type]
+        pulse = next(iter(self._behind), None)
+        self._train = self.train_phase if pulse is None else pulse.width  # ns of a phase; None: the command is held
         self._units = self._find_units()
         try:
             area = None if self.area is None else spread(self.area, channels)
@@ -146,11 +163,11 @@ class SafetyLimiter(Component):
         caps = [(Rule.PEAK, peak.astype(np.float32))] if self.peak is not None else []
         level = np.inf if self.warn.peak is None else self.warn.peak
         notes = [(Rule.WARN_PEAK, np.full(peak.shape, level, np.float32))] if self.warn.peak is not None else []
-        if self.train_phase is not None:  # charge of a phase is amplitude times width
+        if self._train is not None:  # charge of a phase is amplitude times width
             for list_, rule, cap in ((caps, Rule.CHARGE_PER_PHASE, self._hard),
                                      (notes, Rule.WARN_CHARGE_PER_PHASE, self._soft)):
                 if np.isfinite(cap).any():
-                    exact = cap * microcoulomb(self._units) / max(self.train_phase, 1)
+                    exact = cap * microcoulomb(self._units) / max(self._train, 1)
                     list_.append((rule, _towards_zero(np.minimum(exact, np.finfo(np.float32).max))))
         self._caps, self._notes = caps, notes
         self._quiet = np.min([np.full(peak.shape, np.finfo(np.float32).max), *(cap for _, cap in caps + notes)], axis=0)
@@ -166,13 +183,13 @@ class SafetyLimiter(Component):
         if phases or advised or net:
             microcoulomb(self._units)
         scale = MICROCOULOMB.get(self._units, 0.0)
-        self._scale = 0.0 if self.train_phase is not None else scale  # 0: the charge is not known
-        held = self.train_phase is None
+        self._scale = 0.0 if self._train is not None else scale  # 0: the charge is not known
+        held = self._train is None
         self._limits = PhaseLimits(
             charge=self._hard * scale if held and phases else None,
             net=np.full(self._channels, self.net_charge * scale) if self.net_charge is not None else None,
             width=self.pulse_width if held else None,
-            interval=None if self.rate is None else int(SECOND / self.rate),
+            interval=None if self.rate is None or not held else int(SECOND / self.rate),
             on_time=None if self.duty is None else int(self.duty * self.duty_window), window=self.duty_window,
             rest=self.rest, track=(held and advised) or self.warn.net_charge is not None,
             quiet_charge=float(min(self._hard.min(), self._soft.min())) * scale if held and scale else np.inf,
@@ -192,6 +209,11 @@ class SafetyLimiter(Component):
         self.warnings = worst_case(np.maximum(np.abs(low), np.abs(high)), caps, self.sum_peak, self._units)
         if self.shannon_k is not None and area is not None and (area < 1).any():
             self.warnings.append("Shannon not valid for contacts below 1 mm^2: charge_per_phase holds there instead")
+        if self.stale is None:
+            self.warnings.append("no watchdog: a command stays in force however old it is; write stale, for example "
+                                 "stale: 100 ms")
+        if any(pulse is not None and not pulse.balanced for pulse in self._behind):
+            self.warnings.append("pulses of one phase are not balanced: no rule limits their net charge")
 
     def reset(self, seed: int) -> None:
         lanes, shape = self.lanes.count, (self.lanes.count, self._channels)

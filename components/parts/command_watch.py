@@ -26,7 +26,7 @@ class CommandWatch:
     def arrived(self, now: int) -> None:
         """Note a command that came in time (only while nothing is doubtful)."""
         self.last = now
-        if self.stale is not None and self.excused.any():
+        if self.stale is not None and np.count_nonzero(self.excused):
             self.excused = np.zeros_like(self.excused)
 
     def doubts(self, now: int) -> bool:
@@ -61,7 +61,7 @@ class CommandWatch:
 
     def deadline(self) -> int | None:
         """Return the instant at which the command in force becomes stale, or None if it is or never will."""
-        if self.stale is None or self.tripped.any():
+        if self.stale is None or (self.doubtful and self.tripped.any()):
             return None
         return self.last + self.stale
 

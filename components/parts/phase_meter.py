@@ -60,6 +60,7 @@ class PhaseMeter:
         self.onset = np.full((2, *shape), _LONG_AGO, np.int64)  # beginning of the latest phase of each sign
         self.charge_bound = self.net_bound = 0.0  # no contact's phase charge, and |net charge|, is larger
         self.width_bound = self.on_bound = 0.0  # nor its width, nor its time on
+        self.onset_bound = float(_LONG_AGO)  # no phase began later
         self.largest = 0.0  # amplitude held now
         self.cut_at: int | None = None  # when a limit will (or, after `pass_on`, could) be reached
         self._moved = np.zeros(shape)
@@ -88,7 +89,7 @@ class PhaseMeter:
         if self._follows:
             self.charge += np.abs(moved, out=moved)
             if self._timed:
-                active = held != 0
+                active = 1.0 if self._all_active else held != 0
                 self.width += active * elapsed
                 self.on += active * float(now - max(start, window))
                 self.width_bound += elapsed
@@ -110,7 +111,8 @@ class PhaseMeter:
             if room < _HORIZON:
                 return False
         if fresh is not None:
-            if limits.interval is not None and self._too_soon(sign, fresh, now).any():
+            if limits.interval is not None and (now - self.onset_bound < limits.interval
+                                                and self._too_soon(sign, fresh, now).any()):
                 return False
             self._turn(sign, fresh, now)
             self.given = sign
@@ -191,20 +193,24 @@ class PhaseMeter:
 
     def _turn(self, sign: np.ndarray, fresh: np.ndarray | None, now: int) -> None:
         """Begin phases where contacts are `fresh`, and note which contacts come to rest."""
-        active = sign != 0
-        all_active = bool(active.all())
+        all_active = np.count_nonzero(sign) == sign.size
         if fresh is not None:
-            begun = fresh if all_active else active & fresh
-            np.copyto(self.charge, 0.0, where=begun)
-            np.copyto(self.sign, sign, where=begun)
-            if self._timed:
+            begun = fresh if all_active else fresh & (sign != 0)
+            if np.count_nonzero(begun) == sign.size:  # cheaper than the same through a mask
+                self.charge.fill(0.0)
+                self.width.fill(0.0)
+                self.sign = sign
+            else:
+                np.copyto(self.charge, 0.0, where=begun)
                 np.copyto(self.width, 0.0, where=begun)
+                self.sign = np.where(begun, sign, self.sign)
             if self.limits.interval is not None:
                 np.copyto(self.onset[0], now, where=begun & (sign > 0))
                 np.copyto(self.onset[1], now, where=begun & (sign < 0))
+                self.onset_bound = float(now)
         if not (all_active and self._all_active):
             np.copyto(self.rested, now, where=self.rested == _NEVER)
-            np.copyto(self.rested, _NEVER, where=active)
+            np.copyto(self.rested, _NEVER, where=sign != 0)
             self._all_active = all_active
 
     def _reached_at(self, size: np.ndarray, sign: np.ndarray, now: int) -> int | None:
@@ -238,7 +244,7 @@ class PhaseMeter:
 
 
 _STATE = ("net", "charge", "width", "on", "sign", "given", "rested", "onset")
-_SCALARS = ("charge_bound", "net_bound", "width_bound", "on_bound", "largest")
+_SCALARS = ("charge_bound", "net_bound", "width_bound", "on_bound", "onset_bound", "largest")
 
 
 def _full(used: np.ndarray, size: np.ndarray, cap: np.ndarray) -> np.ndarray:

@@ -324,12 +324,13 @@ def test_the_declared_range_is_judged_at_build():
     half = built(SafetyLimiter(peak=5.0), channels=2, low=0, high=np.array([5, np.inf]))
     assert "no finite range" in half.warnings[0]
     assert not any("Shannon" in text for text in built(SafetyLimiter(shannon_k=1.7, area=1.0)).warnings)
-    assert built(SafetyLimiter(peak=5.0), low=-5, high=5).warnings == []
+    assert built(SafetyLimiter(peak=5.0, stale=MS), low=-5, high=5).warnings == []
+    assert "no watchdog" in built(SafetyLimiter(peak=5.0), low=-5, high=5).warnings[0]
     worst = built(SafetyLimiter(peak=[5.0, 1.0]), channels=2, low=0, high=6).warnings[0]
     assert "in channel 1; peak allows 1 uA" in worst
     assert "peak allows 5 uA" in built(SafetyLimiter(peak=5.0), low=-8, high=2).warnings[0]
     assert "no finite range" in built(SafetyLimiter(peak=5.0)).warnings[0]
-    told = built(SafetyLimiter(peak=5.0, sum_peak=8.0, warn=Advice(peak=3.0)), channels=2, low=0, high=4).warnings
+    told = built(SafetyLimiter(peak=5.0, sum_peak=8.0, stale=MS, warn=Advice(peak=3.0)), channels=2, low=0, high=4).warnings
     assert len(told) == 1  # twice 4 is just within the sum
     assert "only noted" in told[0]
     assert "could reach 10 uA; sum_peak allows 8 uA" in built(SafetyLimiter(peak=5.0, sum_peak=8.0), channels=2, low=0,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from stimloop.components.basics.gain import Gain
 from stimloop.components.coprocessors.constant import Constant
 from stimloop.components.links.safety_limiter import SafetyLimiter
 from stimloop.components.stimulators.electrode_field import ElectrodeField
@@ -164,20 +165,75 @@ def test_edges_are_exact_to_the_nanosecond():
     assert seen[:5] == sign
 
 
-def test_a_pulse_that_began_is_finished_whatever_is_commanded_then():
+def pulse_at(train):
+    def at(now, command, status=None):
+        new = () if status is None else ("status",)
+        out = give(train, [[command]], status, now=now, previous=now - 1 if now else None, new=new)
+        return (float(out["current"].sum()) if "current" in out else None), out.get("stopped")
+
+    return at
+
+
+def test_a_pulse_that_began_keeps_its_height_whatever_other_height_is_commanded():
     train = built(PulseTrain(channels=1, rate=10 * MS, width=200_000), units=8)
-
-    def at(now, command):
-        out = give(train, [[command]], now=now, previous=now - 1 if now else None, new=())
-        return float(out["current"].sum()) if "current" in out else None
-
-    assert at(0, 3.0) == 3.0
-    assert at(50_000, 0.0) is None
+    at = pulse_at(train)
+    assert at(0, 3.0) == (3.0, None)
+    assert at(50_000, -0.5) == (None, None)
     assert train.next_wake(50_000) == 200_000
-    assert at(200_000, 0.0) == -3.0
-    assert at(400_000, 5.0) == 0.0
+    assert at(200_000, 5.0) == (-3.0, None)
+    assert at(400_000, 5.0) == (0.0, None)
     assert train.next_wake(400_000) == 10 * MS
-    assert at(10 * MS, 0.0) is None
+    assert at(10 * MS, 0.0) == (None, None)
+
+
+def test_a_command_of_zero_stops_a_pulse_at_once_and_its_rest_is_told():
+    """50 us of 3 are left in the first phase; 150 us in the second are 200 us there and 150 us back."""
+    at = pulse_at(built(PulseTrain(channels=1, rate=10 * MS, width=200_000), units=8))
+    at(0, 3.0)
+    current, stopped = at(50_000, 0.0)
+    assert current == 0.0
+    assert stopped.value.tolist() == pytest.approx([3.0 * 50e-6])
+    assert at(60_000, 3.0) == (None, None)  # a stopped pulse does not go on
+    at(10 * MS, -3.0)
+    at(10 * MS + 200_000, -3.0)
+    current, stopped = at(10 * MS + 350_000, 0.0)
+    assert current == 0.0
+    assert stopped.value.tolist() == pytest.approx([-3.0 * 50e-6])
+    assert at(10 * MS + 360_000, 0.0) == (None, None)  # told once
+
+
+def test_a_pulse_stops_where_the_episode_ends():
+    at = pulse_at(built(PulseTrain(channels=1, rate=10 * MS, width=200_000), units=8))
+    assert at(0, 3.0, [FIRST]) == (3.0, None)
+    current, stopped = at(1_000, 3.0, [TERMINATED])
+    assert current == 0.0
+    assert len(stopped) == 1
+
+
+def trigger(train, now, lane, index, command=None):
+    command = np.ones((2, 2), np.float32) if command is None else np.asarray(command, np.float32)
+    return train.step(now, Inputs({"command": command, "trigger": Events.of(now, lane, index)}, frozenset({"trigger"}),
+                                  now - 1))
+
+
+def test_pauses_hold_for_triggers_even_after_a_stop():
+    train = built(PulseTrain(channels=2, rate=None, width=100_000, phases="one", pause=50_000), lanes=2, units=8)
+    assert train.pulse.interval == 150_000
+    trigger(train, 1000, 0, 0)
+    assert len(give(train, np.zeros((2, 2)), now=2000, new=())["stopped"]) == 1
+    assert "pulses" not in trigger(train, 150_999, 0, 0)
+    assert len(trigger(train, 151_000, 0, 0)["pulses"]) == 1
+    regular = built(PulseTrain(channels=2, rate=10 * MS, width=100_000), lanes=2, units=8)
+    assert len(trigger(regular, 0, 0, 0)["pulses"]) == 4
+    assert "pulses" not in trigger(regular, 9 * MS, 0, 0)  # that would be more than the rate
+
+
+def test_pulses_begun_at_different_times_are_together_no_higher_than_the_commands():
+    train = built(PulseTrain(channels=2, rate=None, width=100_000), lanes=2, units=8)
+    trigger(train, 1000, 0, 0, [[5.0, 0.0], [0.0, 0.0]])
+    assert "pulses" not in trigger(train, 2000, 0, 1, [[1.0, 4.0], [0.0, 0.0]])  # 5 + 4 against 1 + 4
+    assert len(trigger(train, 3000, 0, 1, [[5.0, 4.0], [0.0, 0.0]])["pulses"]) == 1
+    assert len(trigger(train, 301_000, 0, 1, [[1.0, 4.0], [0.0, 0.0]])["pulses"]) == 1
 
 
 def test_pulses_are_events_at_their_onset_and_need_a_command():
@@ -192,17 +248,13 @@ def test_triggers_pulse_single_electrodes_and_not_while_they_pulse():
     train = built(PulseTrain(channels=2, rate=None, width=100_000, phases="one"), lanes=2, units=8)
     assert train.next_wake(0) is None
 
-    def trigger(now, lane, index):
-        values = {"command": np.ones((2, 2), np.float32), "trigger": Events.of(now, lane, index)}
-        return train.step(now, Inputs(values, frozenset({"trigger"}), now - 1))
-
-    out = trigger(1000, 1, 0)
+    out = trigger(train, 1000, 1, 0)
     assert out["current"][1].any()
     assert not out["current"][0].any()
     assert train.next_wake(1000) == 101_000
-    assert "pulses" not in trigger(50_000, 1, 0)  # still in its pulse
+    assert "pulses" not in trigger(train, 50_000, 1, 0)  # still in its pulse
     assert train.next_wake(50_000) == 101_000
-    assert not trigger(101_000, [0, 0], [0, 1])["current"][1].any()
+    assert not trigger(train, 101_000, [0, 0], [0, 1])["current"][1].any()
 
 
 def test_no_pulse_begins_where_nobody_acts_and_a_missed_instant_is_skipped():
@@ -217,7 +269,7 @@ def test_no_pulse_begins_where_nobody_acts_and_a_missed_instant_is_skipped():
 
 
 def test_parameters_that_cannot_be_are_refused():
-    for params in ({"width": 0}, {"rate": 100_000, "width": 200_000}, {"channels": 0}, {"spread": 0.0}):
+    for params in ({"width": 0}, {"rate": 100_000, "width": 200_000}, {"pause": 8 * MS}, {"channels": 0}, {"spread": 0.0}):
         with pytest.raises(AssemblyError):
             PulseTrain(**params)
     with pytest.raises(AssemblyError, match="decay"):
@@ -238,3 +290,46 @@ def test_a_coprocessor_may_not_command_a_stimulator_directly():
              "meter": Part(Meter, {"current": Source.of("field.current")})}
     with pytest.raises(AssemblyError, match="without a safety limiter"):
         Loop(System(parts))
+
+
+def guarded_train(limits, train, units="uA"):
+    parts = {"constant": Part(lambda: Constant(command=[2.0, -1.0], period=STEP)),
+             "scale": Part(lambda: Gain(gain=2.5, units=units), {"input": Source.of("constant.command")}),
+             "limiter": Part(lambda: SafetyLimiter(peak=5.0, **limits), {"command": Source.of("scale.output")}),
+             "train": Part(lambda: train, {"command": Source.of("limiter.command")}),
+             "meter": Part(lambda: Meter(reads="all"), {"current": Source.of("train.current")})}
+    return Loop(System(parts))
+
+
+def test_the_limiter_reads_the_width_of_a_phase_from_the_train():
+    """0.0005 uC in 200 us are 2.5 uA, whatever is asked."""
+    with guarded_train({"charge_per_phase": 0.0005}, PulseTrain(channels=2, units="uA")) as loop:
+        loop.run(2 * STEP)
+        np.testing.assert_allclose(loop.components["meter"].largest, 2.5, rtol=1e-6)
+        np.testing.assert_allclose(loop.peek("limiter.command"), [[2.5, -2.5]])
+
+
+@pytest.mark.parametrize(("limits", "params", "told"), [
+    ({"charge_per_phase": 1.0, "train_phase": 100_000}, {"width": 1 * MS}, "Remove it: the limiter reads the width"),
+    ({"pulse_width": 50_000}, {"width": 1 * MS}, "pulse_width: 1 ms"),
+    ({"rate": 10.0}, {"rate": Clock(50)}, "rate: 51"),
+    ({"charge_per_phase": 1.0}, {"rate": None}, "pause: 100 us"),
+    ({"pulse_width": 400_000}, {"rate": 450_000}, "pause: 100 us"),
+    ({"net_charge": 1.0}, {}, "net charge cannot be seen")])
+def test_rules_that_cannot_hold_behind_a_train_are_refused(limits, params, told):
+    with pytest.raises(AssemblyError, match=told):
+        guarded_train(limits, PulseTrain(channels=2, units="uA", **params))
+
+
+def test_rules_that_a_train_keeps_are_accepted():
+    limits = {"pulse_width": 200_000, "rate": 130.0, "charge_per_phase": 0.002, "train_phase": 200_000}
+    with guarded_train(limits, PulseTrain(channels=2, units="uA", phases="one")) as loop:
+        assert any("not balanced" in str(notice) for notice in loop.notices)
+    with pytest.raises(AssemblyError, match="Remove train_phase"):
+        guarded_train({"train_phase": 200_000}, ElectrodeField(channels=2, units="uA"))
+
+
+def test_one_limiter_does_not_serve_two_kinds_of_pulses():
+    limiter = SafetyLimiter(peak=5.0)
+    assert limiter.check_stimulator(PulseTrain()) == limiter.check_stimulator(PulseTrain()) == []
+    assert "different pulses" in limiter.check_stimulator(ElectrodeField())[0].what

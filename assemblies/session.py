@@ -1,0 +1,154 @@
+"""One execution of a built loop into a recorder: saved now and then, stopped cleanly by signals."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..loops import checkpoint
+from ..loops.errors import Problem, Problems
+from ..loops.loop import Loop
+from ..loops.recorder import POLL_SECONDS, Recorder
+from ..loops.until import Until
+from . import entries
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from .assembly import Assembly
+
+CHECKPOINTS = "checkpoints"
+_EVERY, _KEEP = "10 min wall", 3  # of checkpoints, where the file says nothing
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
+
+
+@dataclass
+class Outcome:
+    """How a run ended: `finished`, `interrupted` or, when an error passed through, `failed`."""
+
+    path: Path
+    reason: str
+    facts: dict[str, float] = field(default_factory=dict)
+    notices: list[Problem] = field(default_factory=list)
+    unsaved: tuple[str, ...] = ()  # components that cannot be saved, so that the run cannot be resumed
+
+    @property
+    def way_on(self) -> str:
+        """What may be done about a run that was interrupted."""
+        if self.unsaved:
+            return f"not saved: {', '.join(self.unsaved)} cannot be resumed, so begin a new run to go further"
+        return f"saved; go on with: stimloop resume {self.path}"
+
+
+class Session:
+    """One execution of a built loop into a recorder."""
+
+    def __init__(self, assembly: Assembly, loop: Loop, recorder: Recorder, stop: Until, show: bool | None,
+                 prepare: Callable[[Loop], None] | None) -> None:
+        self.loop, self.recorder, self.stop = loop, recorder, stop
+        self.asked: str | None = None  # the signal that asked to stop
+        for key in recorder.streams:
+            tap = recorder.tap(key)
+            if tap is not None:
+                loop.tap(key, tap)
+        for evaluation in loop.evaluations.values():
+            evaluation.sinks.append(recorder.write_evaluation)
+        entry = assembly.get("checkpoint") or {}
+        self.keep = entry.get("keep", _KEEP)
+        self.amount, self.unit = entries.checkpoint_every(entry.get("every", _EVERY), "checkpoint.every", Problems())
+        self.unsaved = tuple(name for name, component in loop.components.items() if component.resumes == "no")
+        self.counter = loop.counter() if self.unit in ("steps", "episodes") else None
+        self.progress = Progress(loop, stop, assembly.name, show)
+        if prepare is not None:
+            prepare(loop)
+
+    def execute(self) -> Outcome:
+        """Run to the stop, or to a signal; the recorder is closed whatever happens."""
+        self._wall_saved = self._wall_polled = time.perf_counter()
+        self._passed = self._count()
+        if self.loop.last < 0:  # save after the first instant: whatever comes then, there is something to go on from
+            self._wall_saved, self._passed = -math.inf, -1
+        reason = "failed"
+        release = self.loop.attend(self._between)
+        self.progress.begin()
+        try:
+            with self._signals():
+                self.loop.run(self.stop)
+            reason = "interrupted" if self.asked else "finished"
+            self._save()
+        finally:
+            release()
+            self.progress.close()
+            facts = {**self.progress.facts(), **self._lateness()}
+            self._close(reason, facts)
+        return Outcome(self.recorder.path, reason, facts, list(self.loop.notices), self.unsaved)
+
+    def _lateness(self) -> dict[str, float]:
+        """How late a real-time loop was at the ends of its instants, in milliseconds."""
+        late = getattr(self.loop, "late", None)
+        if late is None or not len(late):
+            return {}
+        import numpy as np
+
+        return {f"late_ms_{name}": float(np.quantile(late, part)) / 1e6
+                for name, part in (("p50", 0.5), ("p99", 0.99), ("worst", 1.0))}
+
+    def _close(self, reason: str, facts: Mapping[str, float]) -> None:
+        self.recorder.annotate({"ended": reason, "now": self.loop.now,
+                                "facts": {key: float(value) for key, value in facts.items()}})
+        self.recorder.close(reason)
+
+    def _count(self) -> int:
+        if self.unit == "wall":
+            return 0
+        return (self.loop.now if self.counter is None else getattr(self.counter, self.unit)) // self.amount
+
+    def _between(self, now: int) -> None:
+        wall = time.perf_counter()
+        if self.asked:
+            self.loop.halt()
+            return
+        if self.unit == "wall":
+            due = wall - self._wall_saved >= self.amount / 1e9
+        else:
+            count = self._count()
+            due, self._passed = count > self._passed, count
+        if due:
+            self._save()
+            self._wall_saved = time.perf_counter()
+        if wall - self._wall_polled >= POLL_SECONDS:
+            self.recorder.poll()
+            self.progress.update()
+            self._wall_polled = time.perf_counter()
+
+    def _save(self) -> None:
+        if not self.unsaved:
+            rows = self.recorder.commit()
+            checkpoint.write({**self.loop.save(), "recorder": rows}, self.recorder.path / CHECKPOINTS, self.keep)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Let SIGINT, SIGTERM and SIGUSR1 stop the loop after the present instant; a second one stops at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask(number: int, frame: Any) -> None:
+            if self.asked:
+                raise KeyboardInterrupt
+            self.asked = signal.Signals(number).name
+            self.loop.halt()
+
+        before = {getattr(signal, name): signal.signal(getattr(signal, name), ask) for name in _SIGNALS
+                  if hasattr(signal, name)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,227 @@
+"""Going on with runs, evaluating them, and what a run says of itself: nothing that was recorded is lost."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import stimloop as sl
+from stimloop.assemblies import execute, identity, inspection, settings
+from stimloop.assemblies.reports import tables
+from stimloop.assemblies.reports.warnings import warnings
+from stimloop.loops.component import Component
+from stimloop.loops.errors import RunError, StimloopError
+from stimloop.loops.port import Port
+from stimloop.loops.runs import open as open_run
+
+TEXT = """
+name: t
+until: 400 ms
+components:
+  body: {type: bodies.point_mass, inputs: [brain.action]}
+  brain: {type: brains.mlp, params: {hidden: [8]}, inputs: [body.observation, body.status]}
+  metrics: {type: learners.metrics, inputs: [body.status, body.reward]}
+evaluate: {test: {every: 1000 steps, episodes: 1, at_start: false, without: [metrics]}}
+variants: {alone: {metrics: null}}
+small: {until: 100 ms}
+"""
+STIMULATED = """
+name: stimulated
+until: 400 ms
+components:
+  command: {type: basics.constant, params: {value: [VALUE, VALUE], period: 20 ms}}
+  body: {type: bodies.point_mass, inputs: [brain.action]}
+  brain: {type: brains.mlp, params: {hidden: [8]}, inputs: [body.observation, body.status, stimulator.current]}
+  limiter: {type: links.safety_limiter, params: {peak: 5}, inputs: [{command: command.output}, body.status]}
+  stimulator: {type: stimulators.electrode_field, params: {channels: 2}, inputs: [limiter.command]}
+"""
+
+
+class Ticker(Component):
+    """Publishes how often it stepped; stops with an error when asked to."""
+
+    period = 10_000_000
+
+    def __init__(self, fails_at: int = 0) -> None:
+        self.fails_at = fails_at
+        self.inputs = {}
+        self.outputs = {"count": Port("steps so far", ())}
+        self._count = 0
+
+    def reset(self, seed):
+        self._count = 0
+
+    def step(self, now, inputs):
+        self._count += 1
+        if self._count == self.fails_at and not os.environ.get("MENDED"):
+            raise ValueError("worn out")
+        return {"count": np.full(self.lanes.count, self._count, np.float32)}
+
+    def state_dict(self):
+        return {"count": self._count}
+
+    def load_state_dict(self, state):
+        self._count = int(state["count"])
+
+
+class Stubborn(Ticker):
+    """Cannot be saved."""
+
+    resumes = "no"
+
+
+@pytest.fixture
+def a():
+    return sl.Assembly.from_yaml(TEXT)
+
+
+def ticking(cls, **params):
+    return sl.Assembly("ticking", until="200 ms").add("ticker", cls, **params)
+
+
+def allowing():
+    return replace(settings.read(), allow=(__name__,))
+
+
+def test_a_variant_without_a_component_that_evaluations_leave_out(a, tmp_path):
+    run = a.variant("alone").small().run(folder=tmp_path)
+    again = identity.assembly_of(run.attributes, settings.read())
+    assert again.origin.removed == {"metrics"}
+    assert again.origin.is_small
+    assert execute.evaluate(run.path)["test"]["return"].shape == (1,)
+    assert execute.resume(run.path, "200 ms").reason == "finished"
+
+
+def test_an_error_costs_nothing_that_was_recorded(tmp_path, monkeypatch):
+    a = ticking(Ticker, fails_at=12)
+    with pytest.raises(ValueError, match="worn out"):
+        execute.start(a, folder=tmp_path)
+    path = next((tmp_path / "ticking").iterdir())
+    assert len(list((path / execute.CHECKPOINTS).iterdir())) == 1, "saved after the first instant"
+    assert open_run(path).streams["ticker.count"].rows == 11
+    monkeypatch.setenv("MENDED", "1")
+    execute.resume(path, allowed=allowing())
+    np.testing.assert_array_equal(np.asarray(open_run(path)["ticker.count"])[:, 0], np.arange(1, 21))
+
+
+def test_without_a_checkpoint_nothing_is_cut(tmp_path):
+    run = ticking(Stubborn).run(folder=tmp_path)
+    assert run.attributes["resumes"] == {"ticker": "no"}
+    assert any("ticker" in text and "cannot be resumed" in text for text in warnings(run))
+    with pytest.raises(RunError, match=r"nothing to go on from.*new run"):
+        execute.resume(run.path, "400 ms", allowed=allowing())
+    assert open_run(run.path).streams["ticker.count"].rows == 20
+    assert open_run(run.path).attributes["until"] == "200 ms"
+
+
+@pytest.mark.parametrize(("cls", "saved"), [(Ticker, True), (Stubborn, False)])
+def test_an_interrupted_run_says_whether_it_was_saved(cls, saved, tmp_path):
+    def interrupt(loop):
+        loop.attend(lambda now: os.kill(os.getpid(), 2) if now == 50_000_000 else None)
+
+    outcome = execute.start(ticking(cls), folder=tmp_path, prepare=interrupt)
+    assert outcome.reason == "interrupted"
+    assert ("saved; go on with: stimloop resume" in inspection.outcome_text(outcome)) is saved
+    assert ("ticker" in inspection.outcome_text(outcome)) is not saved
+    with pytest.raises(KeyboardInterrupt, match="stimloop resume" if saved else "ticker.*cannot be resumed"):
+        ticking(cls).run(folder=tmp_path, prepare=interrupt)
+
+
+def test_a_resumed_run_tells_all_of_it_and_its_sessions(a, tmp_path):
+    run = a.run("100 ms", folder=tmp_path)
+    outcome = execute.resume(run.path, "400 ms")
+    facts = outcome.facts
+    assert facts["simulated_s"] == pytest.approx(0.38)
+    assert facts["steps"] == 19
+    assert facts["session_steps"] == 15
+    assert facts["session_simulated_s"] == pytest.approx(0.3)
+    assert facts["steps_per_s"] == pytest.approx(15 / facts["wall_s"])
+    assert "19 steps" in inspection.outcome_text(outcome)
+    assert "0.300 s of it now" in inspection.outcome_text(outcome)
+    sessions = open_run(run.path).attributes["sessions"]
+    assert [session["from_ns"] for session in sessions] == [0, 80_000_000]
+    assert all(session["command"] == sys.argv and session["started"] for session in sessions)
+
+
+def test_a_class_of_a_script_has_to_move_into_a_module(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import stimloop as sl\nimport numpy as np\nclass X(sl.Component):\n    period = 10**7\n"
+                      "    def __init__(self):\n        self.inputs, self.outputs = {}, {'o': sl.Port('one', ())}\n"
+                      "    def step(self, now, inputs):\n        return {'o': np.ones(1, np.float32)}\n"
+                      "sl.Assembly('s', until='50 ms').add('x', X).run()\n")
+    subprocess.run([sys.executable, str(script)], cwd=tmp_path, check=True, timeout=60)
+    path = next((tmp_path / "runs" / "s").iterdir())
+    for allow in ((), ("__main__",)):
+        with pytest.raises(StimloopError) as caught:
+            execute.resume(path, allowed=replace(settings.read(), allow=allow))
+        text = str(caught.value)
+        assert "into a module" in text
+        assert "--allow my_module" in text
+        assert "--allow __main__" not in text
+
+
+@pytest.mark.parametrize("record", ["none", ["brain"], None])
+def test_what_guards_say_is_always_recorded(record, tmp_path, monkeypatch):
+    monkeypatch.setattr("stimloop.assemblies.recording.LIMIT", 1)
+    a = sl.Assembly.from_yaml(STIMULATED.replace("VALUE", "2"))
+    run = (a if record is None else a.set("record", record)).run("100 ms", folder=tmp_path)
+    assert {"limiter.command", "limiter.decisions", "limiter.charge"} <= set(run.streams)
+    assert ("body.observation" in run.streams) is False
+
+
+def test_charge_is_what_all_limiters_delivered(tmp_path):
+    text = STIMULATED.replace("VALUE", "20").replace("command: {type", "coprocessor: {type").replace(
+        "command.output", "coprocessor.output")
+    one = sl.Assembly.from_yaml(text)
+    two = one.add("limiter2", "links.safety_limiter", peak=1, inputs=[{"command": "coprocessor.output"}, "body.status"])
+    first, both = one.run(folder=tmp_path), two.run(folder=tmp_path)
+    assert tables.delivered(both) == ["limiter.command", "limiter2.command"]
+    seconds = 0.38
+    assert tables.total_charge(first) == pytest.approx(2 * 5 * seconds, rel=0.06)
+    assert tables.total_charge(both) == pytest.approx(2 * 6 * seconds, rel=0.06)
+
+
+class Run:
+    """As much of a run as `delivered` looks at."""
+
+    def __init__(self, *streams):
+        self.streams = dict.fromkeys(streams)
+
+    def __contains__(self, key):
+        return key in self.streams
+
+
+def test_a_command_that_nobody_guarded_was_not_delivered_where_there_is_a_limiter():
+    assert tables.delivered(Run("coprocessor.command", "limiter.decisions")) == []
+    assert tables.delivered(Run("a.command", "limiter.decisions", "limiter.command")) == ["limiter.command"]
+
+
+def test_a_trace_makes_no_evaluations(a, monkeypatch):
+    from stimloop.loops.evaluation import Evaluation
+
+    asked = []
+    monkeypatch.setattr(Evaluation, "evaluate", lambda self: asked.append(self.name))
+    b = a.set({"evaluate.test.every": "1 step", "evaluate.test.at_start": True})
+    _, facts = inspection.trace_table(b, settings.read(), 3)
+    assert not asked
+    assert {row["time"] for row in facts["trace"]} == {"0", "20 ms", "40 ms"}
+    with b.build() as loop:
+        loop.run("60 ms")
+    assert asked, "a loop that is run does evaluate"
+
+
+def test_warnings_of_all_runs_come_first(a, tmp_path):
+    pytest.importorskip("matplotlib")
+    runs = [a.set("seed", seed).run("100 ms", folder=tmp_path) for seed in (3, 4)]
+    page = inspection.write_report([run.path for run in runs], tmp_path / "r.html").read_text()
+    place = page.index("Side by side")
+    assert page.count("No episode ended.") == 2
+    for seed in (3, 4):
+        told = page.index(f"base, seed {seed}")
+        assert told < page.index("No episode ended.", told) < place
+    alone = inspection.write_report([runs[0].path], Path(tmp_path / "one.html")).read_text()
+    assert alone.count("No episode ended.") == 1
