@@ -91,10 +91,10 @@ def _make(system: System, problems: Problems) -> dict[str, Component]:
             continue
         sides = [getattr(component, side, None) for side in ("inputs", "outputs")]
         if not all(isinstance(side, dict) and all(isinstance(p, Port) for p in side.values()) for side in sides):
-            problems.add("declares no ports", name, "Set self.inputs and self.outputs in __init__: names and Ports.")
+            problems.add("declares no ports", name, "Set self.inputs and self.outputs in __init__.")
             continue
         if not isinstance(component.period, int | Clock | None) or component.period == 0:
-            problems.add(f"its period is {component.period!r}", name, "A period is whole nanoseconds, a Clock, or None.")
+            problems.add(f"its period is {component.period!r}", name, "A period is whole nanoseconds, a Clock or None.")
             continue
         component.inputs = dict(component.inputs)  # sizes are filled in here, never in a shared declaration
         component.outputs = dict(component.outputs)

@@ -10,6 +10,7 @@ import numpy as np
 
 from stimloop.components.links.safety_limiter import SafetyLimiter
 from stimloop.loops.component import Component
+from stimloop.loops.events import Events
 from stimloop.loops.port import Port
 from stimloop.loops.status import idle
 
@@ -83,6 +84,22 @@ class Balanced(Component):
         return now + self.duration
 
 
+class Trigger(Component):
+    """Asks for pulses of contacts of its choosing, often too soon."""
+
+    def __init__(self, seed: int) -> None:
+        self.inputs, self.outputs = {}, {"trigger": Port("pulse now", (0,), kind="event", indices=CHANNELS)}
+        self.random = np.random.default_rng(seed)
+
+    def step(self, now, inputs):
+        self.following = now + int(self.random.choice([1, 99 * US, 200 * US, 3 * MS, 5 * MS]))
+        lane, channel = np.nonzero(self.random.random((LANES, CHANNELS)) < 0.5)
+        return {"trigger": Events.of(now, lane, channel)}
+
+    def next_wake(self, now):
+        return self.following
+
+
 class Patient(Component):
     """Episodes that end and wait at awkward instants."""
 
@@ -112,6 +129,8 @@ class Referee:
     """Integrates what was delivered, contact by contact, and counts what breaks a limit."""
 
     limiter: SafetyLimiter
+    pulsed: bool = False  # does it listen to pulses, whose rate is that of their beginnings?
+    commands_of_pulses: bool = False  # does it listen to the heights that pulses may have? Then time is not judged
     broken: dict[str, int] = field(default_factory=dict)
     worst_net: float = 0.0  # uC
     steps: int = 0
@@ -120,6 +139,7 @@ class Referee:
         shape = (LANES, CHANNELS)
         self.held, self.since = np.zeros(shape), 0
         self.net, self.phase, self.width, self.on = (np.zeros(shape) for _ in range(4))
+        self.pulses_seen, self.began = 0, np.full(shape, -(10**15))
         self.sign, self.zero_from = np.zeros(shape), np.full(shape, -(10**15))
         self.onset = {1: np.full(shape, -(10**15)), -1: np.full(shape, -(10**15))}
         self.arrivals, self.command_at, self.idle = deque(), 0, np.zeros(LANES, bool)
@@ -132,6 +152,7 @@ class Referee:
         self.arrivals.append(now)
 
     def status(self, now: int, value: np.ndarray) -> None:
+        self.finish(now)  # by what held until now
         self.idle = idle(value)
 
     def delivered(self, now: int, value: np.ndarray) -> None:
@@ -149,7 +170,7 @@ class Referee:
         begun = (sign != 0) & ((sign != self.sign) | rested)
         for side, onset in self.onset.items():
             starts = begun & (sign == side)
-            if limiter.rate is not None:
+            if limiter.rate is not None and not (self.pulsed or self.commands_of_pulses):
                 self.find("rate", starts & (now - onset < int(1e9 / limiter.rate)))
             onset[starts] = now
         self.phase[begun] = self.width[begun] = 0
@@ -157,20 +178,35 @@ class Referee:
         self.zero_from = np.where((new == 0) & (self.held != 0), now, self.zero_from)
         self.held = new
 
+    def current(self, now: int, value: np.ndarray) -> None:
+        """What reaches the neurons: electrode k sits at neuron k and reaches no other."""
+        self.find("stray", value[:, CHANNELS:] != 0)
+        self.delivered(now, value[:, :CHANNELS])
+
+    def pulses(self, now: int, batch: Events) -> None:
+        """Pulses that began: their heights, and how soon they follow each other."""
+        self.find("peak", np.abs(batch.value) > PEAK)
+        self.pulses_seen += len(batch)
+        if self.limiter.rate is not None:
+            self.find("rate", now - self.began[batch.lane, batch.index] < int(1e9 / self.limiter.rate))
+        self.began[batch.lane, batch.index] = now
+
     def finish(self, now: int) -> None:
         limiter, time = self.limiter, now - self.since
         active = self.held != 0
+        if time:
+            self.find("held idle", active & self.idle[:, None])
         if limiter.stale is not None:
             self.watch(now, active)
         self.net += self.held * time
         self.phase += np.abs(self.held) * time
         self.width += active * time
         self.worst_net = max(self.worst_net, float(np.abs(self.net).max()) / UNITS)
-        if limiter.charge_per_phase is not None:
+        if limiter.charge_per_phase is not None and not self.commands_of_pulses:
             self.find("charge_per_phase", self.phase > limiter.charge_per_phase * UNITS * ROUNDING)
         if limiter.net_charge is not None:
             self.find("net_charge", np.abs(self.net) > limiter.net_charge * UNITS * ROUNDING)
-        if limiter.pulse_width is not None:
+        if limiter.pulse_width is not None and not self.commands_of_pulses:
             self.find("pulse_width", self.width > limiter.pulse_width)
         if limiter.duty is not None:
             window = limiter.duty_window

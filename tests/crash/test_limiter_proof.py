@@ -16,6 +16,7 @@ def test_no_pulse_gets_past_the_limiter():
     assert found["broken"] == {}
     assert found["pulses"] >= 10_000
     assert found["balanced_pulses"] >= 1_000
+    assert found["pulses_of_trains"] >= 1_000
     assert found["largest_rest_coulomb"] <= 1e-12
     assert found["holds"]
 
@@ -28,13 +29,32 @@ def test_no_pulse_gets_past_the_limiter():
 def test_the_referee_sees_what_a_weaker_limiter_lets_through(name, limits, rules):
     """The same attack through a limiter without the rule is found out by exactly that rule."""
     sender = Adversary(5)
-    loop, limiter = proof.build("direct", {}, 5, sender, pulsed=False)
-    referee = proof.attend(loop, limiter, "direct")
+    loop, limiter = proof.build("direct", {}, 5, sender)
+    referees = proof.attend(loop, limiter, "direct")
     for key, value in limits.items():
         setattr(limiter, key, value)  # known to the referee, unknown to the limiter, which is built
     loop.run(400 * MS)
+    for referee in referees:
+        referee.finish(loop.now)
+        assert set(referee.broken) == rules
+
+
+@pytest.mark.parametrize(("name", "limits", "rules"), [
+    ("gaps", {"charge_per_phase": 0.0005}, {"charge_per_phase"}), ("gaps", {"pulse_width": 200_000}, {"pulse_width"}),
+    ("triggered", {"rate": 100.0}, {"rate"}), ("gaps", {"duty": 0.1, "duty_window": 20_000_000}, {"duty"}),
+    ("gaps", {"stale": 1_000_000}, {"stale"}), ("gaps", {"sum_peak": 20.0}, {"sum_peak"}),
+    ("both", {"rest": 100_000_000, "charge_per_phase": 0.0005}, {"charge_per_phase"})])
+def test_the_referee_sees_what_pulses_break_behind_a_weaker_limiter(name, limits, rules):
+    """The faults that a stimulator with a pulse width of its own could hide from one that listens to commands only."""
+    train = proof.TRAINS[name][1]
+    loop, limiter = proof.build("direct", {"rest": 0}, 5, Adversary(5), train)
+    _, referee = proof.attend(loop, limiter, "direct", pulsed=True)
+    for key, value in limits.items():
+        setattr(limiter, key, value)
+    loop.run(400 * MS)
     referee.finish(loop.now)
-    assert set(referee.broken) == rules
+    assert rules <= set(referee.broken)
+    assert referee.pulses_seen > 100
 
 
 def test_the_referee_sees_idle_lanes_and_peaks():
