@@ -52,8 +52,8 @@ class SafetyLimiter(Component):
         shannon_k: largest k of Shannon (1992), eq. 1, per phase; needs `area` of at least 1 mm^2.
         area: surface of the contacts in mm^2, one number or one for each.
         net_charge: largest |net charge| of a contact in uC since the beginning; keeps direct current out.
-        train_phase: width of one phase where the stimulator turns the command into pulses of that amplitude. Left out it
-            is read from the stimulator (its `pulse`), which is refused where a rule would not hold for its pulses.
+        train_phase: width of one phase where the stimulator turns the command into pulses of that amplitude. Left out,
+            it is read from the stimulator (its `pulse`); rules that would not hold for its pulses are refused.
         pulse_width: longest time a contact may be active within one phase.
         rate: most phases of one sign per second and contact, to the nanosecond below 1 / rate; behind the limiter of a
             stimulator that makes pulses, most pulses.

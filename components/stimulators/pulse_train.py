@@ -22,10 +22,10 @@ class PulseTrain(Component):
     """Gives rectangular current pulses whose height is the command in force when each begins.
 
     The current changes exactly at the pulses' edges (whole nanoseconds), so a receiver that reads `mean` or `all` gets
-    their exact charge. A pulse that has begun keeps its height whatever other height is commanded: a biphasic one leaves
-    no charge behind. Only a command of zero, or a lane where nobody acts, stops it at once; `stopped` tells what charge
-    it leaves. No pulse begins in a lane where nobody acts, on an electrode still in a pulse or its pause, late, or where
-    the lane's pulses together would be higher than its commands together.
+    their exact charge. A pulse that has begun keeps its height whatever other height is commanded: a biphasic one
+    leaves no charge behind. Only a command of zero, or a lane where nobody acts, stops it at once; `stopped` tells what
+    charge it leaves. No pulse begins in a lane where nobody acts, on an electrode still in a pulse or its pause, late,
+    or where the lane's pulses together would be higher than its commands together.
 
     Args:
         channels: number of electrodes.
@@ -42,8 +42,8 @@ class PulseTrain(Component):
 
     def __init__(self, *, channels: int = 2, rate: Period | None = Clock(130), width: Duration = 200_000,  # noqa: B008
                  phases: Literal["one", "two"] = "two", gap: Duration = 0, pause: Duration | None = None,
-                 placement: Placement = "even", spread: float = 0.1, centres: list[float] | None = None, dead: list[int] | None = None,
-                 span: list[int] | None = None, limit: float = 5.0, units: str = "",
+                 placement: Placement = "even", spread: float = 0.1, centres: list[float] | None = None,
+                 dead: list[int] | None = None, span: list[int] | None = None, limit: float = 5.0, units: str = "",
                  late: Duration = 1_000_000) -> None:
         electrodes.check(channels, placement, centres, dead, spread, span)
         self.channels, self.rate, self.late = channels, rate, late

@@ -60,10 +60,11 @@ TRAINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # limits and stimu
     "one phase": ({"charge_per_phase": 0.0005, "pulse_width": MS, "rate": 255.0, "duty": 0.4, "duty_window": 20 * MS},
                   {"phases": "one", "rate": Clock(250), "width": MS}),
     "gaps": ({"charge_per_phase": 0.004, "duty": 0.8, "duty_window": 50 * MS, "stale": 3 * MS,
-              "warn": Advice(peak=4.0, charge_per_phase=0.001)}, {"rate": Clock(400), "width": 900 * US, "gap": 50 * US}),
-    "triggered": ({"sum_peak": 30.0, "charge_per_phase": 0.0005, "pulse_width": 300 * US, "rate": 255.0, "stale": 3 * MS},
-                  {"rate": None, "width": 300 * US, "pause": 4 * MS}),
-    "both": ({"sum_peak": 30.0, "charge_per_phase": 0.0005, "pulse_width": 300 * US},
+              "warn": Advice(peak=4.0, charge_per_phase=0.001)},
+             {"rate": Clock(400), "width": 900 * US, "gap": 50 * US}),
+    "triggered": ({"sum_peak": 9.0, "charge_per_phase": 0.0005, "pulse_width": 300 * US, "rate": 255.0,
+                   "stale": 3 * MS}, {"rate": None, "width": 300 * US, "pause": 4 * MS}),
+    "both": ({"sum_peak": 9.0, "charge_per_phase": 0.0005, "pulse_width": 300 * US},
              {"width": 300 * US, "pause": 100 * US}),
 }
 WIRINGS = ("direct", "status", "delay", "gain", "sum", "jitter", "loss", "busy", "sampled")

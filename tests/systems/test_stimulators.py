@@ -269,7 +269,8 @@ def test_no_pulse_begins_where_nobody_acts_and_a_missed_instant_is_skipped():
 
 
 def test_parameters_that_cannot_be_are_refused():
-    for params in ({"width": 0}, {"rate": 100_000, "width": 200_000}, {"pause": 8 * MS}, {"channels": 0}, {"spread": 0.0}):
+    for params in ({"width": 0}, {"rate": 100_000, "width": 200_000}, {"pause": 8 * MS}, {"channels": 0},
+                   {"spread": 0.0}):
         with pytest.raises(AssemblyError):
             PulseTrain(**params)
     with pytest.raises(AssemblyError, match="decay"):
