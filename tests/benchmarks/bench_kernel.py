@@ -176,12 +176,11 @@ def measure(ticks: int = 4000, rounds: int = 9, growth_ticks: int = 1_000_000) -
 
 
 def _growth(ticks: int) -> dict[str, Any]:
-    """Tick cost after 10^6 ticks over that after 10^3, medians of blocks of one and the same size."""
-    from .common import check
+    """Tick cost after 10^6 ticks over that after 10^3, both loops measured in turn."""
+    from .common import interleave, ratio_check
 
-    loop = Loop(three_components())
-    loop.run(1000 * PERIOD)
-    early = [time_ticks(loop, 1000) for _ in range(21)]
-    loop.run(ticks * PERIOD)
-    late = [time_ticks(loop, 1000) for _ in range(21)]
-    return check("tick_growth", [b / a for a, b in zip(sorted(early), sorted(late), strict=True)], "x", at_most=1.05)
+    young, old = Loop(three_components()), Loop(three_components())
+    young.run(1000 * PERIOD)
+    old.run(ticks * PERIOD)
+    times = interleave({"young": lambda: time_ticks(young, 1000), "old": lambda: time_ticks(old, 1000)}, 41)
+    return ratio_check("tick_growth", times["old"], times["young"], at_most=1.05)

@@ -71,7 +71,7 @@ def prove_resume(stops: int, ticks: int = TICKS, seed: int = 0) -> dict[str, Any
     for name, period in ASSEMBLIES.items():
         for _ in range(stops):
             stop = chance.randrange(1, ticks * period)
-            with assembly(name).build() as whole, assembly(name).build() as fresh, \
+            with bare(name).build() as whole, bare(name).build() as fresh, \
                     tempfile.TemporaryDirectory() as folder:
                 whole.run(stop)
                 checkpoint.write(whole.save(), Path(folder))
