@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .commands import ALLOW, JSON, SET, SMALL, VARIANT, emit, say_notices
+from .commands import ALLOW, JSON, SET, SMALL, VARIANT, allowing, emit, say_notices
 
 if TYPE_CHECKING:
     from ..loops.errors import Problem
@@ -29,7 +29,7 @@ app = typer.Typer(
       stimloop show elbow_stimulation --latency
 
     Exit codes: 0 done; 1 something given is wrong (said on stderr); 2 wrong command line; 3 compared things differ, or
-    a check failed; 130 interrupted, saved, to be resumed.
+    a check failed; 130 interrupted.
     """)
 
 
@@ -48,6 +48,9 @@ def told(as_json: bool) -> Iterator[None]:
             notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
             typer.echo(f"{error}{notes}", err=True)
         raise typer.Exit(1) from error
+    except KeyboardInterrupt as stopped:
+        typer.echo(str(stopped) or "interrupted", err=True)
+        raise typer.Exit(130) from stopped
 
 
 def _problem(problem: Problem) -> dict[str, str]:
@@ -57,7 +60,6 @@ def _problem(problem: Problem) -> dict[str, str]:
 def chosen(name: str, variant: str, small: bool, sets: list[str], allow: list[str]) -> tuple[Assembly, Settings]:
     """Return the assembly that the options describe, and what the user allows."""
     from ..loops.errors import Problems
-    from . import settings
     from .assembly import load
     from .overrides import parse_set
 
@@ -66,7 +68,7 @@ def chosen(name: str, variant: str, small: bool, sets: list[str], allow: list[st
         changes.update(parse_set(text, problems))
     problems.raise_if_any()
     assembly = load(name).resolve(variant=variant, small=small, set=changes)
-    return assembly, settings.read().allowing(allow)
+    return assembly, allowing(allow)
 
 
 @app.command()
@@ -128,10 +130,9 @@ def resume(path: Annotated[str, typer.Argument(metavar="RUN", help="The director
     Example: stimloop resume runs/first/2026-11-20T170233_base_s0_1f3a9c02.zarr --until "20 episodes"
     """
     with told(as_json):
-        from . import settings
         from .execute import resume as go_on
 
-        outcome = go_on(Path(path), until or None, allowed=settings.read().allowing(allow),
+        outcome = go_on(Path(path), until or None, allowed=allowing(allow),
                         show=False if as_json else None)
         _finish(outcome, as_json, [])
 
@@ -146,7 +147,6 @@ def evaluate(path: Annotated[str, typer.Argument(metavar="RUN", help="The direct
     """
     with told(as_json):
         from ..loops.errors import Problems
-        from . import settings
         from .execute import evaluate as judge
         from .inspection import evaluation_text
         from .overrides import parse_set
@@ -155,7 +155,7 @@ def evaluate(path: Annotated[str, typer.Argument(metavar="RUN", help="The direct
         for text in sets:
             changes.update(parse_set(text, problems))
         problems.raise_if_any()
-        rows = judge(Path(path), list(name), changes=changes, allowed=settings.read().allowing(allow))
+        rows = judge(Path(path), list(name), changes=changes, allowed=allowing(allow))
         emit(rows, as_json, evaluation_text(rows))
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 VARIANT = Annotated[str, typer.Option(help="One of the variants that the file defines.")]
 SET = Annotated[list[str], typer.Option("--set", metavar="ADDRESS=VALUE",
@@ -34,6 +37,16 @@ def jsonable(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
+
+
+def allowing(modules: list[str]) -> Settings:
+    """Return what the user allows, and say on stderr which stimloop.toml allowed what."""
+    from . import settings
+
+    found = settings.read()
+    for notice in found.notices:
+        typer.echo(f"notice: {notice}", err=True)
+    return found.allowing(modules)
 
 
 def say_notices(notices: list[Any], as_json: bool) -> None:

@@ -31,6 +31,8 @@ def read(path: str | Path) -> tuple[Any, Marks]:
     """Read a file; returns its plain value and where each part of it stands."""
     path = Path(path)
     try:
+        if not path.is_file() and path.exists():
+            raise _error("is not a regular file", str(path))
         if path.stat().st_size > MAX_BYTES:
             raise _error(f"the file is larger than {MAX_BYTES} bytes", path.name)
         text = path.read_bytes().decode("utf-8")

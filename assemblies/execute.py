@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..loops import checkpoint
+from ..loops.damage import rows_kept
 from ..loops.errors import AssemblyError, Problem, Problems, RunError
 from ..loops.latency import analyse
 from ..loops.loop import Loop
 from ..loops.recorder import Recorder
 from ..loops.run_directories import new_run_directory
 from ..loops.until import Until
-from . import identity, recording, settings
+from . import going_on, identity, recording, settings
 from .session import CHECKPOINTS, Outcome, Session
 from .settings import Settings
 
@@ -45,6 +46,9 @@ def start(assembly: Assembly, until: str | int | None = None, *, folder: Path | 
     """
     allowed = allowed or settings.read()
     assembly = assembly.resolve()
+    if not assembly.components:
+        raise AssemblyError([Problem("there are no components to run", "components", "Write at least one, for example "
+                                     "body: {type: bodies.point_mass}.")], assembly.name)
     stop = _stop(assembly, until)
     loop = _build(assembly, allowed, speed)
     try:
@@ -62,7 +66,13 @@ def start(assembly: Assembly, until: str | int | None = None, *, folder: Path | 
 
 def resume(path: Path, until: str | int | None = None, *, show: bool | None = None, allowed: Settings | None = None,
            prepare: Callable[[Loop], None] | None = None) -> Outcome:
-    """Go on with a run from its newest whole checkpoint, exactly as if it had never stopped."""
+    """Go on with a run from its newest checkpoint, exactly as if it had never stopped.
+
+    The disk is changed only when nothing stands in the way. A run that is at the stop already is left as it is; a
+    stop before the end of what is recorded is refused, for the rows behind it would be lost.
+    """
+    from ..loops.runs import Run
+
     path = Path(path)
     allowed = allowed or settings.read()
     attributes = identity.read_attributes(path)
@@ -76,6 +86,14 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
     try:
         streams = recording.streams(loop, attributes.get("recorded", assembly.get("record")), stop, Problems())
         loop.load(state)
+        recorded = Run(path)
+        rows_kept(recorded.stored, rows)
+        there, beyond = going_on.is_reached(loop, stop), going_on.rows_beyond(recorded, stop)
+        if there and (beyond or recorded.state == "finished"):
+            return Outcome(path, "already there", {"simulated_s": loop.now / 1e9})
+        if beyond:
+            raise RunError(f"{path} has recorded {beyond}, which lies behind {stop}: going on to there would lose it. "
+                           "Nothing was changed; give a later --until, or begin a new run")
         changed = {"until": str(stop), "ended": "running",
                    "sessions": [*attributes.get("sessions", ()), identity.session(loop)]}
         recorder = Recorder(path, streams, changed, resume=True, rows=rows)

@@ -38,6 +38,9 @@ def _cell(value: Any) -> str:
 def outcome_text(outcome: Outcome) -> str:
     """Return how a run ended, for people."""
     facts = outcome.facts
+    if outcome.reason == "already there":
+        return (f"already there: the run stands at {facts['simulated_s']:,.3f} s; nothing was changed. To go "
+                f"further give a later stop with --until\n{outcome.path}")
     whole, now, wall = facts["simulated_s"], facts["session_simulated_s"], f"{facts['wall_s']:,.1f} s"
     parts = [f"{outcome.reason}: {whole:,.3f} s simulated " + (
         f"in {wall}" if now == whole else f"in all, {now:,.3f} s of it now, in {wall}")]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
+from importlib.util import find_spec
+from keyword import iskeyword, issoftkeyword
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +91,22 @@ def run_facts(path: Path, latency: bool) -> tuple[dict[str, Any], str]:
     """Return what a run holds."""
     from ..loops.runs import Run
     from .inspection import table
+    from .reports import tables
 
     run = Run(path)
     attributes = run.attributes
     streams = [{"port": key, "kind": facts.kind, "rows": facts.rows, "shape": "x".join(map(str, facts.shape)) or "1",
                 "dtype": facts.dtype, "mb": facts.bytes / 1e6} for key, facts in run.streams.items()]
-    facts = {"path": str(path), "state": run.state, **{key: attributes.get(key) for key in (
-        "name", "variant", "seed", "until", "hash", "started", "versions", "latency", "notices", "facts")},
+    notices, chains = tables.said(run, "notices", []), tables.said(run, "latency", [])
+    facts = {"path": str(path), "state": run.state, "damage": run.damage, **{key: attributes.get(key) for key in (
+        "name", "variant", "seed", "until", "hash", "started", "versions", "facts")},
+        "latency": chains, "notices": notices,
         "streams": streams, "evaluations": run.evaluation_names}
     lines = [f"{path}", f"{facts['name']}, variant {facts['variant']}, seed {facts['seed']}, until {facts['until']}: "
                         f"{run.state}", ""]
-    lines += [f"notice: {notice}" for notice in facts["notices"] or () if "nobody listens" not in notice]
-    lines += ["latency:", *(f"  {chain}" for chain in facts["latency"] or ()), ""] if latency else []
+    lines += [f"damaged: {run.damage}", ""] if run.damage else []
+    lines += [f"notice: {notice}" for notice in notices if "nobody listens" not in str(notice)]
+    lines += ["latency:", *(f"  {chain}" for chain in chains), ""] if latency else []
     lines.append(table(streams))
     for name in run.evaluation_names:
         lines += ["", f"evaluations/{name}", run.evaluations(name).to_string(index=False)]
@@ -188,6 +194,9 @@ def new_component(name: str) -> tuple[str, str]:
         raise AssemblyError([Problem(f"{name!r} cannot name a module", "", "Use lower-case letters, digits and _.")])
     path = Path(f"{name}.py")
     cls = class_name(name)
+    if iskeyword(name) or issoftkeyword(name) or (not path.exists() and find_spec(name) is not None):
+        raise AssemblyError([Problem(f"{name!r} cannot name a module: it is a word of Python, or a module of that name "
+                                     "can be imported already", "", f"Choose another name, such as my_{name}.")])
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(_TEMPLATE.format(title=name.replace("_", " ").capitalize(), cls=cls))

@@ -73,6 +73,9 @@ def _change_entry(document: Document, head: str, rest: list[str], value: Any, ad
     changed = dict(document)
     if rest:
         value = _put(document.get(head), rest, value, address, problems)
+    if value is None and head == "name":
+        problems.add("an assembly keeps a name", address[:200], "Write for example name=trial.")
+        return document
     if value is None:
         changed.pop(head, None)
         changed.update({"seed": 0} if head == "seed" else {"lanes": 1} if head == "lanes" else {})

@@ -30,7 +30,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 @dataclass
 class Outcome:
-    """How a run ended: `finished`, `interrupted` or, when an error passed through, `failed`."""
+    """How a run ended: `finished`, `interrupted`, `already there`, or `failed` when an error passed through."""
 
     path: Path
     reason: str
@@ -141,7 +141,9 @@ class Session:
 
         def ask(number: int, frame: Any) -> None:
             if self.asked:
-                raise KeyboardInterrupt
+                path = self.recorder.path
+                raise KeyboardInterrupt(f"stopped at once, without saving: {path}" + (
+                    "" if self.unsaved else f"\ngo on from its last checkpoint with: stimloop resume {path}"))
             self.asked = signal.Signals(number).name
             self.loop.halt()
 

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from typing import Any
 from ..loops.errors import AssemblyError, Problem, Problems, nearest
 
 FILE = "stimloop.toml"
+TRUSTED = (0,)  # whose stimloop.toml is read beside one's own: root's
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 _MODULE = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_][\w.\-/]*")
@@ -33,6 +35,7 @@ class Settings:
     roots: dict[str, Path] = field(default_factory=dict)
     runs: Path = Path("runs")
     folder: Path = field(default_factory=Path.cwd)  # looked through for allowed modules
+    notices: tuple[str, ...] = ()  # which file allowed what, and which was passed over
 
     def allowing(self, modules: Sequence[str]) -> Settings:
         """Return settings that allow more modules."""
@@ -42,10 +45,18 @@ class Settings:
 def read(start: Path | None = None) -> Settings:
     """Return the settings of the nearest stimloop.toml at or above `start` (default: the working directory)."""
     start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if (folder / FILE).is_file():
-            return _parse(folder / FILE, start)
-    return Settings(folder=start)
+    notices: list[str] = []
+    for path in (folder / FILE for folder in (start, *start.parents)):
+        if not path.is_file():
+            continue
+        if hasattr(os, "getuid") and path.stat().st_uid not in (os.getuid(), *TRUSTED):
+            notices.append(f"{path} is ignored: it belongs to another user")
+            continue
+        found = _parse(path, start)
+        if found.allow:
+            notices.append(f"{path} allows the module{'s' * (len(found.allow) > 1)} {', '.join(found.allow)}")
+        return replace(found, notices=tuple(notices))
+    return Settings(folder=start, notices=tuple(notices))
 
 
 def _parse(path: Path, start: Path) -> Settings:

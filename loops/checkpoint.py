@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .atomic import atomic_directory, finished_directories, newest_complete, read_manifest
+from .atomic import atomic_directory, finished_directories, read_manifest
 from .errors import RunError
 from .events import Events
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .node import Cell, Node
 
 FORMAT = 1
+_NAME = re.compile(r"(-?\d+)(?:-(\d+))?")
 
 
 def gather(loop: Loop) -> dict[str, Any]:
@@ -228,6 +230,18 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def newest(parent: Path) -> dict[str, Any] | None:
-    """Read the newest whole checkpoint under `parent`; None when there is none."""
-    folder = newest_complete(Path(parent))
-    return None if folder is None else read(folder)
+    """Read the newest checkpoint under `parent`; None when there is none.
+
+    Raises RunError when it is damaged: an older one is taken only when somebody has said so by deleting this one.
+    """
+    parent = Path(parent)
+    found = {(int(name.group(1)), int(name.group(2) or 0)): path
+             for path in (parent.iterdir() if parent.is_dir() else ()) if (name := _NAME.fullmatch(path.name))}
+    if not found:
+        return None
+    newest_one = found[max(found)]
+    try:
+        return read(newest_one)
+    except RunError as error:
+        raise RunError(f"the newest checkpoint is damaged: {newest_one} ({error}). Nothing was changed. Delete that "
+                       "directory to go on from the checkpoint before it, or bring back a copy of it") from error

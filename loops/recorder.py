@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from .atomic import Hook, replace_file
+from .damage import check_journal, rows_kept
 from .errors import RunError, nearest
 from .events import Events
 from .journal import Journal
-from .stored import FORMAT, JOURNAL, TAIL, Stored, finish, plain_row, read_stored, set_lengths
+from .stored import DAMAGED, FORMAT, JOURNAL, TAIL, Stored, finish, plain_row, read_stored, set_lengths
 from .stream import Layout, Stream
 from .stream_writer import StreamWriter
 from .tail import Rows, Tail
@@ -40,6 +41,7 @@ class Recorder:
         self._hook, self._compressor = store_hook, Compressor()
         self._closed = False
         self.path.mkdir(parents=True, exist_ok=True)
+        check_journal(self.path / JOURNAL)
         self._journal = Journal(self.path / JOURNAL, store_hook)
         self._tail = Tail(self.path / TAIL, store_hook)
         try:
@@ -86,7 +88,7 @@ class Recorder:
     def _resume(self, attributes: Mapping[str, Any], rows: Mapping[str, Any] | None) -> list[Rows]:
         stored = read_stored(self.path)
         self._layouts = _same_streams(self.path, stored, self._layouts)
-        target = self._target(stored, rows)
+        target = rows_kept(stored, rows)
         kept = {} if rows is None else rows["evaluations"]
         self._evaluations = {name: len(found) if rows is None else min(int(kept.get(name, 0)), len(found))
                              for name, found in stored.evaluations.items()}
@@ -98,21 +100,13 @@ class Recorder:
         # The tail first, then the entry that cuts, then the documents: whenever a kill comes, no row is missing.
         self._tail.begin([segment for segment in partial if segment.count])
         self._journal.append({"cut": [segment.first for segment in partial], "evaluations": self._evaluations})
+        if rows is not None:
+            (self.path / DAMAGED).unlink(missing_ok=True)  # what was lost is recorded again
         if stored.closed is not None:
             set_lengths(stored, dict.fromkeys(range(len(self._layouts)), 0), {}, self._hook)
         self.attributes = {**read_document(self.path).get("attributes", {}), **attributes}
         replace_file(self.path / DOCUMENT, [encode(group_document(self.attributes))], hook=self._hook)
         return partial
-
-    def _target(self, stored: Stored, rows: Mapping[str, Any] | None) -> list[int]:
-        if rows is None:
-            return stored.rows
-        target = [int(rows["streams"].get(layout.key, 0)) for layout in self._layouts]
-        for layout, wanted, there in zip(self._layouts, target, stored.rows, strict=True):
-            if wanted > there:
-                raise RunError(f"{self.path} holds {there} rows of {layout.key}, the checkpoint was taken after "
-                               f"{wanted}; they do not belong together, or files were removed")
-        return target
 
     # -- recording -----------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-
 __all__ = ["Run", "StreamFacts", "first_difference", "list_runs", "log_hash", "new_run_directory", "open", "recover"]
 
 
@@ -109,6 +108,11 @@ class Run:
         """Why it ended (`finished`, `recovered`, ...), or "running", or "interrupted"."""
         return self.stored.closed or ("running" if is_locked(self.path / JOURNAL) else "interrupted")
 
+    @property
+    def damage(self) -> str:
+        """What can no longer be read because files changed after they were written; empty where nothing is lost."""
+        return self.stored.damage
+
     @cached_property
     def streams(self) -> dict[str, StreamFacts]:
         """Every recorded port by name."""
@@ -165,8 +169,6 @@ class Run:
         own = {column.name for column in layout.columns}
         return {child.name: read_coordinate(child) for child in sorted((self.path / layout.path).iterdir())
                 if child.name not in own and (child / DOCUMENT).is_file()}
-
-    # -- episodes ------------------------------------------------------------------------------------------------------
 
     def body(self, body: str | None = None) -> str:
         """Return the name of the body: the component that publishes `status` and `reward`."""
@@ -255,12 +257,10 @@ class Run:
 
     def _only_action(self, body: str) -> str:
         found = [key for key in self._places if key.endswith(".action") and not key.startswith(f"{body}.")]
-        if len(found) != 1:
-            raise RunError(f'say which action the body took, for example action="brain.action"; recorded are '
-                           f"{', '.join(found) or 'none'}")
-        return found[0]
-
-    # -- tables --------------------------------------------------------------------------------------------------------
+        if len(found) == 1:
+            return found[0]
+        raise RunError('say which action the body took, for example action="brain.action"; recorded are '
+                       f"{', '.join(found) or 'none'}")
 
     @property
     def evaluation_names(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from .atomic import Hook, replace_file
+from .damage import check_journal, journal_damage
 from .errors import RunError
 from .journal import Journal, read_journal
 from .stream import Column, Layout
-from .tail import join_rows, read_tail, tail_content
+from .tail import is_damaged, join_rows, read_tail, tail_content
 from .zarr_files import (
     DOCUMENT,
     Compressor,
@@ -32,6 +34,7 @@ from .zarr_files import (
 FORMAT = 1
 JOURNAL = "journal.jsonl"
 TAIL = "tail.bin"
+DAMAGED = "tail.damaged"  # a tail that could not be read to its end when the run was recovered
 
 
 @dataclass
@@ -44,6 +47,7 @@ class Stored:
     tail: list[tuple[np.ndarray, ...]] = field(default_factory=list)  # the rows after those
     evaluations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     closed: str | None = None  # why it ended, when it was closed or recovered
+    damage: str = ""  # what can no longer be read, for people
 
     @property
     def rows(self) -> list[int]:
@@ -65,10 +69,13 @@ def read_stored(directory: Path) -> Stored:
     """
     directory = Path(directory)
     content = tail_content(directory / TAIL)  # before the journal: what leaves the tail is in the journal by then
-    entries, _ = read_journal(directory / JOURNAL)
+    entries, size = read_journal(directory / JOURNAL)
     stored = replay_journal(directory, entries)
-    segments = read_tail(content, stored.layouts)
+    segments = read_tail(content, stored.layouts) if entries else []
     stored.tail = [join_rows(segments, i, stored.committed[i], layout) for i, layout in enumerate(stored.layouts)]
+    harmed = (directory / DAMAGED).exists() or (stored.closed is None and is_damaged(content))
+    stored.damage = journal_damage(directory / JOURNAL, size) or (
+        f"{TAIL} was altered after it was written: rows behind that place are lost" if harmed else "")
     return stored
 
 
@@ -202,6 +209,7 @@ def recover_stored(directory: Path) -> None:
     """Fold the tail of an interrupted run into its arrays and finish it; a run that is whole is left as it is."""
     if not (directory / JOURNAL).is_file():
         raise RunError(f"{directory} holds no run: there is no {JOURNAL} in it")
+    check_journal(directory / JOURNAL)
     journal = Journal(directory / JOURNAL)
     try:
         stored = read_stored(directory)
@@ -210,6 +218,8 @@ def recover_stored(directory: Path) -> None:
         elif journal.entries:  # else it was killed before it began
             compressor = Compressor()
             fold(stored, journal, compressor)
+            if stored.damage and (directory / TAIL).exists():
+                os.replace(directory / TAIL, directory / DAMAGED)
             finish(stored, journal, "recovered", compressor)
     except OSError as error:
         raise RunError(f"{directory} cannot be recovered: {error}. Nothing is lost; make room and try again") from error

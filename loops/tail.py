@@ -114,19 +114,38 @@ def tail_content(path: Path) -> bytes:
 
 def read_tail(content: bytes, layouts: Sequence[Layout]) -> list[Rows]:
     """Return every verified row of a tail, oldest first; reading ends at the first frame that is not whole."""
+    return [rows for body in _frames(content)[0] for rows in _segments(body, layouts)]
+
+
+def is_damaged(content: bytes) -> bool:
+    """Was a tail altered after it was written? A kill only takes away its end, and is no damage."""
     if not content.startswith(MAGIC):
-        return []
-    found: list[Rows] = []
-    place = len(MAGIC)
-    while place + _FRAME.size <= len(content):
+        return bool(content)
+    place = _frames(content)[1]
+    rest = memoryview(content)[place:]
+    if len(rest) < _FRAME.size:
+        return not b"ROWS".startswith(rest[:4])
+    mark, checksum, size = _FRAME.unpack_from(rest)
+    body = rest[_FRAME.size:]
+    if mark != b"ROWS" or len(body) >= size or zlib.crc32(body) == checksum:
+        return True
+    while (place := content.find(b"ROWS", place + 1)) >= 0:  # the size itself may be what was altered
+        if _frames(content, place)[0]:
+            return True
+    return False
+
+
+def _frames(content: bytes, place: int = len(MAGIC)) -> tuple[list[memoryview], int]:
+    """Return the verified frames from a place on, and where the first that is not whole begins."""
+    found: list[memoryview] = []
+    while content.startswith(MAGIC) and place + _FRAME.size <= len(content):
         mark, checksum, size = _FRAME.unpack_from(content, place)
-        place += _FRAME.size
-        body = memoryview(content)[place:place + size]
+        body = memoryview(content)[place + _FRAME.size:place + _FRAME.size + size]
         if mark != b"ROWS" or len(body) < size or zlib.crc32(body) != checksum:
             break
-        found += _segments(body, layouts)
-        place += size
-    return found
+        found.append(body)
+        place += _FRAME.size + size
+    return found, place
 
 
 def _segments(body: memoryview, layouts: Sequence[Layout]) -> list[Rows]:

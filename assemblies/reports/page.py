@@ -8,6 +8,7 @@ from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
+from ...loops.errors import RunError
 from ...loops.runs import Run
 from . import figures, tables
 from .warnings import warnings
@@ -20,6 +21,7 @@ th:first-child,td:first-child{text-align:left} tr:nth-child(even){background:#f4
 .warn{background:#fff4e0;border-left:4px solid #e09f3e;padding:.6rem 1rem} .fine{color:#3a7d44} .note{color:#5f6c72}
 svg{max-width:100%;height:auto} pre{background:#f4f7fa;padding:.8rem;overflow:auto;font-size:12px}
 """
+_MARK = "<!doctype html><!-- stimloop report -->"
 _FACTS = ("versions", "host", "git", "command", "started", "hash", "until", "facts")
 _SAFETY = "Research simulation only: no statement about stimulation here is a medical claim."
 
@@ -36,12 +38,29 @@ def write_report(runs: list[Run], path: Path) -> Path:
                      "time integral of |delivered command| over all channels and lanes.</p>")
     for run in runs:
         parts += _sections(run, alone=len(runs) == 1)
-    page = (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(str(title))}</title>'
+    page = (f'{_MARK}<html lang="en"><head><meta charset="utf-8"><title>{escape(str(title))}</title>'
             f"<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>")
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    try:
+        _check_place(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error}. Name another file with --to") from error
     return path
+
+
+def _check_place(path: Path) -> None:
+    """Only a report may be replaced: whatever else stands there is somebody's work."""
+    if path.is_dir():
+        raise RunError(f"{path} is a folder; name a file in it, for example --to {path / 'report.html'}")
+    if not path.exists():
+        return
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(_MARK)) == _MARK.encode():
+                return
+    raise RunError(f"{path} is there already and is not a report; name another file with --to, or remove it")
 
 
 def _sections(run: Run, alone: bool) -> list[str]:
@@ -57,7 +76,7 @@ def _sections(run: Run, alone: bool) -> list[str]:
         if picture:
             parts.append(f"<h3>{title}</h3>{picture}")
     parts.append("<h3>Wiring</h3>" + _picture(str(attributes.get("drawing", ""))))
-    latency = attributes.get("latency", [])
+    latency = tables.said(run, "latency", [])
     if latency:
         parts.append("<ul>" + "".join(f"<li>{escape(str(line))}</li>" for line in latency) + "</ul>")
     facts = {key: attributes.get(key) for key in _FACTS}

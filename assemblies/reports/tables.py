@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ...loops.runs import Run
 
+T = TypeVar("T")
 COLUMNS = ("variant", "seed", "episodes", "return", "spread", "length", "solved", "charge", "steps/s")
 
 
@@ -31,8 +32,14 @@ def row(run: Run) -> dict[str, Any]:
     except (RuntimeError, KeyError):
         found.update(episodes=0)
     found["charge"] = total_charge(run)
-    found["steps/s"] = attributes.get("facts", {}).get("steps_per_s", float("nan"))
+    found["steps/s"] = said(run, "facts", {}).get("steps_per_s", float("nan"))
     return found
+
+
+def said(run: Run, key: str, otherwise: T) -> T:
+    """Return an attribute of a run; `otherwise` where it is missing or of another type, since files may be altered."""
+    value = run.attributes.get(key)
+    return value if isinstance(value, type(otherwise)) else otherwise
 
 
 def delivered(run: Run) -> list[str]:

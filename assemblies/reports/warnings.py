@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...loops.runs import Run
+from .tables import said
 
 _ROWS = 20_000  # rows looked at, from the end
 _RESUMES = {"no": "{} cannot be saved, so this run cannot be resumed.",
@@ -15,16 +16,18 @@ _SATURATED = 0.5  # part of the values at a bound from which a port counts as sa
 def warnings(run: Run) -> list[str]:
     """Return sentences about what looks wrong, the weightiest first; empty when nothing does."""
     found = []
+    if run.damage:
+        found.append(f"Damaged: {run.damage}.")
     if run.state not in ("finished",):
         found.append(f"The run did not finish: it is {run.state}.")
-    found += [_RESUMES.get(how, f"{{}} resumes: {how}.").format(name)
-              for name, how in run.attributes.get("resumes", {}).items()]
+    found += [_RESUMES.get(str(how), f"{{}} resumes: {str(how)[:60]!r}.").replace("{}", str(name))
+              for name, how in said(run, "resumes", {}).items()]
     found += _episodes(run)
     found += _constant(run)
     found += _saturated(run)
     found += _limited(run)
-    found += [f"Notice: {text.splitlines()[0]}" for text in run.attributes.get("notices", [])
-              if not text.split(": ", 1)[-1].startswith("nobody listens")]
+    found += [f"Notice: {text.splitlines()[0]}" for text in map(str, said(run, "notices", []))
+              if text and not text.split(": ", 1)[-1].startswith("nobody listens")]
     return found
 
 

@@ -47,7 +47,8 @@ class SafetyLimiter(Component):
         sum_peak: largest sum of |command| over contacts; more is scaled down together.
         slew: fastest rise of |command| in units per second, reckoned from the previous step; falling is free.
         ramp: time over which the limit `peak` rises from zero when an episode or the run begins.
-        charge_per_phase: largest charge of one phase in uC; the phase is cut off when it is reached.
+        charge_per_phase: largest charge of one phase in uC; the phase is cut off when it is reached. Charge that flowed
+            the same way before a change of sign counts on, less what flowed back, until a rest.
         charge_density: largest charge density of one phase in uC/cm^2; needs `area`.
         shannon_k: largest k of Shannon (1992), eq. 1, per phase; needs `area` of at least 1 mm^2.
         area: surface of the contacts in mm^2, one number or one for each.
@@ -75,12 +76,15 @@ class SafetyLimiter(Component):
                  duty: float | None = None, duty_window: Duration = SECOND, rest: Duration = 100_000,
                  stale: Duration | None = None, warn: Advice | None = None) -> None:
         check_levels(peak=peak, sum_peak=sum_peak, slew=slew, charge_per_phase=charge_per_phase, area=area,
-                     charge_density=charge_density, net_charge=net_charge, rate=rate, duty=duty)
+                     charge_density=charge_density, net_charge=net_charge, rate=rate, duty=duty, shannon_k=shannon_k,
+                     ramp=ramp, train_phase=train_phase, pulse_width=pulse_width, duty_window=duty_window, rest=rest,
+                     stale=stale)
         self.peak, self.sum_peak, self.slew, self.ramp = peak, sum_peak, slew, ramp
         self.charge_per_phase, self.charge_density, self.shannon_k = charge_per_phase, charge_density, shannon_k
         self.area, self.net_charge, self.train_phase, self.pulse_width = area, net_charge, train_phase, pulse_width
         self.rate, self.duty, self.duty_window, self.rest, self.stale = rate, duty, duty_window, rest, stale
         self.warn = Advice() if warn is None else warn
+        check_levels("warn.", **vars(self.warn))
         self.warnings: list[str] = []
         self._behind: set[Pulse | None] = set()  # what stimulators make of the command
         self._check()
@@ -103,10 +107,6 @@ class SafetyLimiter(Component):
             raise ValueError("a limiter without limits protects nothing; write at least peak")
         if self.ramp is not None and self.peak is None:
             raise ValueError("ramp raises the limit peak; write peak too")
-        if self.duty is not None and (self.duty > 1 or self.duty_window <= 0):
-            raise ValueError(f"duty {self.duty} of {self.duty_window} ns is not a part of a window; write 0 to 1")
-        if self.rate == 0 or self.stale == 0:
-            raise ValueError("rate and stale must be larger than zero")
         if self.train_phase is not None:
             if self.net_charge is not None or self.warn.net_charge is not None:
                 raise ValueError("with train_phase the command is the amplitude of a train of pulses: net_charge "
@@ -122,6 +122,12 @@ class SafetyLimiter(Component):
             return [Problem("one limiter commands stimulators that make different pulses of the command", "",
                             "Write a limiter for each of them.")]
         phases = wants_charge(self.charge_per_phase, self.charge_density, self.shannon_k)
+        timed = phases or any(limit is not None for limit in (self.net_charge, self.pulse_width, self.rate, self.duty))
+        asleep = any(port.guarded and not port.wakes for port in stimulator.inputs.values())
+        if pulse is None and timed and (asleep or stimulator.period is not None):
+            return [Problem("the stimulator takes the command at instants of its own, so that what it holds is longer "
+                            "than the limiter orders: limits of charge, time, rate and duty would not hold", "period",
+                            "Remove period from the stimulator, so that each command wakes it.")]
         return judge(pulse, PulseRules(
             self.pulse_width, self.rate, self.rest, phases or self.pulse_width is not None,
             self.net_charge is not None or self.warn.net_charge is not None, self.train_phase))
@@ -249,7 +255,7 @@ class SafetyLimiter(Component):
         if self._careful or not self._log.clean or self.lateness is not None or self._watch.doubts(now):
             return False
         status = inputs.get("status")
-        if status is not None and _largest(status, None) > 1:  # beyond an ordinary step and FIRST
+        if status is not None and _largest(status, None) > ("status" not in inputs.new):  # a FIRST that is new counts
             return False
         size = np.abs(command)
         largest = float(_largest(size, None))

@@ -2,6 +2,9 @@
 
 A *phase* of a contact lasts from the instant its amplitude leaves zero until the sign changes or the contact has been
 at zero for the time `rest`; a shorter pause does not end it, so that a phase cannot be restarted by a blink.
+Its charge does not begin at nothing after a change of sign: what flowed the same way since the last rest, less what
+flowed back, counts on. So the charge of a phase is the largest net charge in its direction since any instant after the
+last rest, which is what its limit bounds; a negligible current the other way cannot restart it.
 Amplitudes are held between two steps; amplitude times nanoseconds is exact in float64 for float32 amplitudes.
 """
 
@@ -52,6 +55,7 @@ class PhaseMeter:
         self.limits = limits
         self.net = np.zeros(shape)  # [lanes, channels] signed, since the beginning
         self.charge = np.zeros(shape)  # of the present phase, without sign
+        self.back = np.zeros(shape)  # charge against the present phase that it has not yet brought back
         self.width = np.zeros(shape)  # ns active in the present phase
         self.on = np.zeros(shape)  # ns active in the present window
         self.sign = np.zeros(shape, np.float32)  # of the present phase
@@ -59,6 +63,7 @@ class PhaseMeter:
         self.rested = np.full(shape, _LONG_AGO, np.int64)  # at zero since
         self.onset = np.full((2, *shape), _LONG_AGO, np.int64)  # beginning of the latest phase of each sign
         self.charge_bound = self.net_bound = 0.0  # no contact's phase charge, and |net charge|, is larger
+        self.back_bound = 0.0  # nor its charge against the phase
         self.width_bound = self.on_bound = 0.0  # nor its width, nor its time on
         self.onset_bound = float(_LONG_AGO)  # no phase began later
         self.largest = 0.0  # amplitude held now
@@ -68,6 +73,7 @@ class PhaseMeter:
         self._fresh: np.ndarray | None = None  # which contacts would begin a phase, from judge to commit
         self._all_active = False  # is every contact away from zero?
         self._follows = limits.any
+        self._charged = limits.charge is not None or limits.track
         self._timed = limits.width is not None or limits.on_time is not None
         self._most_on = np.inf if limits.on_time is None or limits.on_time >= limits.window else limits.on_time
 
@@ -88,6 +94,9 @@ class PhaseMeter:
         self.net_bound += self.largest * elapsed
         if self._follows:
             self.charge += np.abs(moved, out=moved)
+            if self.back_bound:
+                self.back -= moved
+                np.maximum(self.back, 0.0, out=self.back)
             if self._timed:
                 active = 1.0 if self._all_active else held != 0
                 self.width += active * elapsed
@@ -104,16 +113,19 @@ class PhaseMeter:
         sign, fresh = np.sign(wanted), None
         if sign.tobytes() != self.given.tobytes():
             fresh = self._begins(sign, now)
-        room = self._room(largest)
-        if room < _HORIZON:
-            self._tighten(fresh)
-            room = self._room(largest)
-            if room < _HORIZON:
-                return False
-        if fresh is not None:
             if limits.interval is not None and (now - self.onset_bound < limits.interval
                                                 and self._too_soon(sign, fresh, now).any()):
                 return False
+            self._mix_bounds()
+        room = self._room(largest)
+        if room < _HORIZON:
+            kept = self.charge_bound, self.back_bound, self.width_bound
+            self._tighten(None if fresh is None else fresh & (sign != 0), now)
+            room = self._room(largest)
+            if room < _HORIZON:  # the phases may not begin after all
+                self.charge_bound, self.back_bound, self.width_bound = kept
+                return False
+        if fresh is not None:
             self._turn(sign, fresh, now)
             self.given = sign
         self.largest = largest
@@ -130,11 +142,28 @@ class PhaseMeter:
         since = now - np.where(sign > 0, self.onset[0], self.onset[1])
         return (since < self.limits.interval) & fresh & (sign != 0)
 
-    def _tighten(self, fresh: np.ndarray | None) -> None:
-        """Bring the bounds down to what the contacts show; phases that begin have nothing yet."""
-        going_on = 1.0 if fresh is None else ~fresh
-        self.charge_bound, self.net_bound = float((self.charge * going_on).max()), float(np.abs(self.net).max())
+    def _entered(self, begun: np.ndarray, now: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return charge and back [lanes, channels] as they are once the phases in `begun` have begun."""
+        if not self._charged:
+            return np.where(begun, 0.0, self.charge), self.back
+        charge, back = np.where(begun, self.back, self.charge), np.where(begun, self.charge, self.back)
+        if not self._all_active:
+            rested = begun & (now - self.rested >= self.limits.rest)
+            charge[rested] = back[rested] = 0.0
+        return charge, back
+
+    def _mix_bounds(self) -> None:
+        """Let the bounds of charge hold whichever contacts turn over."""
+        if self._charged:
+            self.charge_bound = self.back_bound = max(self.charge_bound, self.back_bound)
+
+    def _tighten(self, begun: np.ndarray | None, now: int) -> None:
+        """Bring the bounds down to what the contacts show once the phases in `begun` have begun; no others may be."""
+        charge, back = (self.charge, self.back) if begun is None else self._entered(begun, now)
+        self.charge_bound, self.back_bound = float(charge.max()), float(back.max())
+        self.net_bound = float(np.abs(self.net).max())
         if self._timed:
+            going_on = 1.0 if begun is None else ~begun
             self.width_bound, self.on_bound = float((self.width * going_on).max()), float(self.on.max())
 
     def _room(self, largest: float) -> float:
@@ -162,7 +191,7 @@ class PhaseMeter:
             charge, width = self.charge, self.width
         else:
             self._fresh = fresh = self._begins(sign, now)
-            charge, width = np.where(fresh, 0.0, self.charge), np.where(fresh, 0.0, self.width)
+            charge, width = self._entered(fresh, now)[0], np.where(fresh, 0.0, self.width)
         broken: list[tuple[Rule, np.ndarray]] = []
         if limits.charge is not None:
             broken.append((Rule.CHARGE_PER_PHASE, _full(charge, size, limits.charge)))
@@ -185,6 +214,7 @@ class PhaseMeter:
         """Hold `given` from now on: what was judged, with the `refused` contacts at zero."""
         sign = self._sign if refused is None else np.where(refused, np.float32(0), self._sign)
         if self._fresh is not None or refused is not None:
+            self._mix_bounds()
             self._turn(sign, self._fresh, now)
         self.given = sign
         size = np.abs(given).astype(np.float64)
@@ -196,12 +226,11 @@ class PhaseMeter:
         all_active = np.count_nonzero(sign) == sign.size
         if fresh is not None:
             begun = fresh if all_active else fresh & (sign != 0)
+            self.charge, self.back = self._entered(begun, now)
             if np.count_nonzero(begun) == sign.size:  # cheaper than the same through a mask
-                self.charge.fill(0.0)
                 self.width.fill(0.0)
                 self.sign = sign
             else:
-                np.copyto(self.charge, 0.0, where=begun)
                 np.copyto(self.width, 0.0, where=begun)
                 self.sign = np.where(begun, sign, self.sign)
             if self.limits.interval is not None:
@@ -243,8 +272,8 @@ class PhaseMeter:
         self._all_active = bool((self.rested == _NEVER).all())
 
 
-_STATE = ("net", "charge", "width", "on", "sign", "given", "rested", "onset")
-_SCALARS = ("charge_bound", "net_bound", "width_bound", "on_bound", "onset_bound", "largest")
+_STATE = ("net", "charge", "back", "width", "on", "sign", "given", "rested", "onset")
+_SCALARS = ("charge_bound", "back_bound", "net_bound", "width_bound", "on_bound", "onset_bound", "largest")
 
 
 def _full(used: np.ndarray, size: np.ndarray, cap: np.ndarray) -> np.ndarray:

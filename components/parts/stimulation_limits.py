@@ -13,6 +13,9 @@ import numpy as np
 from ...loops.errors import AssemblyError, Problem
 
 MICROCOULOMB = {"A": 1e3, "mA": 1e6, "uA": 1e9, "µA": 1e9, "nA": 1e12}  # one uC in (unit of current) * ns
+_LONGEST = float(1 << 60)  # ns; sums of two such times are whole numbers of 64 bits
+_SENSIBLE = {"shannon_k": (-10.0, 10.0), "rate": (1e-6, 1e9), "duty": (0.0, 1.0), "duty_window": (1.0, _LONGEST),
+             "stale": (1.0, _LONGEST), **dict.fromkeys(("ramp", "train_phase", "pulse_width", "rest"), (0.0, _LONGEST))}
 SHANNON_AREA = 1.0  # mm^2; the experiments behind Shannon (1992) used discs of at least this size
 
 
@@ -59,11 +62,13 @@ def wants_charge(per_phase: float | None, density: float | None, shannon_k: floa
     return not (per_phase is None and density is None and shannon_k is None)
 
 
-def check_levels(**levels: object) -> None:
-    """Raise ValueError for a level that is negative or not finite."""
+def check_levels(prefix: str = "", **levels: object) -> None:
+    """Raise ValueError for a level that is not finite or outside of what makes sense for it."""
     for name, level in levels.items():
-        if level is not None and not (np.isfinite(level).all() and np.min(level) >= 0):  # type: ignore[call-overload]
-            raise ValueError(f"{name}: {level} is not a limit; write finite numbers that are not negative")
+        low, high = _SENSIBLE.get(name, (0.0, 1e30))
+        numbers = np.asarray([0.0] if level is None else level, float)
+        if level is not None and not (numbers.size and ((numbers >= low) & (numbers <= high)).all()):  # NaN fails
+            raise ValueError(f"{prefix}{name}: {level} is not a limit; write finite numbers from {low:g} to {high:g}")
 
 
 def charge_cap(per_phase: float | None, density: float | None, shannon_k: float | None,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...loops.component import Component, Inputs
+from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.status import begins, idle, status_input
@@ -41,9 +42,14 @@ class ElectrodeField(Component):
                  decay: float = 1.0, limit: float = 5.0, units: str = "", lose_first: bool = False,
                  period: Period | None = None) -> None:
         electrodes.check(channels, placement, centres, dead, spread, span, decay)
+        if not 0 < decay <= 1:
+            raise AssemblyError([Problem(f"with decay {decay:g} the current would grow without end", "decay",
+                                         "Write a share above 0, at most 1.")])
         self.channels, self.placement, self.spread = channels, placement, spread
         self.centres, self.dead, self.span = centres, dead, span
         self.decay, self.lose_first, self.period = decay, lose_first, period
+        self.warnings = [] if decay == 1 else [
+            f"with decay {decay:g} commands add up: the current can reach {1 / decay:g} times the limiter's peak"]
         self.inputs = {
             "command": Port("what each electrode is to deliver", (channels,), axes=("electrode",), units=units,
                             low=-limit, high=limit, guarded=True, wakes=period is None),

@@ -65,10 +65,9 @@ def test_a_number_is_spread_over_the_receiver_s_channels_at_each_period():
 
 
 @pytest.mark.parametrize("coprocessor", [lambda: Constant(command=2.0), lambda: RandomStimulation(low=1, high=2)])
-def test_wired_to_nothing_it_commands_once_and_for_all(coprocessor):
-    rows = heard(coprocessor)
-    assert [now for now, _ in rows] == [0]
-    assert rows[0][1].all()
+def test_wired_to_nothing_and_without_a_period_it_would_never_be_stepped(coprocessor):
+    with pytest.raises(AssemblyError, match="never stepped"):
+        heard(coprocessor)
 
 
 def test_a_list_must_fit_the_receiver():
