@@ -61,7 +61,7 @@ def check(channels: int, placement: Placement, given: Sequence[float] | None, de
     elif span is not None and (len(span) != 2 or not 0 <= span[0] < span[1]):
         wrong = Problem(f"{span} is no span of neurons", "span", "Write [first, one past the last].")
     elif not 0 <= decay <= 1:
-        wrong = Problem(f"a decay of {decay:g} is outside [0, 1]", "decay", "1 keeps nothing, 0 loses nothing.")
+        wrong = Problem(f"a decay of {decay:g} is not above 0 and at most 1", "decay", "1 keeps nothing.")
     if wrong:
         raise AssemblyError([wrong])
 
