@@ -13,6 +13,25 @@ from .port import Port
 _PRUNE = 64  # entries a pipe may hold before it forgets what nobody can read any more
 
 
+def time_average(rows: list[tuple[int, np.ndarray]], previous: int | None, now: int) -> np.ndarray:
+    """Return the average over (previous, now) of rows (arrival, value) as `all` gives them, read-only.
+
+    Summed in float64 and kept within the rows, so a constant comes back exactly; without a previous step, the last row.
+    """
+    if len(rows) == 1 or previous is None:
+        return rows[-1][1]
+    edges = [previous, *(arrival for arrival, _ in rows[1:]), now]
+    low = high = rows[0][1]
+    total = np.zeros(low.shape, np.float64)
+    for (_, value), start, end in zip(rows, edges[:-1], edges[1:], strict=True):
+        total += value.astype(np.float64) * (end - start)
+        low, high = np.minimum(low, value), np.maximum(high, value)
+    total /= now - previous
+    mean = np.asarray(np.clip(total.astype(low.dtype), low, high))
+    mean.setflags(write=False)
+    return mean
+
+
 class SignalPipe:
     """A signal wire that reads `hold`, `mean` or `all`, or `now` with a delay (a plain `now` needs no pipe).
 
@@ -62,7 +81,7 @@ class SignalPipe:
             fresh = True
         if reads == "all":
             return rows, fresh
-        return self._mean(rows, previous, now), fresh
+        return time_average(rows, previous, now), fresh
 
     def _advance(self, until: int | None) -> None:
         queue = self.queue
@@ -72,20 +91,6 @@ class SignalPipe:
             self.arrival, self.value = queue.popleft()
             # rows between two steps were handed over then; only `all` and `mean` look ahead of `previous`
             self.fresh = single or self.arrival >= self.looked
-
-    def _mean(self, rows: list[tuple[int, np.ndarray]], previous: int | None, now: int) -> np.ndarray:
-        if len(rows) == 1:
-            return rows[0][1]
-        edges = [previous, *(arrival for arrival, _ in rows[1:]), now]
-        total = np.zeros(self.value.shape, np.float64)
-        low = high = self.value
-        for (_, value), start, end in zip(rows, edges[:-1], edges[1:], strict=True):
-            total += value.astype(np.float64) * (end - start)  # type: ignore[operator]
-            low, high = np.minimum(low, value), np.maximum(high, value)
-        total /= now - previous  # type: ignore[operator]
-        mean = np.asarray(np.clip(total.astype(self.value.dtype), low, high))  # so a constant comes back exactly
-        mean.setflags(write=False)
-        return mean
 
     def _prune(self, now: int) -> None:
         """Keep, of what has arrived, only the last value of each side of the receiver's last step."""

@@ -22,6 +22,7 @@ from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import idle, status_input
 from ...loops.time import Period
+from ...loops.wire import time_average
 from ..parts import distributions, flags, flat_parameters
 from ..parts.exploration import Exploration
 from ..parts.lesions import Lesion, draw_connections, draw_neurons
@@ -153,7 +154,8 @@ class Mlp(Component):
             if name in inputs:
                 question[name] = inputs[name]
         if "current" in question:
-            question["current"] = _average(question["current"], inputs.previous, now)
+            current = question["current"]
+            question["current"] = time_average(current, inputs.previous, now) if isinstance(current, list) else current
         if "status" in question:
             question["status"] = flags.latest(question["status"])
         if not self.explore:
@@ -248,18 +250,6 @@ class Mlp(Component):
             self._learn(state["learned"])
         if "noise" in state:
             self.exploration.load_state_dict(state)
-
-
-def _average(current: Any, previous: int | None, now: int) -> np.ndarray:
-    """Return the current to act on: as it stands, or of rows (arrival, value) the average since the previous step."""
-    if not isinstance(current, list):
-        return current
-    if len(current) == 1 or previous is None:
-        return current[-1][1]
-    edges = [previous, *(arrival for arrival, _ in current[1:]), now]
-    charge = sum(value.astype(np.float64) * (end - start)
-                 for (_, value), start, end in zip(current, edges[:-1], edges[1:], strict=True))
-    return (charge / (now - previous)).astype(np.float32)
 
 
 def _still(outputs: dict[str, Any], status: Any) -> dict[str, Any]:
