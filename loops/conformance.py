@@ -18,6 +18,7 @@ from . import conformance_bodies as bodies
 from . import conformance_checks as checks
 from . import conformance_lives as lives
 from . import conformance_roles as roles
+from . import conformance_shown as shown
 from .component import Component
 from .conformance_driver import NotApplicable, Subject
 from .conformance_fakes import NoStandIn
@@ -38,6 +39,7 @@ PROPERTIES: Mapping[str, Callable[[Subject], str]] = {
     "body: begin": bodies.begins,
     "body: ignored actions": bodies.ignores,
     "idle lanes rest": lives.idle_lanes_rest,
+    "role: only changers": shown.only_changers,
     "policy: respond": roles.policy_responds,
     "policy: evaluate": roles.policy_evaluates,
     "learner: updates": roles.learner_updates,
@@ -89,7 +91,8 @@ def check(make: Callable[[], Component] | type, *, folder: str | None = None, ex
     """Check every property for a component class (through its `example()`) or a function that makes one.
 
     `folder` says which names and roles to expect (brains, bodies, ...); by default it is read off the class's place or
-    its ports. `uses` gives makers for what the component uses, where the built-in stand-ins are not enough.
+    its ports. `uses` gives makers for what the component uses, where the built-in stand-ins are not enough (with `state_dict` and
+    `load_state_dict`, if the component may change it).
     `examples` and `seconds` bound the lives drawn for one property; `only` picks properties by name.
     """
     create, name = _maker(make)

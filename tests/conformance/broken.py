@@ -665,3 +665,19 @@ class SpikesTooEarly(Spiker):
 class SpikesElsewhere(Spiker):
     def spikes(self, now, lane):
         return Events.of(now, lane, 3)
+
+
+class DrawsInSecret(Leaky):
+    random = False
+
+
+class DrawsItsWeightsInSecret(Leaky):
+    random = False
+
+    @classmethod
+    def example(cls):
+        return cls(noise=0.0)
+
+    def build(self, lanes, seed):
+        super().build(lanes, seed)
+        self.gain = np.random.default_rng(seed).uniform(0.5, 1, 3)

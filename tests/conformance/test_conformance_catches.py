@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from conformance import broken
+from conformance import broken, players
 from stimloop.loops.conformance import PROPERTIES, check, guess_folder
 
 SOUND = [(broken.Leaky, ""), (broken.Counter, "learners"), (broken.Learner, "learners"), (broken.Body, "bodies"),
-         (broken.Brain, "brains"), (broken.Spiker, ""), (broken.Model, "world_models")]
+         (broken.Brain, "brains"), (broken.Spiker, ""), (broken.Model, "world_models"),
+         (players.Recurrent, "brains"), (players.Critic, "critics"), (players.Plastic, "brains"),
+         (players.Search, "coprocessors"), (players.Rehearses, "learners")]
 
 BROKEN = [
     (broken.NoAbout, "", "1 example and ports"),
@@ -28,6 +30,8 @@ BROKEN = [
     (broken.OutsideItsBounds, "bodies", "2 outputs match ports"),
     (broken.GlobalRandom, "", "3 seeds"),
     (broken.NotRandomAtAll, "", "3 seeds"),
+    (broken.DrawsInSecret, "", "3 seeds"),
+    (broken.DrawsItsWeightsInSecret, "", "3 seeds"),
     (broken.ForgetsToSave, "", "4 save and load"),
     (broken.HalfLoaded, "", "4 save and load"),
     (broken.HandsOutItsMemory, "", "4 save and load"),
@@ -62,11 +66,21 @@ BROKEN = [
     (broken.NeverEndsOnceBegun, "bodies", "body: begin"),
     (broken.TalksWhileAllWait, "bodies", "body: begin"),
     (broken.ActsAtFirst, "bodies", "body: ignored actions"),
+    (players.NormalisesItself, "brains", "role: only changers"),
+    (players.EvaluatesByItsPast, "brains", "role: only changers"),
+    (players.TeachesItself, "critics", "role: only changers"),
+    (players.LearnsUnasked, "brains", "role: only changers"),
+    (players.GrowsBolder, "coprocessors", "role: only changers"),
+    (players.ChoosesByChance, "coprocessors", "role: only changers"),
+    (players.CountsQuestions, "coprocessors", "role: only changers"),
+    (players.LosesACell, "brains", "policy: respond"),
+    (players.AnswersWithoutAction, "brains", "policy: respond"),
     (broken.StepIsNotRespond, "brains", "policy: respond"),
     (broken.AnotherMemory, "brains", "policy: respond"),
     (broken.EvaluatesOtherwise, "brains", "policy: evaluate"),
     (broken.ActsWhileItWaits, "brains", "idle lanes rest"),
     (broken.ChangesAlways, "learners", "learner: updates"),
+    (players.RewiresAlways, "learners", "learner: updates"),
     (broken.LooksAtTheBatch, "world_models", "model: rows"),
     (broken.Detached, "world_models", "model: gradient"),
 ]
