@@ -130,13 +130,9 @@ FAKES: dict[str, Callable[[Lanes], Any]] = {
     "Search": FakeSearch}
 
 
-class NoStandIn(Exception):
-    """There is no stand-in for a reference; the caller must give one."""
-
-
 def fake(use: Use, lanes: Lanes) -> Any:
     """Return the smallest object that plays a role."""
     role = use.role.__name__
     if role not in FAKES:
-        raise NoStandIn(f"there is no stand-in for a {role}; give one with check(..., uses={{name: make}})")
+        raise LookupError(f"there is no stand-in for the role {role}: give one with check(..., uses={{name: make}})")
     return FAKES[role](lanes)

@@ -53,10 +53,7 @@ def policy_responds(subject: Subject) -> str:
     driver.run(2)  # FIRST is behind it: from here on every tick is an ordinary step
     memory = policy.memory()
     for _ in range(6):
-        values: dict[str, Any] = {}
-        if not _step_spied(driver, values):
-            break
-        answer, memory = policy.respond(values, memory)
+        answer, memory = policy.respond(_step_spied(driver), memory)
         told = driver.trace[-1][1]
         for name in answer.keys() & told.keys():
             if not np.allclose(array(answer[name]).reshape(told[name].shape), told[name], rtol=1e-4, atol=1e-5):
@@ -69,9 +66,9 @@ def policy_responds(subject: Subject) -> str:
     return ""
 
 
-def _step_spied(driver: Driver, values: dict[str, Any]) -> bool:
-    """Step once and note the inputs that the component was given."""
-    step = driver.component.step
+def _step_spied(driver: Driver) -> dict[str, Any]:
+    """Step once and return the inputs that the component was given."""
+    step, values = driver.component.step, dict[str, Any]()
 
     def spy(now: int, inputs: Inputs) -> dict[str, Any]:
         values.update({name: value for name, value in inputs.items() if name != "status"})
@@ -79,7 +76,9 @@ def _step_spied(driver: Driver, values: dict[str, Any]) -> bool:
 
     driver.component.step = spy  # type: ignore[method-assign]
     try:
-        return driver.advance()
+        if not driver.advance():
+            raise AssertionError("nothing wakes it: a policy needs a period, or an observation that wakes it")
+        return values
     finally:
         driver.component.step = step  # type: ignore[method-assign]
 
@@ -98,9 +97,8 @@ def policy_evaluates(subject: Subject) -> str:
     driver = subject.drive(policy, Plan(steps=1, lanes=7, episodes="one", optional=False))
     driver.run(2)
     for _ in range(6):
-        memory, values = policy.memory(), dict[str, Any]()
-        if not _step_spied(driver, values):
-            break
+        memory = policy.memory()
+        values = _step_spied(driver)
         told = driver.trace[-1][1]
         if "log_prob" not in told:
             raise NotApplicable("published no log_prob with its action")
@@ -117,15 +115,14 @@ def learner_updates(subject: Subject) -> str:
     if subject.folder != "learners":
         raise NotApplicable("is no learner")
     learner = subject.fresh(subject.lanes(2))
-    targets = {name: used for name, used in learner.used.items() if offers(used, "parameters") or offers(used, "weights")}
+    targets = {name: used for name, used in learner.used.items()
+               if offers(used, "parameters") or offers(used, "weights")}
     if not targets:
         raise NotApplicable("uses nothing with parameters or synapses")
     driver = subject.drive(learner, Plan(steps=60))
     updates = 0.0
     before = _parameters(targets)
-    for _ in range(60):
-        if not driver.advance():
-            break
+    while len(driver.trace) < 60 and driver.advance():
         counted = float(np.asarray(driver.trace[-1][1].get("updates", updates)))
         after = _parameters(targets)
         if counted == updates and not same(before, after):
@@ -171,7 +168,8 @@ def _model(subject: Subject, count: int) -> tuple[Component, Any, list[np.ndarra
 def model_rows(subject: Subject) -> str:
     """Models: a batch of one equals a row of a batch."""
     component, ask, batch = _model(subject, 5)
-    whole, row = (_first(ask(*[native(component, part[rows]) for part in batch])) for rows in (slice(5), slice(2, 3)))
+    whole, row = (array(_first(ask(*[native(component, part[rows]) for part in batch])))
+                  for rows in (slice(5), slice(2, 3)))
     axis = [i for i, n in enumerate(whole.shape) if n == 5][:1]
     if not axis or not np.allclose(np.take(whole, [2], axis[0]), row, rtol=1e-4, atol=1e-5):
         raise AssertionError("the answer to a batch of one is not that row of the answer to a batch of five")
@@ -186,8 +184,7 @@ def model_gradient(subject: Subject) -> str:
         raise NotApplicable("has no torch parameters")
     given, *others = (native(component, part) for part in batch)
     given.requires_grad_()
-    answer = ask(given, *others)
-    answer = answer[0] if isinstance(answer, (tuple, list)) else answer
+    answer = _first(ask(given, *others))
     if not answer.requires_grad:
         raise AssertionError("the answer does not depend on the input by any gradient (detached, or no_grad)")
     answer.sum().backward()
@@ -206,8 +203,8 @@ def native(component: Component, rows: np.ndarray) -> Any:
     return sys.modules["torch"].from_numpy(rows) if _uses_torch(component) else rows
 
 
-def _first(answer: Any) -> np.ndarray:
-    """Return the array of an answer, or the first of several."""
+def _first(answer: Any) -> Any:
+    """Return the answer, or the first part of one in several."""
     if isinstance(answer, Mapping):
         answer = next(iter(answer.values()))
-    return array(answer[0] if isinstance(answer, (tuple, list)) else answer)
+    return answer[0] if isinstance(answer, (tuple, list)) else answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def only_changers(subject: Subject) -> str:
         asks = _asks(component, shown, {name: _latest(value) for name, value in driver.inputs.items()})
         before, state = _answers(asks), copied(component.state_dict())
         if where := difference(before, _answers(asks)):
-            raise AssertionError(f"asked the same twice, {where} differs: a role answers without drawing or remembering")
+            raise AssertionError(f"asked the same twice, {where} differs: a role neither draws nor remembers")
         if where := difference(state, component.state_dict()):
             raise AssertionError(f"asking ({', '.join(asks)}) changed the state at {where}: a role answers and no more")
         driver.run(plan.steps)
@@ -58,19 +59,18 @@ def _asks(component: Any, shown: list[str], heard: Mapping[str, Any]) -> dict[st
     if "respond" in shown:
         memory = deepcopy(component.memory())
         values = {name: value for name, value in heard.items() if name != "status" and isinstance(value, np.ndarray)}
-        asks["respond"] = lambda: component.respond(values, memory)
+        asks["respond"] = partial(component.respond, values, memory)
     if "evaluate" in shown:
         action = array(asks["respond"]()[0]["action"]).copy()
-        asks["evaluate"] = lambda: component.evaluate(values["observation"], action, memory)
+        asks["evaluate"] = partial(component.evaluate, values["observation"], action, memory)
     for name in ("value", "predict"):
         if name in shown:
             rows = [native(component, part) for part in questions(component, name, 3)]
-            asks[name] = lambda ask=getattr(component, name), rows=rows: ask(*rows)  # type: ignore[misc]
+            asks[name] = partial(getattr(component, name), *rows)
     if "weights" in shown:
         asks["weights"] = component.weights
     if "choose" in shown:
-        observation = questions(component, "choose", 3)[0]
-        asks["choose"] = lambda: component.choose(observation)
+        asks["choose"] = partial(component.choose, *questions(component, "choose", 3))
     if offers(component, "parameters"):
         asks["parameters"] = lambda: list(component.parameters())
     return asks

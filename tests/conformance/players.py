@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.broken import Brain, Counter
+from conformance.broken import Brain, Counter, Model
 from stimloop.components.parts import roles
 from stimloop.loops.component import Component, Inputs, Use
 from stimloop.loops.lanes import Lanes
@@ -299,3 +299,106 @@ class AsksAnOracle(Counter):
     def step(self, now, inputs):
         answer = super().step(now, inputs)
         return {**answer, "total": answer["total"] + self.used["oracle"].answer}
+
+
+class AlwaysExplores(Brain):
+    """A policy that draws and cannot be told not to: sound."""
+
+    def __init__(self) -> None:
+        super().__init__(explore=True)
+
+
+class KeepsItsChances(Recurrent):
+    """Offers `evaluate`, but publishes no log-probability: sound."""
+
+    def evaluate(self, observation, action, memory=None):
+        return np.zeros(len(action)), np.zeros(len(action))
+
+
+class SaysNoChances(KeepsItsChances):
+    """Declares a log-probability that it never publishes: sound."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs["log_prob"] = Port("log-probability")
+
+
+class NeverWoken(Recurrent):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs["observation"] = Port("what is seen", ("n",))
+
+
+class HearsEveryFlag(Recurrent):
+    """Reads every status since its last step, and acts by the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs["status"] = status_input(reads="all")
+
+    def step(self, now, inputs):
+        rows = [row for _, row in inputs["status"]]
+        return super().step(now, Inputs({**inputs, "status": rows[-1]}, inputs.new, inputs.previous))
+
+
+class SeesImages(Critic):
+    """Judges pictures: no vector says how wide its questions are; sound."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs["observation"] = Port("picture", (4, 4), wakes=True)
+
+    def value(self, observation, action=None):
+        return np.tanh(np.asarray(observation, np.float64)).mean((-1, -2))
+
+
+class Stimulator(Component):
+    """Passes its command on as a current: sound."""
+
+    def __init__(self) -> None:
+        self.inputs = {"command": Port("what to deliver", (2,), guarded=True, wakes=True)}
+        self.outputs = {"current": Port("current", (2,))}
+
+    @classmethod
+    def example(cls):
+        return cls()
+
+    def step(self, now, inputs):
+        return {"current": inputs["command"].copy()}
+
+
+class TakesCommandsFromAnyone(Stimulator):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs["command"] = Port("what to deliver", (2,), wakes=True)
+
+
+class Distribution(Model):
+    """Predicts a mean and a deviation by name: sound."""
+
+    def predict(self, input, generator=None):
+        mean = self.layer(input)
+        return {"mean": mean, "deviation": mean.exp()}
+
+
+class Pair(Model):
+    """Predicts a mean and a deviation as a pair: sound."""
+
+    def predict(self, input, generator=None):
+        mean = self.layer(input)
+        return mean, mean.exp()
+
+
+class WithoutGradient(Model):
+    def predict(self, input, generator=None):
+        import torch
+
+        with torch.no_grad():
+            return self.layer(input)
+
+
+class Saturated(Model):
+    """Its answer has a gradient, which is zero everywhere."""
+
+    def predict(self, input, generator=None):
+        return self.layer(input) * 0
