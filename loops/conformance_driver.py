@@ -212,7 +212,8 @@ class Driver:
     def save(self) -> dict[str, Any]:
         """Return the state of the component, of what it uses and of the wires before it, copied."""
         return {"component": copied(self.component.state_dict()), "used": used_states(self.component),
-                "sent": dict(self.sent), "wake": self.wake, "previous": self.previous, "pipes": {n: copied(p.state_dict()) for n, p in self.pipes.items()}}
+                "sent": dict(self.sent), "wake": self.wake, "previous": self.previous,
+                "pipes": {name: copied(pipe.state_dict()) for name, pipe in self.pipes.items()}}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""

@@ -14,8 +14,8 @@ SOUND = [(broken.Leaky, ""), (broken.Counter, "learners"), (broken.Learner, "lea
          (broken_bodies.EndsUnevenly, "bodies"), (broken_bodies.NeverEnds, "bodies"),
          (broken_bodies.OnlyLane, "bodies"), (players.Stimulator, "stimulators"), (players.AlwaysExplores, "brains"),
          (players.KeepsItsChances, "brains"), (players.SeesImages, "critics"), (players.Distribution, "world_models"),
-         (players.Pair, "world_models"), (players.Recurrent, "brains"), (players.Critic, "critics"), (players.Plastic, "brains"),
-         (players.Search, "coprocessors"), (players.Rehearses, "learners")]
+         (players.Pair, "world_models"), (players.Recurrent, "brains"), (players.Critic, "critics"),
+         (players.Plastic, "brains"), (players.Search, "coprocessors"), (players.Rehearses, "learners")]
 
 BROKEN = [
     (broken.NoAbout, "", "1 example and ports"),

@@ -39,7 +39,7 @@ FINDINGS = [  # what is said of broken components whose property also breaks in 
     (broken_bodies.RunsOnAfterItsEnd, "bodies", "body: begin", "at the next tick, not WAITING"),
     (broken_bodies.FidgetsWhileItWaits, "bodies", "body: begin", "does not repeat its observation"),
     (broken_bodies.BeginsEveryone, "bodies", "body: begin", "after begin for lane 0 alone the status is [1, 1, 1]"),
-    (broken_bodies.MissesTheFirstBegin, "bodies", "body: begin", "after begin for every lane before, the status is None"),
+    (broken_bodies.MissesTheFirstBegin, "bodies", "body: begin", "for every lane before, the status is None"),
     (broken_bodies.TalksAfterTheEnd, "bodies", "body: begin", "though every lane waits for begin"),
     (players.ChoosesByChance, "coprocessors", "role: only changers", "asked the same twice, choose differs"),
     (players.CountsQuestions, "coprocessors", "role: only changers", "changed the state at asked"),
