@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.broken import Counter, Leaky
+from conformance.steps import Leaky
 from stimloop.loops.component import Component
 from stimloop.loops.port import Port
 
@@ -215,12 +215,17 @@ class Paced(Leaky):
         self.inputs["observation"] = Port("what is heard", (None,))
 
 
-class StopsSoon(Counter):
-    """Asks the run to stop after five steps: sound."""
+class DrawsInSecret(Leaky):
+    random = False
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.outputs["done"] = Port("is it over?", dtype="bool", per_lane=False)
 
-    def step(self, now, inputs):
-        return {**super().step(now, inputs), "done": np.array(self.steps >= 5)}
+class DrawsItsWeightsInSecret(Leaky):
+    random = False
+
+    @classmethod
+    def example(cls):
+        return cls(noise=0.0)
+
+    def build(self, lanes, seed):
+        super().build(lanes, seed)
+        self.gain = np.random.default_rng(seed).uniform(0.5, 1, 3)
