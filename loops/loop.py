@@ -19,7 +19,7 @@ from .evaluation import Evaluation
 from .events import Events
 from .graph import Graph, check
 from .joining import build_components, join, make_nodes
-from .node import FEW_FLOATS, FLOATS, ONE_FLOAT, WATCH, Cell, Node, Tap
+from .node import FEW_FLOATS, FLOATS, ONE_FLOAT, WATCH, Cell, Node, Tap, own
 from .stops import Counter, the_body, watch
 from .system import System
 from .time import say
@@ -239,9 +239,11 @@ class Loop:
         for name, value in outputs.items():
             cell = cells.get(name) or self._cell_of(node, name)
             mode = cell.mode
-            if mode == WATCH or value.shape != cell.shape or value.dtype is not cell.dtype or value.base is not None:
+            if mode == WATCH or value.shape != cell.shape or value.dtype is not cell.dtype:
                 cell.value = value = cell.admit(value, now, node.previous)
             elif value is not cell.value:  # the very same array was checked and frozen before
+                if value.base is not None:
+                    value = own(value)
                 if mode == ONE_FLOAT:
                     total = value.item()
                 elif mode == FEW_FLOATS:

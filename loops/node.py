@@ -146,8 +146,8 @@ class Cell:
 class Node:
     """One component at run time: where its inputs come from, and when it is stepped."""
 
-    __slots__ = ("arrives", "bits", "cells", "component", "direct", "due", "external", "idle", "inputs", "lanes", "name",
-                 "names", "news", "own_wake", "pending", "period", "pipes", "previous", "rank", "step", "wake")
+    __slots__ = ("arrives", "bits", "cells", "component", "direct", "due", "external", "idle", "inputs", "lanes",
+                 "name", "names", "news", "own_wake", "pending", "period", "pipes", "previous", "rank", "step", "wake")
 
     def __init__(self, name: str, component: Component, rank: int, lanes: int) -> None:
         self.name = name
