@@ -15,6 +15,7 @@ from stimloop.loops.events import Events
 from stimloop.loops.external import External
 from stimloop.loops.loop import Loop
 from stimloop.loops.port import Port
+from stimloop.loops.schedule import schedule
 from stimloop.loops.system import Part, Source, System
 
 from .small import hearer, loop_of, part, sender, steps
@@ -289,3 +290,14 @@ def test_before_a_damaged_checkpoint_the_next_is_written_whole(tmp_path: Path) -
     (first / MANIFEST).write_text("no manifest")
     second = checkpoint.write({**STATE, "now": 50}, tmp_path)
     assert same(STATE["components"], checkpoint.read(second)["components"])
+
+
+# -- as text -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_names_a_seat_and_ends_with_the_last_instant() -> None:
+    parts = {"sender": sender({0: 1.0, 10: 2.0}), "seat": Part(External, {"heard": Source("sender", "value")}),
+             "ear": hearer(Port("x"), "seat.action", 10_000)}
+    assert schedule(System(parts), 3).splitlines() == [
+        "0 sender  0 seat  0 ear", "10ns sender  10ns seat", "10us ear"]
+    assert schedule(System({"sender": parts["sender"]}), 9).splitlines() == ["0 sender", "10ns sender"]

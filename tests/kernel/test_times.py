@@ -109,3 +109,9 @@ def test_stops_are_read(text: object, stop: Until) -> None:
 def test_what_is_no_stop_is_refused_with_the_forms(text: object) -> None:
     with pytest.raises(TimeError, match=r"learner\.done"):
         Until.parse(text)  # type: ignore[arg-type]
+
+
+def test_a_time_longer_than_can_be_counted_is_refused():
+    assert parse_duration("4600000000 s") == 4_600_000_000 * 10**9
+    with pytest.raises(TimeError, match="longer than 146 years"):
+        parse_duration("4700000000 s")
