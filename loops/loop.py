@@ -336,13 +336,13 @@ class Loop:
 
     def save(self) -> dict[str, Any]:
         """Return the whole state between two instants: arrays, numbers, strings and nested dictionaries."""
-        from .checkpoint import gather
+        from .loop_state import gather
 
         return gather(self)
 
     def load(self, state: dict[str, Any]) -> None:
         """Return to a state that `save` gave, of this system; everything continues exactly."""
-        from .checkpoint import scatter
+        from .loop_state import scatter
 
         scatter(self, state)
 

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import stimloop as sl
-from stimloop.assemblies import document, execute, inspection, listing, settings
+from stimloop.assemblies import document, execute, identity, inspection, listing, settings
 from stimloop.assemblies.cli import app
 from stimloop.assemblies.reports.warnings import warnings
 from stimloop.loops import checkpoint, runs
@@ -105,23 +105,54 @@ def test_a_stop_that_is_none_cuts_nothing(until, tmp_path):
     refused(path, "nobody|stop", (AssemblyError, TimeError), until=until)
 
 
-@pytest.mark.parametrize("harm", ["append", "unlink", "manifest"])
-def test_a_damaged_newest_checkpoint_is_refused_by_name(harm, tmp_path):
-    path = unfinished(tmp_path)
-    newest = max((path / "checkpoints").iterdir())
+def damage(newest: Path, harm: str) -> None:
     if harm == "append":
         with (newest / "state.json").open("a") as file:
             file.write("x")
     else:
         (newest / ("manifest.json" if harm == "manifest" else "loop.safetensors")).unlink()
-    told = refused(path, "damaged")
+
+
+@pytest.mark.parametrize("harm", ["append", "unlink", "manifest"])
+def test_a_damaged_newest_checkpoint_is_passed_over_with_a_word_and_nothing_is_lost(harm, tmp_path):
+    """Everything resumes exactly: what the older checkpoint lacks is recorded again, bit for bit."""
+    path = unfinished(tmp_path)
+    newest = max((path / "checkpoints").iterdir())
+    damage(newest, harm)
+    with pytest.raises(RunError, match="damaged"):
+        execute.evaluate(path)  # an older brain is no answer to what this one has learned
+    outcome = execute.resume(path)
+    assert outcome.reason == "finished"
+    told = [str(notice) for notice in outcome.notices if newest.name in str(notice)]
+    assert len(told) == 1
+    assert "passed over" in told[0]
+    done = runs.open(path)
+    whole = runs.open(next((tmp_path / "made" / "t").iterdir()))
+    assert runs.log_hash(done) == runs.log_hash(whole)
+    assert done.attributes["sessions"][-1]["from_ns"] == 0
+    assert newest.name in done.attributes["sessions"][-1]["passed_over"][0]
+    assert checkpoint.read(newest)["now"] == 100_000_000, "saved again at the same instant"
+    assert (newest.parent / f".{newest.name}.damaged").is_dir()
+    assert execute.resume(path, "500 ms").reason == "finished"
+
+
+def test_a_damaged_newest_checkpoint_is_refused_where_what_it_lacks_cannot_be_recorded_again(tmp_path):
+    path = unfinished(tmp_path)
+    newest = max((path / "checkpoints").iterdir())
+    damage(newest, "append")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stimloop.assemblies.identity.read_attributes",
+                      lambda path, read=identity.read_attributes: {**read(path), "resumes": {"b": "restarts noise"}})
+        told = refused(path, "damaged")
     assert str(newest) in told
     assert "delete" in told.lower()
-    with pytest.raises(RunError, match="damaged"):
-        execute.evaluate(path)
-    shutil.rmtree(newest)
-    assert execute.resume(path).reason == "finished"
-    assert runs.open(path).streams["body.status"].rows == 20
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_left_as_it_is(tmp_path):
+    path = unfinished(tmp_path)
+    for folder in (path / "checkpoints").iterdir():
+        damage(folder, "append")
+    refused(path, "every checkpoint")
 
 
 @pytest.mark.parametrize("until", ["200 ms", "12 steps"])
