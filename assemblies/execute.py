@@ -83,6 +83,7 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
     if until is not None:
         assembly = assembly.set("until", until)
     stop = _stop(assembly, until if until is not None else attributes.get("until"))
+    before = Until.parse(attributes["until"]) if "until" in attributes else None
     rows = state.pop("recorder")
     loop = _build(assembly, allowed, None)
     try:
@@ -90,12 +91,12 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
         loop.load(state)
         recorded = Run(path)
         rows_kept(recorded.stored, rows)
-        there, beyond = going_on.is_reached(loop, stop), going_on.rows_beyond(recorded, stop)
-        if there and (beyond or recorded.state == "finished"):
+        there, loss = going_on.is_reached(loop, stop), going_on.loss(recorded, stop, before, loop.now)
+        if there and (loss or recorded.state == "finished"):
             return Outcome(path, "already there", {"simulated_s": loop.now / 1e9})
-        if beyond:
-            raise RunError(f"{path} has recorded {beyond}, which lies behind {stop}: going on to there would lose it. "
-                           "Nothing was changed; give a later --until, or begin a new run")
+        if loss:
+            raise RunError(f"{path} {loss}. Nothing was changed; go on without --until, give a later one, or begin a "
+                           "new run")
         session = {**identity.session(loop), **({"passed_over": list(damaged.values())} if damaged else {})}
         changed = {"until": str(stop), "ended": "running", "sessions": [*attributes.get("sessions", ()), session]}
         recorder = Recorder(path, streams, changed, resume=True, rows=rows)

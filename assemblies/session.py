@@ -63,6 +63,8 @@ class Session:
         self.keep = entry.get("keep", _KEEP)
         self.amount, self.unit = entries.checkpoint_every(entry.get("every", _EVERY), "checkpoint.every", Problems())
         self.unsaved = tuple(name for name, component in loop.components.items() if component.resumes == "no")
+        for body in loop.graph.bodies:
+            loop.counter(body)  # a later session may stop at a count, which is a total since t = 0
         self.counter = loop.counter() if self.unit in ("steps", "episodes") else None
         self.progress = Progress(loop, stop, assembly.name, show)
         if prepare is not None:

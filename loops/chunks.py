@@ -47,7 +47,7 @@ class Files:
         names = []
         for start in range(0, flat.size, CHUNK):
             piece = flat[start:start + CHUNK]
-            name = f"chunk.{hashlib.sha256(memoryview(piece)).hexdigest()}.safetensors"
+            name = f"chunk.{hashlib.sha256(piece.tobytes()).hexdigest()}.safetensors"
             names.append(name)
             if name not in self._folder.files and not self._link(name):
                 self._folder.write(name, save({"bytes": piece}))

@@ -1,6 +1,5 @@
 """Nothing on the disk is lost without a word: damaged checkpoints and tails, early stops, files of others."""
 
-import hashlib
 import os
 import shutil
 import signal
@@ -23,14 +22,7 @@ from stimloop.loops.component import Component
 from stimloop.loops.errors import AssemblyError, RunError, TimeError
 from stimloop.loops.port import Port
 
-BODY = """
-name: t
-until: 400 ms
-checkpoint: {every: 100 ms, keep: 5}
-components:
-  body: {type: bodies.point_mass, inputs: [brain.action]}
-  brain: {type: brains.mlp, params: {hidden: [8]}, inputs: [body.observation, body.status]}
-"""
+from .interrupted import BODY, damage, files, refused, unfinished
 
 
 class Counting(Component):
@@ -59,39 +51,6 @@ class Counting(Component):
         self._count = int(state["count"])
 
 
-def files(path: Path) -> dict[str, str]:
-    """Every file of a run, by the hash of its bytes."""
-    return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in sorted(path.rglob("*")) if file.is_file()}
-
-
-def unfinished(tmp_path: Path, text: str = BODY) -> Path:
-    """A run killed at 300 ms, its checkpoints those of 0 and 100 ms: the directory copied while it was written."""
-    copy = tmp_path / "killed.zarr"
-
-    def prepare(loop):
-        def look(now):
-            if now == 300_000_000:
-                time.sleep(0.6)
-                path = next((tmp_path / "made" / "t").iterdir())
-                loop.attend(lambda later: shutil.copytree(path, copy) if later == 320_000_000 else None)
-        loop.attend(look)
-
-    execute.start(sl.Assembly.from_yaml(text), folder=tmp_path / "made", prepare=prepare)
-    for folder in sorted((copy / "checkpoints").iterdir())[2:]:
-        shutil.rmtree(folder)
-    return copy
-
-
-def refused(path: Path, match: str, error=RunError, **options) -> str:
-    """Go on with a run, which must be refused and leave every byte as it is."""
-    before = files(path)
-    with pytest.raises(error, match=match) as caught:
-        execute.resume(path, **options)
-    assert files(path) == before
-    return str(caught.value)
-
-
 def test_what_cannot_be_loaded_cuts_nothing(tmp_path, monkeypatch):
     run = sl.Assembly("t", until="200 ms", checkpoint={"every": "50 ms"}).add("a", Counting).run(folder=tmp_path)
     monkeypatch.setenv("UNLOADABLE", "1")
@@ -103,14 +62,6 @@ def test_what_cannot_be_loaded_cuts_nothing(tmp_path, monkeypatch):
 def test_a_stop_that_is_none_cuts_nothing(until, tmp_path):
     path = unfinished(tmp_path)
     refused(path, "nobody|stop", (AssemblyError, TimeError), until=until)
-
-
-def damage(newest: Path, harm: str) -> None:
-    if harm == "append":
-        with (newest / "state.json").open("a") as file:
-            file.write("x")
-    else:
-        (newest / ("manifest.json" if harm == "manifest" else "loop.safetensors")).unlink()
 
 
 @pytest.mark.parametrize("harm", ["append", "unlink", "manifest"])
