@@ -1,10 +1,11 @@
-"""A brain for runs that are killed: memory, random numbers, spikes and a buffer, and it tells how far it is."""
+"""A brain for runs that are killed or run for long: memory, random numbers, spikes, a buffer, and faults to find."""
 
 from __future__ import annotations
 
 import mmap
 import os
-from typing import Any
+import threading
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,13 +26,14 @@ class Brain(Component):
     The file that TOLD names in the environment holds the instant of its last step, for whoever kills the process.
 
     Args:
-        forgets: leave the buffer out of the state, so that no resume is exact: a proof has to notice.
+        fault: what is wrong with it, so that a proof has something to notice.
     """
 
     random = True
 
-    def __init__(self, forgets: bool = False) -> None:
-        self.forgets = forgets
+    def __init__(self, fault: Literal["", "forgets", "leaks memory", "leaks files", "leaks threads"] = "") -> None:
+        self.fault = fault
+        self.leaked: list[Any] = []
         self.inputs = {"observation": Port("what is seen", (None,), wakes=True), "status": status_input(),
                        "current": Port("current", (NEURONS,), units="uA", guarded=True, reads="mean")}
         self.outputs = {"action": Port("push", (2,), low=-1.0, high=1.0),
@@ -60,11 +62,22 @@ class Brain(Component):
         self.steps += 1
         if self.told is not None:
             self.told[0] = now
+        if self.fault.startswith("leaks"):
+            self.leak()
         lane, index = np.nonzero(self.draw.uniform((NEURONS,)) < 0.05)
         return {"action": action, "spikes": Events.of(np.full(lane.size, now), lane, index)}
 
+    def leak(self) -> None:
+        if self.fault == "leaks memory":
+            self.leaked.append(bytes(10_000))
+        elif self.steps % 200 == 0 and self.fault == "leaks files":
+            self.leaked.append(os.open(os.devnull, os.O_RDONLY))
+        elif self.steps % 200 == 0:
+            self.leaked.append(threading.Thread(target=threading.Event().wait, daemon=True))
+            self.leaked[-1].start()
+
     def state_dict(self) -> dict[str, Any]:
-        buffer = np.zeros_like(self.buffer) if self.forgets else self.buffer.copy()
+        buffer = np.zeros_like(self.buffer) if self.fault == "forgets" else self.buffer.copy()
         return {"draw": self.draw.state_dict(), "memory": self.memory.copy(), "buffer": buffer, "steps": self.steps,
                 "learned": {"weights": self.weights.copy()}}
 
