@@ -66,7 +66,7 @@ def start(assembly: Assembly, until: str | int | None = None, *, folder: Path | 
 
 def resume(path: Path, until: str | int | None = None, *, show: bool | None = None, allowed: Settings | None = None,
            prepare: Callable[[Loop], None] | None = None) -> Outcome:
-    """Go on with a run from its newest whole checkpoint, exactly as if it had never stopped.
+    """Go on with a run from its newest whole checkpoint, exactly as if it had never stopped, at the pace it had.
 
     A damaged checkpoint counts as one that was never finished: the one before it is taken and a notice says so, as
     long as everything resumes exactly, so that what is cut is recorded again bit for bit. The disk is changed only
@@ -85,7 +85,7 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
     stop = _stop(assembly, until if until is not None else attributes.get("until"))
     before = Until.parse(attributes["until"]) if "until" in attributes else None
     rows = state.pop("recorder")
-    loop = _build(assembly, allowed, None)
+    loop = _build(assembly, allowed, attributes.get("speed"))
     try:
         streams = recording.streams(loop, attributes.get("recorded", assembly.get("record")), stop, Problems())
         loop.load(state)

@@ -94,12 +94,10 @@ class Session:
     def _lateness(self) -> dict[str, float]:
         """How late a real-time loop was at the ends of its instants, in milliseconds."""
         late = getattr(self.loop, "late", None)
-        if late is None or not len(late):
+        if late is None or not late.instants:
             return {}
-        import numpy as np
-
-        return {f"late_ms_{name}": float(np.quantile(late, part)) / 1e6
-                for name, part in (("p50", 0.5), ("p99", 0.99), ("worst", 1.0))}
+        return {"late_ms_p50": late.quantile(0.5) / 1e6, "late_ms_p99": late.quantile(0.99) / 1e6,
+                "late_ms_worst": late.worst / 1e6}
 
     def _close(self, reason: str, facts: Mapping[str, float]) -> None:
         self.recorder.annotate({"ended": reason, "now": self.loop.now,
