@@ -6,6 +6,7 @@ import math
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ class Session:
                 loop.tap(key, tap)
         for evaluation in loop.evaluations.values():
             evaluation.sinks.append(recorder.write_evaluation)
+            evaluation.rows = deque(maxlen=1)  # the record holds them: memory stays as it is, however long the run
         entry = assembly.get("checkpoint") or {}
         self.keep = entry.get("keep", _KEEP)
         self.amount, self.unit = entries.checkpoint_every(entry.get("every", _EVERY), "checkpoint.every", Problems())

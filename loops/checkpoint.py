@@ -54,12 +54,23 @@ def write(state: dict[str, Any], parent: Path, keep: int = 3) -> Path:
     """Write a gathered state as a directory under `parent` that appears whole or not at all; keep the newest `keep`.
 
     One tensor file per component, and chunks of arrays above `LARGE` bytes; what equals a file of the checkpoint
-    before is hard-linked, not written again.
+    before is hard-linked, not written again. Raises RunError when the disk fails.
     """
+    parent = Path(parent)
+    try:
+        target = _write(state, parent, _free(parent, int(state["now"])))
+        for old in _whole(parent)[:-keep]:
+            remove_directory(old)
+    except OSError as error:
+        raise RunError(f"a checkpoint could not be written to {parent}: {error}. Those before it and what was recorded "
+                       "are intact; make room or repair the disk, then resume the run") from error
+    return target
+
+
+def _write(state: dict[str, Any], parent: Path, target: Path) -> Path:
     from safetensors.numpy import save
 
-    parent = Path(parent)
-    target, before = _free(parent, int(state["now"])), _whole(parent)
+    before = _whole(parent)
     groups = {f"component.{name}": part for name, part in state["components"].items()}
     groups["loop"] = {key: value for key, value in state.items() if key != "components"}
     trees, large = {}, {}
@@ -74,8 +85,6 @@ def write(state: dict[str, Any], parent: Path, keep: int = 3) -> Path:
             files.put(f"{name}.safetensors", save(arrays))
         folder.write("state.json", json.dumps(trees).encode())
         folder.write("chunks.json", json.dumps(large).encode())
-    for old in _whole(parent)[:-keep]:
-        remove_directory(old)
     return target
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +72,7 @@ class Evaluation:
         self.plan = plan
         self.main = main
         self.fired = 0  # multiples of `every` passed so far
-        self.rows: list[dict[str, Any]] = []
+        self.rows: MutableSequence[dict[str, Any]] = []  # of this process, or as many as whoever keeps them wants
         self.sinks: list[Callable[[str, dict[str, Any]], None]] = []
         self.started = False  # was the evaluation before the first instant made?
         self.loop = make(plan.system, injected=("begin",))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -228,3 +230,45 @@ def test_a_damaged_one_set_aside_is_no_checkpoint_any_more(tmp_path: Path) -> No
     for now in (3, 6):
         checkpoint.write({**STATE, "now": now}, tmp_path, keep=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == [aside.name, f"{6:020d}"]
+
+
+# -- a disk that fails -------------------------------------------------------------------------------------------------
+
+
+class FailingDisk:
+    """Counts what is asked of the disk; from call k on every one fails."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, k: int | None, code: int) -> None:
+        self.k, self.code, self.calls = k, code, 0
+        for name in ("writev", "fsync", "rename", "replace", "mkdir"):
+            patch.setattr(os, name, self.failing(getattr(os, name)))
+
+    def failing(self, call: Any) -> Any:
+        def wrapped(*arguments: Any, **more: Any) -> Any:
+            self.calls += 1
+            if self.k is not None and self.calls > self.k:
+                raise OSError(self.code, os.strerror(self.code))
+            return call(*arguments, **more)
+
+        return wrapped
+
+
+@pytest.mark.usefixtures("_small_chunks")
+def test_a_disk_that_fails_anywhere_in_a_checkpoint_is_told_and_harms_none_before(tmp_path: Path) -> None:
+    def save(place: Path, k: int | None, code: int) -> FailingDisk:
+        with pytest.MonkeyPatch.context() as patch:
+            disk = FailingDisk(patch, k, code)
+            checkpoint.write(state_of(buffer_of(400), 1), place, keep=1)
+        return disk
+
+    whole = save(tmp_path / "whole", None, 0).calls
+    assert whole > 20
+    for k in range(whole):
+        place, code = tmp_path / str(k), (errno.ENOSPC, errno.EIO)[k % 2]
+        checkpoint.write(state_of(buffer_of(300), 0), place)
+        with pytest.raises(RunError, match=os.strerror(code)) as caught:
+            save(place, k, code)
+        assert "intact" in str(caught.value)
+        assert checkpoint.newest(place)["now"] in (0, 1)  # type: ignore[index]
+        checkpoint.write(state_of(buffer_of(400), 2), place, keep=1)
+        assert [path.name for path in place.iterdir()] == [f"{2:020d}"]
