@@ -261,6 +261,7 @@ def test_a_disk_that_fails_anywhere_in_a_checkpoint_is_told_and_harms_none_befor
             checkpoint.write(state_of(buffer_of(400), 1), place, keep=1)
         return disk
 
+    checkpoint.write(state_of(buffer_of(300), 0), tmp_path / "whole")
     whole = save(tmp_path / "whole", None, 0).calls
     assert whole > 20
     for k in range(whole):
