@@ -258,7 +258,7 @@ def test_a_disk_that_fails_anywhere_in_a_checkpoint_is_told_and_harms_none_befor
     def save(place: Path, k: int | None, code: int) -> FailingDisk:
         with pytest.MonkeyPatch.context() as patch:
             disk = FailingDisk(patch, k, code)
-            checkpoint.write(state_of(buffer_of(400), 1), place, keep=1)
+            checkpoint.write(state_of(buffer_of(800), 1), place, keep=1)
         return disk
 
     checkpoint.write(state_of(buffer_of(300), 0), tmp_path / "whole")
@@ -271,5 +271,5 @@ def test_a_disk_that_fails_anywhere_in_a_checkpoint_is_told_and_harms_none_befor
             save(place, k, code)
         assert "intact" in str(caught.value)
         assert checkpoint.newest(place)["now"] in (0, 1)  # type: ignore[index]
-        checkpoint.write(state_of(buffer_of(400), 2), place, keep=1)
+        checkpoint.write(state_of(buffer_of(800), 2), place, keep=1)
         assert [path.name for path in place.iterdir()] == [f"{2:020d}"]
