@@ -73,8 +73,6 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
     when nothing stands in the way. A run that is at the stop already is left as it is; a stop before the end of what
     is recorded is refused, for the rows behind it would be lost.
     """
-    from ..loops.runs import Run
-
     path = Path(path)
     allowed = allowed or settings.read()
     attributes = identity.read_attributes(path)
@@ -89,14 +87,8 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
     try:
         streams = recording.streams(loop, attributes.get("recorded", assembly.get("record")), stop, Problems())
         loop.load(state)
-        recorded = Run(path)
-        rows_kept(recorded.stored, rows)
-        there, loss = going_on.is_reached(loop, stop), going_on.loss(recorded, stop, before, loop.now)
-        if there and (loss or recorded.state == "finished"):
+        if _is_there(path, loop, rows, stop, before):
             return Outcome(path, "already there", {"simulated_s": loop.now / 1e9})
-        if loss:
-            raise RunError(f"{path} {loss}. Nothing was changed; go on without --until, give a later one, or begin a "
-                           "new run")
         session = {**identity.session(loop), **({"passed_over": list(damaged.values())} if damaged else {})}
         changed = {"until": str(stop), "ended": "running", "sessions": [*attributes.get("sessions", ()), session]}
         recorder = Recorder(path, streams, changed, resume=True, rows=rows)
@@ -129,6 +121,19 @@ def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str
                 if not names or name in names}
     finally:
         loop.close()
+
+
+def _is_there(path: Path, loop: Loop, rows: Mapping[str, Any], stop: Until, before: Until | None) -> bool:
+    """Is a run at its stop already? Raises RunError when going on would lose what is recorded."""
+    from ..loops.runs import Run
+
+    recorded = Run(path)
+    rows_kept(recorded.stored, rows)
+    there, loss = going_on.is_reached(loop, stop), going_on.loss(recorded, stop, before, loop.now)
+    if loss and not there:
+        raise RunError(f"{path} {loss}. Nothing was changed; go on without --until, give a later one, or begin a new "
+                       "run")
+    return there and bool(loss or recorded.state == "finished")
 
 
 def _newest_whole(path: Path, attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[Path, str]]:

@@ -24,6 +24,7 @@ MOST_LOST = 1.0  # seconds of the tail
 MOST_KILLS = 10  # of one run; then it is let go on to its end
 WITHIN_CHECKPOINTS = 60  # things done to files of checkpoints, among which a kill is drawn
 WITHIN_RESUME = 150  # things done to files of the run from the start of a process on
+EVERY = ("150 ms wall", "1 s wall")  # checkpoints: with few of them the tail has to keep what was said
 SEEDS = 3  # runs differ by their seed; each has a reference that was never killed
 
 
@@ -60,7 +61,7 @@ def prove_run_kills(n: int, until: str = "40 s", longest: float = 0.7, seed: int
             place = Path(folder) / f"run{found.runs}"
             if number not in references:
                 references[number] = _finish(Killed(Path(folder) / f"reference{number}", number, until, change))
-            run = Killed(place, number, until, change)
+            run = Killed(place, number, until, change, EVERY[found.runs % len(EVERY)])
             wanted = min(n - found.kills.total(), chance.randint(1, MOST_KILLS))
             while wanted and _kill(run, chance, longest, references[number].stored, found):
                 wanted -= 1
@@ -74,8 +75,9 @@ def prove_run_kills(n: int, until: str = "40 s", longest: float = 0.7, seed: int
 class Killed:
     """One run below a folder, driven by the command line in processes that are killed."""
 
-    def __init__(self, folder: Path, seed: int, until: str, change: str = "") -> None:
-        self.folder, self.seed, self.until, self.change = folder, seed, until, change
+    def __init__(self, folder: Path, seed: int, until: str, change: str = "", every: str = EVERY[0]) -> None:
+        self.folder, self.until = folder, until
+        self.changes = [f"seed={seed}", f"checkpoint.every={every}", *filter(None, [change])]
         self.folder.mkdir()
         self.told = folder / "told"
         self.told.write_bytes(np.full(1, -1, np.int64).tobytes())
@@ -97,8 +99,8 @@ class Killed:
     def start(self, place: str = "nowhere", count: int = 0) -> subprocess.Popen[str]:
         """Begin the run, or go on with it where there is a checkpoint."""
         self.told.write_bytes(np.full(1, -1, np.int64).tobytes())
-        words = ["run", str(HERE / "killed_run.yaml"), "--set", f"seed={self.seed}", "--until", self.until,
-                 *(["--set", self.change] if self.change else [])]
+        words = ["run", str(HERE / "killed_run.yaml"), "--until", self.until,
+                 *(word for change in self.changes for word in ("--set", change))]
         if self.directory is not None and _saved(self.directory):
             words = ["resume", str(self.directory)]
         return subprocess.Popen([sys.executable, str(HERE / "killed_run.py"), place, str(count), *words, "--allow",
