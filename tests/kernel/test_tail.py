@@ -11,8 +11,6 @@ import pytest
 from stimloop.loops.atomic import (
     MANIFEST,
     atomic_directory,
-    finished_directories,
-    newest_complete,
     read_manifest,
     replace_file,
     write_all,
@@ -248,7 +246,7 @@ def test_where_there_are_no_links_the_file_is_copied(tmp_path, monkeypatch):
         writer.link("buffer", first / "brain.safetensors", read_manifest(first)["files"]["brain.safetensors"])
     assert (tmp_path / "200" / "buffer").read_bytes() == (first / "brain.safetensors").read_bytes()
     assert (tmp_path / "200" / "buffer").stat().st_ino != (first / "brain.safetensors").stat().st_ino
-    assert newest_complete(tmp_path) == tmp_path / "200"  # its hashes hold
+    assert read_manifest(tmp_path / "200")  # its hashes hold
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", MANIFEST, "twice"])
@@ -259,20 +257,11 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path, name):
             writer.write(name, b"")
 
 
-def test_the_newest_whole_directory_is_found(tmp_path):
-    assert newest_complete(tmp_path / "none") is None
-    for name in ("9", "100", "20"):
-        make(tmp_path, name)
-    (tmp_path / ".200.partial").mkdir()
-    (tmp_path / "300").mkdir()  # no manifest: not from here, or never finished
-    assert [path.name for path in finished_directories(tmp_path)] == ["9", "20", "100"]
-    assert newest_complete(tmp_path).name == "100"
-    (tmp_path / "100" / "brain.safetensors").write_bytes(b"altered")
-    assert newest_complete(tmp_path).name == "20"
-    (tmp_path / "20" / "brain.safetensors").unlink()
-    assert newest_complete(tmp_path).name == "9"
-    (tmp_path / "9" / MANIFEST).write_text('{"files": {"../x": {}}}')
-    assert newest_complete(tmp_path) is None
-    (tmp_path / "9" / MANIFEST).write_text("[")
+def test_a_manifest_that_is_none_was_never_finished(tmp_path):
+    made = make(tmp_path, "9")
+    (made / MANIFEST).write_text('{"files": {"../x": {}}}')
+    with pytest.raises(RunError, match="plain file"):
+        read_manifest(made)
+    (made / MANIFEST).write_text("[")
     with pytest.raises(RunError, match="never finished"):
-        read_manifest(tmp_path / "9")
+        read_manifest(made)
