@@ -26,7 +26,7 @@ PROOFS: dict[str, Proof] = {
     "kills": Proof("a recorder killed at any moment opens, holds what was committed, and goes on",
                    "crash.prove_recorder:prove_kills", full={"n": 300}, small={"n": 5, "longest": 1.4}),
     "run_kills": Proof("a whole run killed at any moment, saving and resuming too, ends as one that was never killed",
-                       "crash.prove_run_kills:prove_run_kills", full={"n": 300}, small={"n": 4, "until": "12 s"}),
+                       "crash.prove_run_kills:prove_run_kills", full={"n": 300}, small={"n": 4, "until": "12 s", "seeds": 1}),
     "store_failures": Proof("a disk that fails at any write is told, and loses nothing committed",
                             "crash.prove_recorder:prove_faults", full={"n": 100}, small={"n": 12}),
     "resume": Proof("a loop stopped anywhere, saved and loaded afresh, goes on to the last bit",

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from stimloop.loops import checkpoint, chunks
+from stimloop.loops.atomic import MANIFEST, atomic_directory
 from stimloop.loops.errors import RunError
 
 STATE = {
@@ -59,6 +60,25 @@ def test_the_newest_whole_checkpoint_is_read_and_few_are_kept(tmp_path: Path) ->
         checkpoint.read(folders[-1])
     with pytest.raises(RunError, match=r"damaged.*Delete"):  # an older one is not taken without a word
         checkpoint.newest(tmp_path)
+
+
+def test_a_checkpoint_of_another_format_or_without_its_parts_is_refused(tmp_path: Path) -> None:
+    other = checkpoint.write(STATE, tmp_path / "other")
+    manifest = other / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 7'))
+    with pytest.raises(RunError, match="has format 7; this version reads 1"):
+        checkpoint.read(other)
+    with atomic_directory(tmp_path / "empty") as folder:
+        folder.facts.update(format=1, now=0)
+    with pytest.raises(RunError, match="cannot be read"):
+        checkpoint.read(tmp_path / "empty")
+
+
+def test_before_a_damaged_checkpoint_the_next_is_written_whole(tmp_path: Path) -> None:
+    first = checkpoint.write(STATE, tmp_path)
+    (first / MANIFEST).write_text("no manifest")
+    second = checkpoint.write({**STATE, "now": 50}, tmp_path)
+    assert same(STATE["components"], checkpoint.read(second)["components"])
 
 
 # -- large arrays in chunks --------------------------------------------------------------------------------------------
