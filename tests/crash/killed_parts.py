@@ -60,7 +60,7 @@ class Brain(Component):
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         drive = inputs["observation"] @ self.weights + inputs["current"].sum(axis=1, keepdims=True)
         self.memory = 0.9 * self.memory + 0.1 * drive + 0.05 * self.draw.normal((2,))
-        action = np.tanh(self.memory + self.buffer[self.steps * 7 % BUFFER]).astype(np.float32)
+        action = np.tanh(self.memory + self.buffer[self.steps // 2 % BUFFER]).astype(np.float32)
         self.buffer[self.steps % BUFFER] = action
         self.steps += 1
         if self.told is not None:
