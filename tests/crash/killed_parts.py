@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import threading
+import time
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from stimloop.loops.status import status_input
 
 NEURONS = 16
 BUFFER = 20_000  # rows
+LEAK = 40e6  # bytes/s
 
 
 class Brain(Component):
@@ -34,6 +36,7 @@ class Brain(Component):
     def __init__(self, fault: Literal["", "forgets", "leaks memory", "leaks files", "leaks threads"] = "") -> None:
         self.fault = fault
         self.leaked: list[Any] = []
+        self.began = time.monotonic()
         self.inputs = {"observation": Port("what is seen", (None,), wakes=True), "status": status_input(),
                        "current": Port("current", (NEURONS,), units="uA", guarded=True, reads="mean")}
         self.outputs = {"action": Port("push", (2,), low=-1.0, high=1.0),
@@ -57,7 +60,7 @@ class Brain(Component):
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         drive = inputs["observation"] @ self.weights + inputs["current"].sum(axis=1, keepdims=True)
         self.memory = 0.9 * self.memory + 0.1 * drive + 0.05 * self.draw.normal((2,))
-        action = np.tanh(self.memory + self.buffer[self.steps * 7 % BUFFER]).astype(np.float32)
+        action = np.tanh(self.memory + self.buffer[self.steps // 2 % BUFFER]).astype(np.float32)
         self.buffer[self.steps % BUFFER] = action
         self.steps += 1
         if self.told is not None:
@@ -68,8 +71,9 @@ class Brain(Component):
         return {"action": action, "spikes": Events.of(np.full(lane.size, now), lane, index)}
 
     def leak(self) -> None:
-        if self.fault == "leaks memory":
-            self.leaked.append(bytes(10_000))
+        if self.fault == "leaks memory":  # by the clock on the wall, so that a busy machine leaks as fast
+            while len(self.leaked) < (time.monotonic() - self.began) * LEAK / 1e6:
+                self.leaked.append(b"x" * 1_000_000)
         elif self.steps % 200 == 0 and self.fault == "leaks files":
             self.leaked.append(os.open(os.devnull, os.O_RDONLY))
         elif self.steps % 200 == 0:

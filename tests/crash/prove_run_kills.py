@@ -24,8 +24,8 @@ MOST_LOST = 1.0  # seconds of the tail
 MOST_KILLS = 10  # of one run; then it is let go on to its end
 WITHIN_CHECKPOINTS = 60  # things done to files of checkpoints, among which a kill is drawn
 WITHIN_RESUME = 150  # things done to files of the run from the start of a process on
+BEGINNINGS = 0.2  # part of the runs that are killed while they are begun
 EVERY = ("150 ms wall", "1 s wall")  # checkpoints: with few of them the tail has to keep what was said
-SEEDS = 3  # runs differ by their seed; each has a reference that was never killed
 
 
 @dataclass
@@ -45,19 +45,20 @@ class Found:
 
 
 def prove_run_kills(n: int, until: str = "40 s", longest: float = 0.7, seed: int = 0,
-                    change: str = "") -> dict[str, Any]:
+                    seeds: int = 3, change: str = "") -> dict[str, Any]:
     """Kill runs n times, at random moments and at random places in checkpoints and resumes; go on after each kill.
 
     Asserts after every kill that the run opens and that each stream is, bit for bit, a beginning of the one that was
     never killed, with all that was committed and all but the last second of what was said; and at every end that the
-    whole log is equal. `change` is an ADDRESS=VALUE for all runs.
+    whole log is equal. Runs have one of `seeds` seeds, each with a reference of its own; `change` is an ADDRESS=VALUE
+    for all.
     """
     chance = random.Random(seed)
     found = Found()
     with tempfile.TemporaryDirectory(prefix="run_kills") as folder:
         references: dict[int, runs.Run] = {}
         while found.kills.total() < n:
-            number = found.runs % SEEDS
+            number = found.runs % seeds
             place = Path(folder) / f"run{found.runs}"
             if number not in references:
                 references[number] = _finish(Killed(Path(folder) / f"reference{number}", number, until, change))
@@ -126,9 +127,10 @@ def _finish(run: Killed) -> runs.Run:
 
 def _kill(run: Killed, chance: random.Random, longest: float, truth: Stored, found: Found) -> bool:
     """Let a run go on and kill it; check what is left. False when it had come to its end before."""
-    how = chance.choice(("moment", "moment", CHECKPOINTS, ".zarr"))
-    count = chance.randint(1, WITHIN_CHECKPOINTS if how == CHECKPOINTS else WITHIN_RESUME)
     resumed, begun = run.directory is not None and _saved(run.directory), run.unfinished()
+    places = resumed or chance.random() < BEGINNINGS  # most that are killed at once would have nothing to go on from
+    how = chance.choice(("moment", "moment", CHECKPOINTS, ".zarr")) if places else "moment"
+    count = chance.randint(1, WITHIN_CHECKPOINTS if how == CHECKPOINTS else WITHIN_RESUME)
     process = run.start(*(("nowhere", 0) if how == "moment" else (how, count)))
     after, look_at = chance.uniform(0.0, longest), chance.uniform(0.1, 0.9)
     samples, seen = _watch(process, run, after if how == "moment" else float("inf"), look_at * after)

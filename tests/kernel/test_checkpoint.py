@@ -62,6 +62,25 @@ def test_the_newest_whole_checkpoint_is_read_and_few_are_kept(tmp_path: Path) ->
         checkpoint.newest(tmp_path)
 
 
+def test_a_checkpoint_of_another_format_or_without_its_parts_is_refused(tmp_path: Path) -> None:
+    other = checkpoint.write(STATE, tmp_path / "other")
+    manifest = other / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 7'))
+    with pytest.raises(RunError, match="has format 7; this version reads 1"):
+        checkpoint.read(other)
+    with atomic_directory(tmp_path / "empty") as folder:
+        folder.facts.update(format=1, now=0)
+    with pytest.raises(RunError, match="cannot be read"):
+        checkpoint.read(tmp_path / "empty")
+
+
+def test_before_a_damaged_checkpoint_the_next_is_written_whole(tmp_path: Path) -> None:
+    first = checkpoint.write(STATE, tmp_path)
+    (first / MANIFEST).write_text("no manifest")
+    second = checkpoint.write({**STATE, "now": 50}, tmp_path)
+    assert same(STATE["components"], checkpoint.read(second)["components"])
+
+
 # -- large arrays in chunks --------------------------------------------------------------------------------------------
 
 SIZE = 1000  # bytes of a chunk here
@@ -274,22 +293,3 @@ def test_a_disk_that_fails_anywhere_in_a_checkpoint_is_told_and_harms_none_befor
         assert checkpoint.newest(place)["now"] in (0, 1)  # type: ignore[index]
         checkpoint.write(state_of(buffer_of(800), 2), place, keep=1)
         assert [path.name for path in place.iterdir()] == [f"{2:020d}"]
-
-
-def test_a_checkpoint_of_another_format_or_without_its_parts_is_refused(tmp_path: Path) -> None:
-    other = checkpoint.write(STATE, tmp_path / "other")
-    manifest = other / MANIFEST
-    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 7'))
-    with pytest.raises(RunError, match="has format 7; this version reads 1"):
-        checkpoint.read(other)
-    with atomic_directory(tmp_path / "empty") as folder:
-        folder.facts.update(format=1, now=0)
-    with pytest.raises(RunError, match="cannot be read"):
-        checkpoint.read(tmp_path / "empty")
-
-
-def test_before_a_damaged_checkpoint_the_next_is_written_whole(tmp_path: Path) -> None:
-    first = checkpoint.write(STATE, tmp_path)
-    (first / MANIFEST).write_text("no manifest")
-    second = checkpoint.write({**STATE, "now": 50}, tmp_path)
-    assert same(STATE["components"], checkpoint.read(second)["components"])
