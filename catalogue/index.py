@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from . import lookup
+from . import lookup, page
 
 FILE = Path(__file__).resolve().parent / "index.json"
 _PORT_DEFAULTS = {"axes": (), "units": "", "dtype": "float32", "choices": 0, "kind": "signal", "per_lane": True,
@@ -149,17 +149,15 @@ def _first_line(name: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write or check the index and the page."""
-    from . import page
-
     if "--check" in arguments:
         names = stale()
-        if names or page.stale():
+        if names or page.stale(load()):
             sys.stderr.write(f"stale: {', '.join(names) or 'docs/catalogue.md'}\n"
                              "Run: python -m stimloop.catalogue.index, and commit what it writes.\n")
             return 1
         return 0
     absent = write()
-    page.write()
+    page.write(load())
     sys.stderr.write(f"wrote {len(load())} components" + (f"; libraries absent: {', '.join(absent)}" if absent else "")
                      + "\n")
     return 0

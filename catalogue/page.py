@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from . import index
-
 FILE = Path(__file__).resolve().parent.parent / "docs" / "catalogue.md"
 _HEAD = """# Catalogue
 
@@ -15,9 +13,11 @@ Do not edit. Sizes that a component learns from the other end of a wire are writ
 """
 
 
-def render(entries: dict[str, dict[str, Any]] | None = None) -> str:
+Entries = dict[str, dict[str, Any]]  # of the index, by component name
+
+
+def render(entries: Entries) -> str:
     """Return the page as Markdown."""
-    entries = index.load() if entries is None else entries
     parts = [_HEAD]
     for folder in sorted({name.partition(".")[0] for name in entries}):
         parts.append(f"\n## {folder}\n")
@@ -25,15 +25,15 @@ def render(entries: dict[str, dict[str, Any]] | None = None) -> str:
     return "".join(parts)
 
 
-def write() -> None:
+def write(entries: Entries) -> None:
     """Write docs/catalogue.md (where the repository's docs are there)."""
     if FILE.parent.is_dir():
-        FILE.write_text(render(), encoding="utf-8")
+        FILE.write_text(render(entries), encoding="utf-8")
 
 
-def stale() -> bool:
+def stale(entries: Entries) -> bool:
     """Is the page not what the index says? (An installed package has no page, and none to be stale.)"""
-    return FILE.parent.is_dir() and (not FILE.is_file() or FILE.read_text(encoding="utf-8") != render())
+    return FILE.parent.is_dir() and (not FILE.is_file() or FILE.read_text(encoding="utf-8") != render(entries))
 
 
 def component(name: str, entry: dict[str, Any]) -> str:

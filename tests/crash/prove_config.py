@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 import stimloop as sl
-from stimloop.assemblies.wiring import check
+from stimloop.assemblies.checking import check
 from stimloop.catalogue import index, lookup
 from stimloop.loops.errors import AssemblyError
 

@@ -77,10 +77,7 @@ def test_what_remains_unknown_is_an_error_that_names_the_port() -> None:
                                                                     "rates": Port("r", (None,))},
                          None, 10), ear=part({"in": Port("i", (None,))}, {}, None, 10, {"in": "brain.out"}))
     assert str(error.value) == """\
-test: 2 problems
-1. brain: the size of brain.out, brain.rates is not known
-  Wire it to something of known size, or give the size as a parameter.
-2. ear: the size of ear.in is not known
+test: brain: the size of brain.out, brain.rates, ear.in is not known
   Wire it to something of known size, or give the size as a parameter."""
 
 

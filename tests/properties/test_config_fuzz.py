@@ -6,7 +6,7 @@ import pytest
 
 import stimloop as sl
 from crash import prove_config as proof
-from stimloop.assemblies.wiring import check
+from stimloop.assemblies.checking import check
 from stimloop.loops.errors import AssemblyError
 
 

@@ -165,7 +165,7 @@ def test_a_class_is_named_by_its_module_outside_the_catalogue():
 
 
 def test_the_page_has_every_component():
-    text = page.render()
+    text = page.render(index.load())
     for name, entry in index.load().items():
         assert f"### `{name}`" in text
         for port in entry["inputs"]:

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import stimloop as sl
-from stimloop.assemblies import document, execute, inspection, listing, settings
+from stimloop.assemblies import document, execute, inspection, listing, resuming, settings
 from stimloop.assemblies.cli import app
 from stimloop.assemblies.reports.warnings import warnings
 from stimloop.loops import checkpoint, runs
@@ -87,7 +87,7 @@ def refused(path: Path, match: str, error=RunError, **options) -> str:
     """Go on with a run, which must be refused and leave every byte as it is."""
     before = files(path)
     with pytest.raises(error, match=match) as caught:
-        execute.resume(path, **options)
+        resuming.resume(path, **options)
     assert files(path) == before
     return str(caught.value)
 
@@ -118,9 +118,9 @@ def test_a_damaged_newest_checkpoint_is_refused_by_name(harm, tmp_path):
     assert str(newest) in told
     assert "delete" in told.lower()
     with pytest.raises(RunError, match="damaged"):
-        execute.evaluate(path)
+        resuming.evaluate(path)
     shutil.rmtree(newest)
-    assert execute.resume(path).reason == "finished"
+    assert resuming.resume(path).reason == "finished"
     assert runs.open(path).streams["body.status"].rows == 20
 
 
@@ -129,14 +129,14 @@ def test_a_stop_behind_what_is_recorded_is_refused(until, tmp_path):
     path = unfinished(tmp_path)
     assert runs.open(path).streams["body.status"].rows >= 16
     refused(path, "recorded", until=until)
-    assert execute.resume(path, until="19 steps").reason == "finished"
+    assert resuming.resume(path, until="19 steps").reason == "finished"
 
 
 @pytest.mark.parametrize("until", [None, "400 ms", "100 ms", "3 steps", "19 steps"])
 def test_a_run_that_is_there_already_is_left_as_it_is(until, tmp_path):
     run = sl.Assembly.from_yaml(BODY).run(folder=tmp_path)
     before = files(run.path)
-    outcome = execute.resume(run.path, until)
+    outcome = resuming.resume(run.path, until)
     assert outcome.reason == "already there"
     assert "already there" in inspection.outcome_text(outcome)
     assert files(run.path) == before
