@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 
 class StimloopError(Exception):
@@ -93,7 +94,12 @@ class Problems:
 
 def closest(name: object, names: Iterable[str]) -> str | None:
     """Return the one of `names` that was probably meant, None where none is close."""
-    found = difflib.get_close_matches(str(name), sorted(str(n) for n in names), n=1, cutoff=0.6)
+    return _closest(str(name), tuple(sorted(str(n) for n in names)))
+
+
+@lru_cache(maxsize=256)  # one misspelt name is often used many times
+def _closest(name: str, names: tuple[str, ...]) -> str | None:
+    found = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return found[0] if found else None
 
 

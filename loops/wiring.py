@@ -134,9 +134,10 @@ def check_sizes(components: Mapping[str, Component], wires: list[Wire], dark: Se
         f"{name}.{key}" for key in unsized(component) if key in component.outputs or (name, key) in wired])}
     pairs = {pair for wire in wires for pair in ((wire.receiver, wire.source.component),
                                                  (wire.source.component, wire.receiver)) if unknown.keys() >= set(pair)}
+    joined, places = following(pairs), {name: place for place, name in enumerate(components)}
     while unknown:
         name = next(iter(unknown))
-        group = [other for other in unknown if other in reach(following(pairs), name) | {name}]
+        group = sorted(reach(joined, name) | {name}, key=places.__getitem__)
         ports = [port for other in group for port in unknown.pop(other)]
         problems.add(f"the size of {', '.join(ports)} is not known", name,
                      "Wire it to something of known size, or give the size as a parameter.")
