@@ -83,6 +83,16 @@ def json_schema(cls: type) -> dict[str, Any]:
     return _without_titles(schema)
 
 
+def parameter_classes(cls: type) -> dict[str, type]:
+    """Return the parameter dataclasses inside a constructor's arguments, by name, to any depth."""
+    found: dict[str, type] = {}
+    for field in model(cls).model_fields.values():
+        kind = getattr(_nested(field.annotation), "__stimloop_type__", None)
+        if kind is not None and kind.__name__ not in found:
+            found |= {kind.__name__: kind, **parameter_classes(kind)}
+    return found
+
+
 class _Wrong(Exception):
     """A parameter object refused its values."""
 
