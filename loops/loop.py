@@ -19,7 +19,7 @@ from .evaluation import Evaluation
 from .events import Events
 from .graph import Graph, check
 from .joining import build_components, join, make_nodes
-from .node import FLOATS, PLAIN, Cell, Node, Tap
+from .node import FEW_FLOATS, FLOATS, ONE_FLOAT, WATCH, Cell, Node, Tap, own
 from .stops import Counter, the_body, watch
 from .system import System
 from .time import say
@@ -239,18 +239,24 @@ class Loop:
         for name, value in outputs.items():
             cell = cells.get(name) or self._cell_of(node, name)
             mode = cell.mode
-            if mode and (value.shape != cell.shape or value.dtype is not cell.dtype or value.base is not None):
-                value = cell.admit(value, now, node.previous)
-            elif mode == FLOATS:
-                flat = value.ravel()
-                if not isfinite(flat.dot(flat)):  # one quick pass; it may overflow, so look again
+            if mode == WATCH or value.shape != cell.shape or value.dtype is not cell.dtype:
+                cell.value = value = cell.admit(value, now, node.previous)
+            elif value is not cell.value:  # the very same array was checked and frozen before
+                if value.base is not None:
+                    value = own(value)
+                if mode == ONE_FLOAT:
+                    total = value.item()
+                elif mode == FEW_FLOATS:
+                    total = sum(value.ravel().tolist())
+                elif mode == FLOATS:
+                    flat = value.ravel()
+                    total = flat.dot(flat)
+                else:
+                    total = 0.0
+                if not isfinite(total):  # one quick pass; it may overflow, so look again
                     cell.finite(value)
                 value.setflags(False)
-            elif mode == PLAIN:
-                value.setflags(False)
-            else:
-                value = cell.admit(value, now, node.previous)
-            cell.value = value
+                cell.value = value
             cell.count += 1
             for inputs, key, bit, receiver, wakes, strict in cell.direct:
                 inputs[key] = value
@@ -262,7 +268,7 @@ class Loop:
                     heappush(ready, receiver.rank)
             for pipe, receiver, wakes in cell.pipes:
                 arrival = pipe.put(now, value)
-                if wakes:
+                if wakes and arrival != receiver.arrives:
                     self._arrive(receiver, now, arrival, ready)
             for receiver in cell.wakes:
                 if receiver.due != now:
@@ -280,6 +286,7 @@ class Loop:
     def _arrive(self, receiver: Node, now: int, arrival: int | list[int], ready: list[int]) -> None:
         for when in arrival if isinstance(arrival, list) else (arrival,):
             if when > now:
+                receiver.arrives = when
                 receiver.pending.add(when)
                 self.schedule(when, receiver.rank)
             elif receiver.due != now:

@@ -15,7 +15,10 @@ from .wire import EventPipe, HoldPipe, SignalPipe
 
 WATCHED = 100  # so many values of each port are checked whole; later ones only for finiteness
 
-WATCH, FLOATS, PLAIN = 0, 1, 2  # what publishing checks: everything, finiteness, nothing
+FEW = 16  # numbers of a value up to which plain Python is quicker than NumPy
+
+# What publishing checks: everything; finiteness of one, of few, of many numbers; nothing.
+WATCH, ONE_FLOAT, FEW_FLOATS, FLOATS, PLAIN = range(5)
 
 Tap = Callable[[int, Any], None]
 Pipe = SignalPipe | HoldPipe | EventPipe
@@ -70,13 +73,17 @@ class Cell:
             self.form(value)
             self.finite(value)
             if self.port.per_lane:
-                self.mode = FLOATS if self.floating else PLAIN
+                self.mode = self._finiteness(value.size) if self.floating else PLAIN
         elif value.value.dtype.kind == "f" and not np.isfinite(value.value).all():
             raise PortError(f"{self.key} published a payload that is not finite")
         if not self.event:
             value = own(value)
             value.setflags(write=False)
         return value
+
+    @staticmethod
+    def _finiteness(size: int) -> int:
+        return ONE_FLOAT if size == 1 else FEW_FLOATS if size <= FEW else FLOATS
 
     def inspect(self, value: Any, now: int, previous: int | None) -> None:
         """Hold a value against the whole declaration; raises PortError."""
@@ -139,8 +146,8 @@ class Cell:
 class Node:
     """One component at run time: where its inputs come from, and when it is stepped."""
 
-    __slots__ = ("bits", "cells", "component", "direct", "due", "external", "idle", "inputs", "lanes", "name", "names",
-                 "news", "own_wake", "pending", "period", "pipes", "previous", "rank", "step", "wake")
+    __slots__ = ("arrives", "bits", "cells", "component", "direct", "due", "external", "idle", "inputs", "lanes",
+                 "name", "names", "news", "own_wake", "pending", "period", "pipes", "previous", "rank", "step", "wake")
 
     def __init__(self, name: str, component: Component, rank: int, lanes: int) -> None:
         self.name = name
@@ -166,6 +173,7 @@ class Node:
         self.previous: int | None = None
         self.wake: int | None = None  # its own next instant
         self.pending: set[int] = set()  # instants at which delayed values arrive and wake it
+        self.arrives = -1  # the one of them that was scheduled last
         self.due = -1  # the instant for which it stands in the ready heap
         self.inputs.previous = None
         self.inputs.new = frozenset()

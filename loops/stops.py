@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import AssemblyError, Problem, nearest
-from .status import count_ended, count_steps
+from .status import calm, count_ended, count_steps
 from .until import Until
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ class Counter:
         self._release = loop.tap(f"{self.body}.status", self._count)
 
     def _count(self, now: int, status: np.ndarray) -> None:
+        if calm(status):
+            self.steps += status.size
+            return
         self.steps += count_steps(status)
         self.episodes += count_ended(status)
 

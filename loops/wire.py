@@ -66,14 +66,21 @@ class SignalPipe:
     def take(self, now: int, previous: int | None) -> tuple[Any, bool]:
         """Return what the input reads at `now`, and whether any of it is new to the receiver."""
         reads = self.reads
-        if previous is None and reads != "now":
+        if reads == "now":
+            queue, fresh = self.queue, False
+            while queue and queue[0][0] <= now:
+                self.lost |= fresh
+                self.arrival, self.value = queue.popleft()
+                fresh = True
+            self.looked = now
+            return self.value, fresh
+        if previous is None:
             self.looked = now
             return (self.initial if reads != "all" else [(-1, self.initial)]), False
-        until = now if reads == "now" else previous
-        self._advance(until)
+        self._advance(previous)
         self.looked = now
         fresh, self.fresh = self.fresh, False
-        if reads in ("now", "hold"):
+        if reads == "hold":
             return self.value, fresh
         rows = [(self.arrival, self.value)]
         rows += [row for row in self.queue if row[0] < now]
@@ -83,10 +90,10 @@ class SignalPipe:
             return rows, fresh
         return time_average(rows, previous, now), fresh
 
-    def _advance(self, until: int | None) -> None:
+    def _advance(self, until: int) -> None:
         queue = self.queue
-        single = self.reads in ("now", "hold")
-        while queue and queue[0][0] <= until:  # type: ignore[operator]
+        single = self.reads == "hold"
+        while queue and queue[0][0] <= until:
             self.lost |= single and self.fresh
             self.arrival, self.value = queue.popleft()
             # rows between two steps were handed over then; only `all` and `mean` look ahead of `previous`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ class GymnasiumEnv(Component):
         self._info: dict[str, str] = {}  # port name -> key in info
         for key in info or []:
             self._add_info(key, tells, spaces.plain_name(key))
+        self._tells = bool(self._info) or self._success is not None
         self._envs: list[Any] = []
 
     def _new_env(self) -> Any:
@@ -90,7 +92,7 @@ class GymnasiumEnv(Component):
 
     def reset(self, seed: int) -> None:
         self.episodes.reset(seed)
-        self._log.forget(np.ones(self.lanes.count, bool))
+        self._log.clear()
         self._last = {name: np.zeros(port.full_shape(self.lanes.count), port.dtype)
                       for name, port in self.outputs.items() if name != "status"}
 
@@ -99,26 +101,35 @@ class GymnasiumEnv(Component):
         if not episodes.open(inputs):
             return {}
         out = {name: value.copy() for name, value in self._last.items()}
-        out["reward"] = np.zeros(self.lanes.count, np.float32)
-        ends = np.zeros((2, self.lanes.count), bool)  # terminated, truncated
-        acting = np.flatnonzero(episodes.act).tolist()
-        if acting:
-            self._act(acting, inputs["action"], out, ends)
-        self._begin(episodes.start, out)
-        status = episodes.close(ends[0], ends[1])
-        self._begin(episodes.again, out, keep_step=True)
+        self._ended: tuple[list[int], list[int]] = [], []  # lanes terminated, truncated
+        if episodes.all_act:
+            self._act(range(self.lanes.count), inputs["action"], out)
+        else:
+            out["reward"][:] = 0
+            self._act(np.flatnonzero(episodes.act).tolist(), inputs["action"], out)
+            self._begin(episodes.start, out)
+        status = episodes.close(*map(episodes.mask, self._ended))
+        if not episodes.all_act:
+            self._begin(episodes.again, out, keep_step=True)
         self._last = out
         return {**out, "status": status}
 
-    def _act(self, lanes: list[int], values: np.ndarray, out: dict[str, np.ndarray], ends: np.ndarray) -> None:
+    def _act(self, lanes: Sequence[int], values: np.ndarray, out: dict[str, np.ndarray]) -> None:
         """Step the environments of some lanes one after another: the library has one object for each."""
-        self._log.append(values, lanes)
-        actions = self._action(values)
+        if not lanes:
+            return
+        self._log.append(values)
+        actions, (terminates, truncates) = self._action(values), self._ended
         for lane in lanes:
-            observation, reward, ends[0, lane], ends[1, lane], info = self._envs[lane].step(actions[lane])
+            observation, reward, terminated, truncated, info = self._envs[lane].step(actions[lane])
             self._observation.write(observation, lane, out)
             out["reward"][lane] = reward
-            self._tell(info, lane, out)
+            if terminated:
+                terminates.append(lane)
+            if truncated:
+                truncates.append(lane)
+            if self._tells:
+                self._tell(info, lane, out)
 
     def _tell(self, info: dict[str, Any], lane: int, out: dict[str, np.ndarray]) -> None:
         if self._success is not None:
@@ -130,15 +141,15 @@ class GymnasiumEnv(Component):
         """Begin an episode in the lanes `start` [lanes] bool; `keep_step` leaves what the step before it told."""
         if not start.any():
             return
-        self._log.forget(start)
+        self._log.begin(start, self.episodes.running)
         for lane in np.flatnonzero(start).tolist():
             observation, info = self._envs[lane].reset(seed=int(self.episodes.seeds[lane]))
             self._observation.write(observation, lane, out)
-            if not keep_step:
+            if self._tells and not keep_step:
                 self._tell(info, lane, out)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"episodes": self.episodes.state_dict(), "log": self._log.state_dict(),
+        return {"episodes": self.episodes.state_dict(), "log": self._log.state_dict(self.episodes.running),
                 "last": {name: value.copy() for name, value in self._last.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -166,17 +166,11 @@ class Myosuite(Component):
             out["reward"][:] = 0
             self._batch.workers.each(self._advance, np.flatnonzero(episodes.act).tolist())
             self._begin(episodes.start, out)
-        status = episodes.close(self._terminated() if self._ended else None)
+        status = episodes.close(episodes.mask(self._ended))
         if not episodes.all_act:
             self._begin(episodes.again, out, keep_step=True)
         self._last = out
         return {**out, "status": status}
-
-    def _terminated(self) -> np.ndarray:
-        """Return the lanes that ended at this tick as a mask [lanes]."""
-        mask = np.zeros(self.lanes.count, bool)
-        mask[self._ended] = True
-        return mask
 
     def _advance(self, lane: int) -> None:
         """Take one lane through the environment's own step; its physics lets other threads run."""

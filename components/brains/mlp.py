@@ -20,7 +20,7 @@ from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
-from ...loops.status import idle, status_input
+from ...loops.status import calm, idle, status_input
 from ...loops.time import Period
 from ...loops.wire import time_average
 from ..parts import distributions, flags, flat_parameters
@@ -149,21 +149,19 @@ class Mlp(Component):
         new = inputs.new
         if "learned" in new:
             self._learn(flat_parameters.unflatten(inputs["learned"], self._learned()))
-        question = {"observation": inputs["observation"]}
-        for name in ("status", "current", "injury"):
-            if name in inputs:
-                question[name] = inputs[name]
-        if "current" in question:
-            current = question["current"]
-            question["current"] = time_average(current, inputs.previous, now) if isinstance(current, list) else current
-        if "status" in question:
-            question["status"] = flags.latest(question["status"])
+        status, current = inputs.get("status"), inputs.get("current")
+        question: Mapping[str, Any] = inputs
+        if isinstance(status, list) or isinstance(current, list):  # read as rows (arrival, value)
+            status = flags.latest(status)
+            average = time_average(current, inputs.previous, now) if isinstance(current, list) else current
+            question = {name: value for name, value in {**inputs, "status": status, "current": average}.items()
+                        if value is not None}
         if not self.explore:
             return self.respond(question, None)[0]
         if self.period is not None or "observation" in new:
-            self.exploration.draw(question.get("status"))
-        question["noise"] = self.exploration.noise
-        return self.exploration.override(self.respond(question, None)[0], question.get("status"))
+            self.exploration.draw(status)
+        answer = self.respond({**question, "noise": self.exploration.noise}, None)[0]
+        return self.exploration.override(answer, status)
 
     def respond(self, inputs: Mapping[str, Any], memory: Any = None) -> tuple[dict[str, Any], Any]:
         """Answer to inputs named as the ports, any batch size; NumPy in, NumPy out; tensors in, gradients out.
@@ -254,7 +252,7 @@ class Mlp(Component):
 
 def _still(outputs: dict[str, Any], status: Any) -> dict[str, Any]:
     """Return an answer whose action (and log-probability) is 0 in lanes where nobody acts."""
-    if status is None or not status.any():
+    if status is None or calm(status):
         return outputs
     rest = idle(status)
     if rest.any():

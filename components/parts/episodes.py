@@ -105,6 +105,14 @@ class Episodes:
         self.all_act = bool(self.act.all())
         return not self._wired or bool((self.act | self.start).any())
 
+    def mask(self, lanes: list[int]) -> np.ndarray | None:
+        """Return `lanes` as a mask [lanes], None when there are none."""
+        if not lanes:
+            return None
+        mask = np.zeros(self.lanes.count, bool)
+        mask[lanes] = True
+        return mask
+
     def close(self, terminated: np.ndarray | None = None, truncated: np.ndarray | None = None) -> np.ndarray:
         """Return the status of this tick [lanes]; None means nobody; only lanes that acted can end."""
         in_time = self._more < self._left or not self.limit

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 ACTIVATIONS = ("relu", "tanh")
+_ZERO = np.zeros((), np.float32)  # as an array: half the cost of a call
 
 
 class Perceptron:
@@ -112,7 +113,7 @@ def mixed(rows: Any, chosen: Any, others: Any) -> Any:
 def activate(values: Any, activation: str) -> Any:
     """Apply an activation to NumPy arrays or tensors."""
     if isinstance(values, np.ndarray):
-        return np.maximum(values, 0) if activation == "relu" else np.tanh(values)
+        return np.maximum(values, _ZERO) if activation == "relu" else np.tanh(values)
     return values.relu() if activation == "relu" else values.tanh()
 
 
@@ -120,10 +121,11 @@ def linear(values: Any, weight: Any, bias: Any) -> Any:
     """Return values [batch, in] @ weight [out, in] + bias.
 
     NumPy rows are multiplied one by one (inside NumPy), because a row's last bits would otherwise depend on how many
-    rows stand beside it and on the number of threads: a lane must not change with its neighbours.
+    rows stand beside it and on the number of threads: a lane must not change with its neighbours. For one row `dot`
+    gives the same bits at less than half the cost.
     """
     if isinstance(values, np.ndarray):
         if len(values) == 1:
-            return values @ weight.T + bias
+            return values.dot(weight.T) + bias[None]
         return np.matmul(values[:, None, :], weight.T)[:, 0] + bias
     return values @ weight.T + bias

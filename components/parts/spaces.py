@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class ActionDoor:
         if not self._plain:
             inside = self._middle + inside * self._half
             if not self._clips:
-                inside = np.clip(inside, self.space.low, self.space.high)  # type: ignore[attr-defined]
+                inside = np.minimum(np.maximum(inside, self.space.low), self.space.high)  # type: ignore[attr-defined]
         return inside.astype(self.space.dtype, copy=False)
 
     def nothing(self) -> Any:
@@ -76,6 +77,11 @@ class _Leaf:
     space: Any
     image: bool
     place: slice  # in the flat observation
+
+    @cached_property
+    def vector(self) -> bool:
+        """Is the value one row of numbers already?"""
+        return isinstance(self.space, spaces.Box) and len(self.space.shape) == 1
 
 
 class ObservationDoor:
@@ -127,7 +133,7 @@ class ObservationDoor:
             if leaf.image:
                 out[leaf.name][lane] = value
                 continue
-            flat: Any = np.ravel(value) if isinstance(leaf.space, spaces.Box) else spaces.flatten(leaf.space, value)
+            flat: Any = value if leaf.vector else spaces.flatten(leaf.space, value)
             out["observation"][lane, leaf.place] = flat
             if leaf.path and isinstance(leaf.space, spaces.Discrete):
                 out[leaf.name][lane] = int(value) - int(leaf.space.start)

@@ -122,13 +122,36 @@ def test_periods_come_from_the_environment():
 
 def test_the_log_keeps_each_lanes_episode():
     log, other = ActionLog(2, (1,), "float32"), ActionLog(2, (1,), "float32")
+    both = np.array([True, True])
     for step in range(40):
-        log.append(np.array([[step], [-step]], np.float32), np.array([0, 1] if step < 30 else [0]))
-        if step == 9:
-            log.forget(np.array([False, True]))
-    other.load_state_dict(log.state_dict())
+        if step in (0, 10):
+            log.begin(np.array([step == 0, True]), both)
+        log.append(np.array([[step], [-step]], np.float32))
+    other.load_state_dict(log.state_dict(both))
     for found in (log, other):
         assert found.of(0)[:, 0].tolist() == list(range(40))
-        assert found.of(1)[:, 0].tolist() == [-step for step in range(10, 30)]
-    assert log.state_dict()["actions"].shape == (2, 40, 1)
-    assert (log.state_dict()["actions"][1, 20:] == 0).all()  # nothing of earlier episodes
+        assert found.of(1)[:, 0].tolist() == [-step for step in range(10, 40)]
+    assert log.state_dict(both)["actions"].shape == (2, 40, 1)
+    assert (log.state_dict(both)["actions"][1, 30:] == 0).all()  # nothing of earlier episodes
+    assert log.state_dict(np.array([False, True]))["count"].tolist() == [0, 30]  # a lane that waits needs nothing
+
+
+def test_the_log_lets_go_of_what_no_running_lane_needs():
+    log, both = ActionLog(2, (), "int64"), np.array([True, True])
+    log.begin(both, both)
+    for step in range(100):
+        log.append(np.array([step, step]))
+    log.begin(np.array([True, False]), both)
+    assert log.state_dict(both)["count"].tolist() == [0, 100]
+    log.begin(np.array([False, True]), both)
+    log.append(np.array([7, 8]))
+    assert log.state_dict(both)["actions"].tolist() == [[7], [8]]
+
+
+def test_the_log_keeps_what_was_done_when_its_giver_writes_on():
+    log = ActionLog(1, (1,), "float32")
+    log.begin(np.array([True]), np.array([True]))
+    action = np.ones((1, 1), np.float32)
+    log.append(action)
+    action[:] = 5
+    assert log.of(0).tolist() == [[1.0]]
