@@ -90,9 +90,11 @@ def check_lanes(system: System, components: Mapping[str, Component], problems: P
 def check_stepped(system: System, components: Mapping[str, Component], wires: list[Wire], injected: tuple[str, ...],
                   problems: Problems) -> None:
     """Report components that listen but would never be stepped."""
+    listening: dict[str, list[Wire]] = {}
+    for wire in wires:
+        listening.setdefault(wire.receiver, []).append(wire)
     for name, component in components.items():
-        part = system.parts[name]
-        heard = [w for w in wires if w.receiver == name]
+        part, heard = system.parts[name], listening.get(name, [])
         if not component.inputs or component.period is not None or name in system.used:
             continue  # without inputs it is a source, which speaks at t = 0
         if any(key in injected or f"{name}.{key}" in injected for key in component.inputs):

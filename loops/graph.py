@@ -117,8 +117,10 @@ def _check_shapes(system: System, components: Mapping[str, Component], wires: Wi
     """Let sizes flow, and compare the two ends of each wire of components that know all their own ports."""
     unclear = incomplete(system, components, wires)
     clear = {name: component for name, component in components.items() if name not in unclear}
-    whole = [wire for wire in wires.whole if wire.receiver in clear and wire.source.component in clear]
-    lost = wires.broken + [wire for wire in wires.whole if wire not in whole] + flow(clear, whole, problems)
+    whole, lost = list[Wire](), list(wires.broken)
+    for wire in wires.whole:
+        (lost if {wire.receiver, wire.source.component} & unclear else whole).append(wire)
+    lost += flow(clear, whole, problems)
     check_sizes(clear, whole, in_the_dark(system, clear, whole, lost), problems)
     checks.check_ports(whole, clear, problems)
 
