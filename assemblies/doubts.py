@@ -22,16 +22,17 @@ class Doubts:
         self._at = {address for problem in problems
                     for address in ([_address(problem.where)] if exact else _addresses(problem))}
 
-    def __bool__(self) -> bool:
-        return bool(self._at)
-
     def cover(self, where: str) -> bool:
         """Is the value at this address in doubt, or something that holds it?"""
+        if not self._at:
+            return False
         address = _address(where)
         return any(address[:end] in self._at for end in range(1, len(address) + 1))
 
     def touch(self, where: str) -> bool:
         """Is something at, above or below this address in doubt?"""
+        if not self._at:
+            return False
         address = _address(where)
         return self.cover(where) or any(other[:len(address)] == address for other in self._at)
 
@@ -41,8 +42,8 @@ class Doubts:
 
     def unread(self, name: str) -> frozenset[str]:
         """Return the inputs and references of a component that are in doubt, as `Part.unread` names them."""
-        found = set()
-        for side in ("inputs", "uses"):
+        found: set[str] = set()
+        for side in ("inputs", "uses") if self._at else ():
             if self.cover(f"{name}.{side}"):
                 found.add(f"{side}.{ANY}")
             found |= {f"{side}.{address[3]}" for address in self._at

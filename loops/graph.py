@@ -16,7 +16,7 @@ from .seeds import derive
 from .shapes import Wire, adopt_open_ports, flow
 from .system import ANY, System
 from .time import Clock
-from .wiring import Wiring, check_sizes, check_wires, in_the_dark, incomplete
+from .wiring import Wiring, check_sizes, check_wires, in_the_dark, incomplete, unsized
 
 
 @dataclass
@@ -121,7 +121,8 @@ def _check_shapes(system: System, components: Mapping[str, Component], wires: Wi
     for wire in wires.whole:
         (lost if {wire.receiver, wire.source.component} & unclear else whole).append(wire)
     lost += flow(clear, whole, problems)
-    check_sizes(clear, whole, in_the_dark(system, clear, whole, lost), problems)
+    if any(unsized(component) for component in clear.values()):
+        check_sizes(clear, whole, in_the_dark(system, clear, whole, lost), problems)
     checks.check_ports(whole, clear, problems)
 
 
@@ -143,9 +144,10 @@ def _order(system: System, components: dict[str, Component], wires: Wiring,
     wired = {(wire.source.component, wire.receiver) for wire in links}
     unsure = wires.unsure(system) if problems.errors else set()
     edges = wired | reference_edges(components, sound(system, components), wired, scheduled, problems, unsure)
-    for cycle in cycles(scheduled, edges, edges - wired):
-        _report_loop(cycle, links, components, problems)
-    return sort(scheduled, edges)[0], edges
+    order, cycle = sort(scheduled, edges)
+    for each in cycles(scheduled, edges, edges - wired) if cycle else ():
+        _report_loop(each, links, components, problems)
+    return order, edges
 
 
 def _report_loop(cycle: list[str], links: list[Wire], components: Mapping[str, Component], problems: Problems) -> None:

@@ -46,6 +46,8 @@ class Part:
 
     def is_unread(self, side: str, name: str = "") -> bool:
         """Could something of this input or reference (of any, without a name) not be read? `side`: inputs or uses."""
+        if not self.unread:
+            return False
         if not name:
             return any(entry.startswith(f"{side}.") for entry in self.unread)
         return not {f"{side}.{name}", f"{side}.{ANY}"}.isdisjoint(self.unread)
