@@ -28,29 +28,61 @@ def is_reached(loop: Loop, stop: Until) -> bool:
     return reached
 
 
-def rows_beyond(run: Run, stop: Until) -> str:
-    """Say up to when rows are recorded that a run to this stop would not have; empty when there are none."""
-    last = max((int(columns["time"].read(facts.rows - 1)[0]) for key, facts in run.streams.items()
-                if facts.rows and (columns := run.columns(key))), default=-1)
-    end = _instant(run, stop)
-    return f"up to {say(last)}" if end is not None and last > end else ""
+def loss(run: Run, stop: Until, before: Until | None, saved: int) -> str:
+    """Say what a run to this stop would not have of what is recorded; empty when nothing.
+
+    `before` is the stop to which it was recorded, `saved` the instant of the checkpoint it would go on from.
+    """
+    last = _last(run)
+    if before is not None and _is_as_late(stop, before):
+        return ""
+    try:
+        end = _instant(run, stop)
+    except LookupError as lacking:
+        behind = last > saved  # only what came after the checkpoint could lie behind the stop
+        return (f"has recorded up to {say(last)}, but not {lacking.args[0]}, so nobody can say whether {stop} lies "
+                "before that: going on to there could lose it") if behind else ""
+    return (f"has recorded up to {say(last)}, which lies behind {stop}: going on to there would lose it"
+            if end is not None and last > end else "")
+
+
+def _last(run: Run) -> int:
+    """The last instant of which anything is recorded; -1: none."""
+    rows = [int(columns["time"].read(facts.rows - 1)[0]) for key, facts in run.streams.items()
+            if facts.rows and (columns := run.columns(key))]
+    return max([*rows, *(int(row["time"]) for table in run.stored.evaluations.values() for row in table)], default=-1)
+
+
+def _is_as_late(stop: Until, before: Until) -> bool:
+    same = (stop.kind, stop.component, stop.port) == (before.kind, before.component, before.port)
+    return same and stop.amount >= before.amount
 
 
 def _instant(run: Run, stop: Until) -> int | None:
-    """The last instant that a run to this stop has, as far as the recording says; None: it has not come to it."""
+    """The last instant that a run to this stop has; None: the recording has not come to it.
+
+    Raises LookupError with what is missing where the recording does not say.
+    """
     if stop.kind == "time":
         return stop.amount - 1
     if stop.kind == "port":
         key = f"{stop.component}.{stop.port}"
-        return _first(run, key, lambda values: values.astype(bool)) if key in run else None
-    bodies = [key for key in run.streams if key.endswith(".status") and stop.component in (None, key.split(".")[0])]
-    if len(bodies) != 1:
-        return None
+        return _first(run, key, lambda values: values.astype(bool))
+    body = stop.component or _only_body(run)
     told = is_step if stop.kind == "steps" else ended
-    return _first(run, bodies[0], lambda values: np.cumsum(told(values).sum(axis=1)) >= stop.amount)
+    return _first(run, f"{body}.status", lambda values: np.cumsum(told(values).sum(axis=1)) >= stop.amount)
+
+
+def _only_body(run: Run) -> str:
+    bodies = {key.split(".")[0] for key in run.streams if key.endswith(".status")}
+    if len(bodies) != 1:
+        raise LookupError("the status of the body")
+    return bodies.pop()
 
 
 def _first(run: Run, key: str, reached: Callable[[np.ndarray], np.ndarray]) -> int | None:
+    if key not in run:
+        raise LookupError(key)
     columns = run.columns(key)
     found = np.flatnonzero(reached(columns["value"].read()))
     return int(columns["time"].read(found[0], found[0] + 1)[0]) if len(found) else None

@@ -47,6 +47,7 @@ def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
         "units": {key: cell.port.units for key, cell in loop.cells.items() if cell.port.units},
         "recorded": recorded, "ended": "running",
         "notices": [str(problem) for problem in loop.graph.problems.notices],
+        "speed": getattr(loop, "speed", None),  # of the wall clock that it keeps pace with; None: as fast as it can
         "resumes": resumes(loop), "sessions": [session(loop)],
     }
 

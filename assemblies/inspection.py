@@ -128,8 +128,9 @@ def assembly_facts(assembly: Assembly, allowed: Settings, latency: bool, schedul
     lines += ["", drawing, ""]
     lines += [f"{name} steps every {period}" for name, period in periods.items()]
     if latency:
-        facts["latency"] = [{"chain": chain.path, "nominal_ns": chain.nominal, "shortest_ns": chain.shortest,
-                             "longest_ns": chain.longest} for chain in chains]
+        facts["latency"] = [{"chain": chain.path, "nominal_ns": chain.nominal,
+                             "shortest_ns": chain.shortest if chain.is_foreseen else None,
+                             "longest_ns": chain.longest if chain.is_foreseen else None} for chain in chains]
         lines += ["", "latency of each closed chain:", *(f"  {chain}" for chain in chains)]
     if schedule:
         from ..loops.schedule import schedule as first_instants

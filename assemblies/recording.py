@@ -22,6 +22,8 @@ _SPOKEN = 0.1  # part of its indices with which an event port is guessed to spea
 def streams(loop: Loop, record: Any, until: Until, problems: Problems) -> list[Stream]:
     """Return what is recorded of a built loop."""
     every = [_stream(loop, key) for key in loop.cells]
+    if isinstance(record, list):  # what the loop itself publishes is recorded always
+        record = [entry for entry in record if entry not in loop.published]
     if record in (None, "all", "none"):
         wanted = set() if record == "none" else {stream.key for stream in every}
     else:
@@ -31,8 +33,9 @@ def streams(loop: Loop, record: Any, until: Until, problems: Problems) -> list[S
         if sum(sizes.values()) > LIMIT:
             wanted = {key for key in wanted if key.rpartition(".")[2] in ESSENTIAL}
             _tell(sizes, problems)
+    own = [Stream(*key.split("."), port, 1, metric=True) for key, port in loop.published.items()]
     return [stream for stream in every if stream.key in wanted or stream.metric
-            or loop.components[stream.key.partition(".")[0]].guard]  # what was delivered, and why
+            or loop.components[stream.key.partition(".")[0]].guard] + own  # guards: what was delivered, and why
 
 
 def estimate(loop: Loop, until: Until) -> dict[str, int]:

@@ -13,6 +13,7 @@ from ..loops.errors import Problems, RunError
 from ..loops.loop import Loop
 from ..loops.recorder import Recorder
 from ..loops.runs import Run
+from ..loops.until import Until
 from . import going_on, identity, recording, settings
 from .assembly import Assembly
 from .execute import build_loop, stop_of
@@ -23,35 +24,34 @@ from .settings import Settings
 
 def resume(path: Path, until: str | int | None = None, *, show: bool | None = None, allowed: Settings | None = None,
            prepare: Callable[[Loop], None] | None = None) -> Outcome:
-    """Go on with a run from its newest checkpoint, exactly as if it had never stopped.
+    """Go on with a run from its newest whole checkpoint, exactly as if it had never stopped, at the pace it had.
 
-    The disk is changed only when nothing stands in the way. A run that is at the stop already is left as it is; a
-    stop before the end of what is recorded is refused, for the rows behind it would be lost.
+    A damaged checkpoint counts as one that was never finished: the one before it is taken and a notice says so, as
+    long as everything resumes exactly, so that what is cut is recorded again bit for bit. The disk is changed only
+    when nothing stands in the way. A run that is at the stop already is left as it is; a stop before the end of what
+    is recorded is refused, for the rows behind it would be lost.
     """
     path = Path(path)
     allowed = allowed or settings.read()
     attributes = identity.read_attributes(path)
-    state = _newest(path, attributes)
+    state, damaged = _newest_whole(path, attributes)
     assembly = assembly_of(attributes, allowed)
     if until is not None:
         assembly = assembly.set("until", until)
     stop = stop_of(assembly, until if until is not None else attributes.get("until"))
+    before = Until.parse(attributes["until"]) if "until" in attributes else None
     rows = state.pop("recorder")
-    loop = build_loop(assembly, allowed)
+    loop = build_loop(assembly, allowed, attributes.get("speed"))
     try:
         streams = recording.streams(loop, attributes.get("recorded", assembly.get("record")), stop, Problems())
         loop.load(state)
-        recorded = Run(path)
-        rows_kept(recorded.stored, rows)
-        there, beyond = going_on.is_reached(loop, stop), going_on.rows_beyond(recorded, stop)
-        if there and (beyond or recorded.state == "finished"):
+        if _is_there(path, loop, rows, stop, before):
             return Outcome(path, "already there", {"simulated_s": loop.now / 1e9})
-        if beyond:
-            raise RunError(f"{path} has recorded {beyond}, which lies behind {stop}: going on to there would lose it. "
-                           "Nothing was changed; give a later --until, or begin a new run")
-        changed = {"until": str(stop), "ended": "running",
-                   "sessions": [*attributes.get("sessions", ()), identity.session(loop)]}
+        session = {**identity.session(loop), **({"passed_over": list(damaged.values())} if damaged else {})}
+        changed = {"until": str(stop), "ended": "running", "sessions": [*attributes.get("sessions", ()), session]}
         recorder = Recorder(path, streams, changed, resume=True, rows=rows)
+        for folder, why in damaged.items():  # only now: the recorder holds the lock of the run
+            _pass_over(folder, why, loop)
         return Session(assembly, loop, recorder, stop, show, prepare).execute()
     finally:
         loop.close()
@@ -81,14 +81,45 @@ def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str
         loop.close()
 
 
+def _is_there(path: Path, loop: Loop, rows: Mapping[str, Any], stop: Until, before: Until | None) -> bool:
+    """Is a run at its stop already? Raises RunError when going on would lose what is recorded."""
+    recorded = Run(path)
+    rows_kept(recorded.stored, rows)
+    there, loss = going_on.is_reached(loop, stop), going_on.loss(recorded, stop, before, loop.now)
+    if loss and not there:
+        raise RunError(f"{path} {loss}. Nothing was changed; go on without --until, give a later one, or begin a new "
+                       "run")
+    return there and bool(loss or recorded.state == "finished")
+
+
+def _newest_whole(path: Path, attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[Path, str]]:
+    """Return the newest whole checkpoint, and what is wrong with those after it."""
+    state, damaged = checkpoint.newest_whole(path / CHECKPOINTS)
+    if state is None and len(damaged) > 1:
+        raise RunError(f"every checkpoint of {path} is damaged; nothing was changed. Bring back a copy of one, or "
+                       "begin a new run\n" + "\n".join(damaged.values()))
+    if state is None or (damaged and attributes.get("resumes")):
+        return _newest(path, attributes), {}  # refused: with other noise, what is cut could not be recorded again
+    return _of_run(path, state), damaged
+
+
+def _pass_over(folder: Path, why: str, loop: Loop) -> None:
+    loop.graph.problems.notice(f"the checkpoint {folder.name} is damaged and was passed over for the one before it",
+                               "checkpoints", f"{why}\nIt lies in {checkpoint.set_aside(folder)} now.")
+
+
 def _newest(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the newest whole checkpoint: without one nothing may be cut, for what was recorded would be lost."""
+    """Return the newest checkpoint: without one nothing may be cut, for what was recorded would be lost."""
     state = checkpoint.newest(path / CHECKPOINTS)
     if state is None:
         unsaved = [name for name, how in attributes.get("resumes", {}).items() if how == "no"]
         why = f" ({', '.join(unsaved)} cannot be resumed)" if unsaved else ""
         raise RunError(f"{path} has no whole checkpoint{why}: there is nothing to go on from. "
                        "What it recorded stays as it is; begin a new run")
+    return _of_run(path, state)
+
+
+def _of_run(path: Path, state: dict[str, Any]) -> dict[str, Any]:
     if "recorder" not in state:
         raise RunError(f"the newest checkpoint in {path} says nothing of recorded rows; it was not written by a run")
     return state

@@ -6,6 +6,7 @@ import math
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,10 +60,13 @@ class Session:
                 loop.tap(key, tap)
         for evaluation in loop.evaluations.values():
             evaluation.sinks.append(recorder.write_evaluation)
+            evaluation.rows = deque(maxlen=1)  # the record holds them: memory stays as it is, however long the run
         entry = assembly.get("checkpoint") or {}
         self.keep = entry.get("keep", _KEEP)
         self.amount, self.unit = entries.checkpoint_every(entry.get("every", _EVERY), "checkpoint.every", Problems())
         self.unsaved = tuple(name for name, component in loop.components.items() if component.resumes == "no")
+        for body in loop.graph.bodies:
+            loop.counter(body)  # a later session may stop at a count, which is a total since t = 0
         self.counter = loop.counter() if self.unit in ("steps", "episodes") else None
         self.progress = Progress(loop, stop, assembly.name, show)
         if prepare is not None:
@@ -92,12 +96,10 @@ class Session:
     def _lateness(self) -> dict[str, float]:
         """How late a real-time loop was at the ends of its instants, in milliseconds."""
         late = getattr(self.loop, "late", None)
-        if late is None or not len(late):
+        if late is None or not late.instants:
             return {}
-        import numpy as np
-
-        return {f"late_ms_{name}": float(np.quantile(late, part)) / 1e6
-                for name, part in (("p50", 0.5), ("p99", 0.99), ("worst", 1.0))}
+        return {"late_ms_p50": late.quantile(0.5) / 1e6, "late_ms_p99": late.quantile(0.99) / 1e6,
+                "late_ms_worst": late.worst / 1e6}
 
     def _close(self, reason: str, facts: Mapping[str, float]) -> None:
         self.recorder.annotate({"ended": reason, "now": self.loop.now,

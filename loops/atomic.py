@@ -18,7 +18,6 @@ from .errors import RunError
 MANIFEST = "manifest.json"
 Hook = Callable[[Path, list[Any]], None]  # called before each write with the file and what it will get; may raise
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
-_NUMBERS = re.compile(r"(\d+)")
 
 
 def write_all(descriptor: int, parts: list[Any]) -> int:
@@ -128,6 +127,20 @@ def atomic_directory(target: Path) -> Iterator[DirectoryWriter]:
         raise
 
 
+def remove_directory(directory: Path) -> None:
+    """Remove a finished directory: at once gone from its place, whenever a kill comes."""
+    aside = directory.with_name(f".{directory.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    os.rename(directory, aside)
+    shutil.rmtree(aside)
+
+
+def clear_unfinished(parent: Path) -> None:
+    """Remove what killed processes left half written or half removed; only for whoever alone writes here."""
+    for left in Path(parent).glob(".*.partial"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def read_manifest(directory: Path, *, verify: bool = True) -> dict[str, Any]:
     """Return the manifest of a finished directory; with `verify`, every file's size and hash are checked.
 
@@ -151,24 +164,3 @@ def read_manifest(directory: Path, *, verify: bool = True) -> dict[str, Any]:
         if digest != entry.get("sha256"):
             raise RunError(f"{path} is not what was written: its hash differs from {MANIFEST}; use an older one")
     return manifest
-
-
-def finished_directories(parent: Path) -> list[Path]:
-    """Return directories that were put in place whole, oldest first (numbers in names are compared as numbers)."""
-    parent = Path(parent)
-    if not parent.is_dir():
-        return []
-    found = [path for path in parent.iterdir() if not path.name.startswith(".") and (path / MANIFEST).is_file()]
-    return sorted(found, key=lambda path: [int(part) if part.isdigit() else part
-                                           for part in _NUMBERS.split(path.name)])
-
-
-def newest_complete(parent: Path) -> Path | None:
-    """Return the newest directory whose manifest and hashes are right, or None when there is none."""
-    for path in reversed(finished_directories(parent)):
-        try:
-            read_manifest(path)
-        except RunError:
-            continue  # a damaged one is passed over: the one before it is still whole
-        return path
-    return None

@@ -18,9 +18,9 @@ from . import conformance_bodies as bodies
 from . import conformance_checks as checks
 from . import conformance_lives as lives
 from . import conformance_roles as roles
+from . import conformance_shown as shown
 from .component import Component
 from .conformance_driver import NotApplicable, Subject
-from .conformance_fakes import NoStandIn
 
 PROPERTIES: Mapping[str, Callable[[Subject], str]] = {
     "1 example and ports": checks.builds,
@@ -38,6 +38,7 @@ PROPERTIES: Mapping[str, Callable[[Subject], str]] = {
     "body: begin": bodies.begins,
     "body: ignored actions": bodies.ignores,
     "idle lanes rest": lives.idle_lanes_rest,
+    "role: only changers": shown.only_changers,
     "policy: respond": roles.policy_responds,
     "policy: evaluate": roles.policy_evaluates,
     "learner: updates": roles.learner_updates,
@@ -89,18 +90,21 @@ def check(make: Callable[[], Component] | type, *, folder: str | None = None, ex
     """Check every property for a component class (through its `example()`) or a function that makes one.
 
     `folder` says which names and roles to expect (brains, bodies, ...); by default it is read off the class's place or
-    its ports. `uses` gives makers for what the component uses, where the built-in stand-ins are not enough.
+    its ports. `uses` gives makers for what the component uses, where the built-in stand-ins are not enough (with
+    `state_dict` and `load_state_dict`, if the component may change it).
     `examples` and `seconds` bound the lives drawn for one property; `only` picks properties by name.
     """
     create, name = _maker(make)
     try:
-        place = folder or guess_folder(create())
+        if not isinstance(example := create(), Component):
+            raise AssertionError(f"{type(example).__name__} is not a Component: derive it from stimloop.Component")
+        place = folder or guess_folder(example)
     except Exception as error:
         return Report(name, (Result("1 example and ports", False, _say(error), 0.0),))
     subject = Subject(create, place, examples, dict(uses or {}), seconds)
     wanted = PROPERTIES if only is None else {key: PROPERTIES[key] for key in only}
     first = _try("1 example and ports", checks.builds, subject)
-    if not first.ok or not first.applies:  # what cannot be built can show nothing else
+    if not first.ok:  # what cannot be built can show nothing else
         return Report(name, (first,))
     others = tuple(_try(key, test, subject) for key, test in wanted.items() if key != first.property)
     return Report(name, (first, *others))
@@ -133,9 +137,9 @@ def _try(name: str, test: Callable[[Subject], str], subject: Subject) -> Result:
     subject.deadline = started + subject.seconds
     try:
         ok, applies, message = True, True, test(subject)
-    except (NotApplicable, NoStandIn) as reason:
+    except NotApplicable as reason:
         ok, applies, message = True, False, f"not applicable: {reason}"
-    except Exception as error:  # whatever it was, it is what the component did wrong
+    except Exception as error:  # what the component did wrong, or why it cannot be checked
         ok, applies, message = False, True, _say(error)
     return Result(name, ok, message, perf_counter() - started, applies)
 

@@ -176,9 +176,9 @@ def _waits_after_end(subject: Subject) -> str:
     """Let one lane run to its end while another runs on; then WAITING alone, then silence when all wait."""
     body = subject.fresh(subject.lanes(2))
     player, lanes = Player(body, wired=True), body.lanes.count
-    before = player.play(dict.fromkeys(range(lanes), 5))["status"]
-    if not (before == FIRST).all():
-        raise AssertionError(f"begin for every lane before t = 0 gives status {before.tolist()} at t = 0, not FIRST")
+    outputs = player.play(dict.fromkeys(range(lanes), 5))
+    _expect_flags(outputs, [FIRST] * lanes, "at t = 0, after begin for every lane before,")
+    before = outputs["status"]
     for tick in range(1, TICKS):
         outputs = player.play()
         over = ((before & ENDED) != 0) | (before == WAITING)

@@ -210,16 +210,29 @@ class Driver:
         self.trace.append((now, copies))
 
     def save(self) -> dict[str, Any]:
-        """Return the component's state and that of the wires before it, copied."""
-        return {"component": copied(self.component.state_dict()), "sent": dict(self.sent), "wake": self.wake,
-                "previous": self.previous, "pipes": {n: copied(p.state_dict()) for n, p in self.pipes.items()}}
+        """Return the state of the component, of what it uses and of the wires before it, copied."""
+        return {"component": copied(self.component.state_dict()), "used": used_states(self.component),
+                "sent": dict(self.sent), "wake": self.wake, "previous": self.previous,
+                "pipes": {name: copied(pipe.state_dict()) for name, pipe in self.pipes.items()}}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
+        load_used(self.component, state["used"])
         self.component.load_state_dict(copied(state["component"]))
         self.sent, self.wake, self.previous = dict(state["sent"]), state["wake"], state["previous"]
         for name, pipe in self.pipes.items():
             pipe.load_state_dict(copied(state["pipes"][name]))
+
+
+def used_states(component: Component) -> dict[str, Any]:
+    """Return the states of what a component uses, as far as they can be saved."""
+    return {name: copied(used.state_dict()) for name, used in component.used.items() if hasattr(used, "state_dict")}
+
+
+def load_used(component: Component, states: Mapping[str, Any]) -> None:
+    """Return what a component uses to states saved before."""
+    for name, state in states.items():
+        component.used[name].load_state_dict(copied(state))
 
 
 def _arrays(value: Any) -> list[np.ndarray]:

@@ -13,8 +13,23 @@ from .port import Port
 from .status import FIRST
 
 
-class FakePolicy:
+class Fake:
+    """A stand-in: what its user may change of it is saved and loaded with the user."""
+
+    kept: tuple[str, ...] = ()  # attributes that change
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        return {name: getattr(self, name).copy() for name in self.kept}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        for name in self.kept:  # in place: the user may hold the very array
+            getattr(self, name)[...] = state[name]
+
+
+class FakePolicy(Fake):
     """Acts with tanh of a few sums of what it sees."""
+
+    kept = ("weight",)
 
     def __init__(self, lanes: Lanes) -> None:
         self.weight = np.linspace(-1, 1, 2)
@@ -34,8 +49,10 @@ class FakePolicy:
         return [self.weight]
 
 
-class FakeValue:
+class FakeValue(Fake):
     """Values an observation at its sum."""
+
+    kept = ("weight",)
 
     def __init__(self, lanes: Lanes) -> None:
         self.weight = np.ones(1)
@@ -54,8 +71,10 @@ class FakeModel(FakeValue):
         return input * self.weight[0]
 
 
-class FakePlastic:
+class FakePlastic(Fake):
     """Five synapses a lane."""
+
+    kept = ("synapses",)
 
     def __init__(self, lanes: Lanes) -> None:
         self.synapses = np.ones((lanes.count, 5))  # [lanes, synapses]
@@ -70,8 +89,10 @@ class FakePlastic:
         self.synapses[:] = self.synapses[lane]
 
 
-class FakeBody:
+class FakeBody(Fake):
     """A point that goes where it is pushed."""
+
+    kept = ("place",)
 
     def __init__(self, lanes: Lanes) -> None:
         self.lanes = lanes
@@ -94,7 +115,7 @@ class FakeBody:
         self.place = np.array(state["place"])
 
 
-class FakeSearch:
+class FakeSearch(Fake):
     """Always chooses to do nothing."""
 
     def __init__(self, lanes: Lanes) -> None:
@@ -109,13 +130,9 @@ FAKES: dict[str, Callable[[Lanes], Any]] = {
     "Search": FakeSearch}
 
 
-class NoStandIn(Exception):
-    """There is no stand-in for a reference; the caller must give one."""
-
-
 def fake(use: Use, lanes: Lanes) -> Any:
     """Return the smallest object that plays a role."""
     role = use.role.__name__
     if role not in FAKES:
-        raise NoStandIn(f"there is no stand-in for a {role}; give one with check(..., uses={{name: make}})")
+        raise LookupError(f"there is no stand-in for the role {role}: give one with check(..., uses={{name: make}})")
     return FAKES[role](lanes)

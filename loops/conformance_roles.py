@@ -11,7 +11,7 @@ import numpy as np
 from .component import Component, Inputs
 from .conformance_compare import same
 from .conformance_driver import Driver, NotApplicable, Subject
-from .conformance_world import Plan
+from .conformance_world import Plan, draw
 from .lanes import Lanes
 
 
@@ -53,10 +53,7 @@ def policy_responds(subject: Subject) -> str:
     driver.run(2)  # FIRST is behind it: from here on every tick is an ordinary step
     memory = policy.memory()
     for _ in range(6):
-        values: dict[str, Any] = {}
-        if not _step_spied(driver, values):
-            break
-        answer, memory = policy.respond(values, memory)
+        answer, memory = policy.respond(_step_spied(driver), memory)
         told = driver.trace[-1][1]
         for name in answer.keys() & told.keys():
             if not np.allclose(array(answer[name]).reshape(told[name].shape), told[name], rtol=1e-4, atol=1e-5):
@@ -69,9 +66,9 @@ def policy_responds(subject: Subject) -> str:
     return ""
 
 
-def _step_spied(driver: Driver, values: dict[str, Any]) -> bool:
-    """Step once and note the inputs that the component was given."""
-    step = driver.component.step
+def _step_spied(driver: Driver) -> dict[str, Any]:
+    """Step once and return the inputs that the component was given."""
+    step, values = driver.component.step, dict[str, Any]()
 
     def spy(now: int, inputs: Inputs) -> dict[str, Any]:
         values.update({name: value for name, value in inputs.items() if name != "status"})
@@ -79,7 +76,9 @@ def _step_spied(driver: Driver, values: dict[str, Any]) -> bool:
 
     driver.component.step = spy  # type: ignore[method-assign]
     try:
-        return driver.advance()
+        if not driver.advance():
+            raise AssertionError("nothing wakes it: a policy needs a period, or an observation that wakes it")
+        return values
     finally:
         driver.component.step = step  # type: ignore[method-assign]
 
@@ -98,9 +97,8 @@ def policy_evaluates(subject: Subject) -> str:
     driver = subject.drive(policy, Plan(steps=1, lanes=7, episodes="one", optional=False))
     driver.run(2)
     for _ in range(6):
-        memory, values = policy.memory(), dict[str, Any]()
-        if not _step_spied(driver, values):
-            break
+        memory = policy.memory()
+        values = _step_spied(driver)
         told = driver.trace[-1][1]
         if "log_prob" not in told:
             raise NotApplicable("published no log_prob with its action")
@@ -117,15 +115,14 @@ def learner_updates(subject: Subject) -> str:
     if subject.folder != "learners":
         raise NotApplicable("is no learner")
     learner = subject.fresh(subject.lanes(2))
-    targets = {name: used for name, used in learner.used.items() if hasattr(used, "parameters")}
+    targets = {name: used for name, used in learner.used.items()
+               if offers(used, "parameters") or offers(used, "weights")}
     if not targets:
-        raise NotApplicable("uses nothing with parameters")
+        raise NotApplicable("uses nothing with parameters or synapses")
     driver = subject.drive(learner, Plan(steps=60))
     updates = 0.0
     before = _parameters(targets)
-    for _ in range(60):
-        if not driver.advance():
-            break
+    while len(driver.trace) < 60 and driver.advance():
         counted = float(np.asarray(driver.trace[-1][1].get("updates", updates)))
         after = _parameters(targets)
         if counted == updates and not same(before, after):
@@ -136,27 +133,43 @@ def learner_updates(subject: Subject) -> str:
 
 
 def _parameters(targets: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: {str(i): array(p).copy() for i, p in enumerate(used.parameters())} for name, used in targets.items()}
+    numbers = {name: used.parameters() if offers(used, "parameters") else [used.weights()]
+               for name, used in targets.items()}
+    return {name: {str(i): array(part).copy() for i, part in enumerate(parts)} for name, parts in numbers.items()}
 
 
-def _model(subject: Subject) -> tuple[Component, Any, int]:
+def offers(component: Any, *methods: str) -> bool:
+    """Can the component be asked these things? (An attribute of that name is no method.)"""
+    return all(callable(getattr(component, method, None)) for method in methods)
+
+
+def questions(component: Component, method: str, count: int) -> list[np.ndarray]:
+    """Return what a role is asked: observations [count, n], and actions too where a value hears them."""
+    size, rng = getattr(component, "input_size", None), np.random.default_rng(0)
+    if size is None and "observation" in component.inputs and len(component.inputs["observation"].shape) == 1:
+        size = component.inputs["observation"].shape[0]
+    if not isinstance(size, int):
+        raise NotApplicable(f"offers {method}, but no observation vector or `input_size` says how wide")
+    asked = [rng.standard_normal((count, size)).astype(np.float32)]
+    if method == "value" and "action" in component.inputs:
+        asked.append(np.stack([draw(component.inputs["action"], rng) for _ in range(count)]))
+    return asked
+
+
+def _model(subject: Subject, count: int) -> tuple[Component, Any, list[np.ndarray]]:
+    """Return a model, what to ask it, and that many questions."""
     for method in ("predict", "value"):
-        if hasattr(subject.make(), method):
+        if offers(subject.make(), method):
             component = subject.fresh(subject.lanes(1))
-            size = getattr(component, "input_size", None)
-            if size is None and "observation" in component.inputs and len(component.inputs["observation"].shape) == 1:
-                size = component.inputs["observation"].shape[0]
-            if not isinstance(size, int):
-                raise NotApplicable(f"offers {method}, but no observation vector or `input_size` says how wide")
-            return component, getattr(component, method), size
+            return component, getattr(component, method), questions(component, method, count)
     raise NotApplicable("offers neither predict nor value")
 
 
 def model_rows(subject: Subject) -> str:
     """Models: a batch of one equals a row of a batch."""
-    component, ask, size = _model(subject)
-    batch = np.random.default_rng(0).standard_normal((5, size)).astype(np.float32)
-    whole, row = (_first(ask(_native(component, rows))) for rows in (batch, batch[2:3]))
+    component, ask, batch = _model(subject, 5)
+    whole, row = (array(_first(ask(*[native(component, part[rows]) for part in batch])))
+                  for rows in (slice(5), slice(2, 3)))
     axis = [i for i, n in enumerate(whole.shape) if n == 5][:1]
     if not axis or not np.allclose(np.take(whole, [2], axis[0]), row, rtol=1e-4, atol=1e-5):
         raise AssertionError("the answer to a batch of one is not that row of the answer to a batch of five")
@@ -166,13 +179,12 @@ def model_rows(subject: Subject) -> str:
 
 def model_gradient(subject: Subject) -> str:
     """Models: the gradient reaches the inputs."""
-    component, ask, size = _model(subject)
-    torch = sys.modules.get("torch")
-    if torch is None or not _uses_torch(component):
+    component, ask, batch = _model(subject, 3)
+    if not _uses_torch(component):
         raise NotApplicable("has no torch parameters")
-    given = torch.ones((3, size), requires_grad=True)
-    answer = ask(given)
-    answer = answer[0] if isinstance(answer, (tuple, list)) else answer
+    given, *others = (native(component, part) for part in batch)
+    given.requires_grad_()
+    answer = _first(ask(given, *others))
     if not answer.requires_grad:
         raise AssertionError("the answer does not depend on the input by any gradient (detached, or no_grad)")
     answer.sum().backward()
@@ -183,15 +195,16 @@ def model_gradient(subject: Subject) -> str:
 
 
 def _uses_torch(component: Any) -> bool:
-    return hasattr(component, "parameters") and any(hasattr(p, "detach") for p in component.parameters())
+    return offers(component, "parameters") and any(hasattr(p, "detach") for p in component.parameters())
 
 
-def _native(component: Component, rows: np.ndarray) -> Any:
+def native(component: Component, rows: np.ndarray) -> Any:
+    """Return rows in the library of the component's parameters."""
     return sys.modules["torch"].from_numpy(rows) if _uses_torch(component) else rows
 
 
-def _first(answer: Any) -> np.ndarray:
+def _first(answer: Any) -> Any:
+    """Return the answer, or the first part of one in several."""
     if isinstance(answer, Mapping):
         answer = next(iter(answer.values()))
-    return array(answer[0] if isinstance(answer, (tuple, list)) else answer)
-
+    return answer[0] if isinstance(answer, (tuple, list)) else answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ class Evaluation:
         self.plan = plan
         self.main = main
         self.fired = 0  # multiples of `every` passed so far
-        self.rows: list[dict[str, Any]] = []
+        self.rows: MutableSequence[dict[str, Any]] = []  # of this process, or as many as whoever keeps them wants
         self.sinks: list[Callable[[str, dict[str, Any]], None]] = []
         self.started = False  # was the evaluation before the first instant made?
         self.seconds = 0.0  # wall time spent here, so that the loop's own speed can be told without it

@@ -26,14 +26,21 @@ class Chain:
     nominal: int
     shortest: int  # effective, over all phases of the clocks
     longest: int
-    waits: tuple[int, ...] = ()  # the longest wait at each hop beyond its delay
+    waits: tuple[int, ...] = ()  # the longest wait at each hop beyond its delay; empty when nobody can foresee them
 
     @property
     def path(self) -> str:
         """`body.observation -> brain.action -> body`."""
         return " -> ".join([str(wire.source) for wire in self.wires] + [self.wires[-1].receiver])
 
+    @property
+    def is_foreseen(self) -> bool:
+        """Are the step times along the chain known, so that it is known how it acts?"""
+        return bool(self.waits)
+
     def __str__(self) -> str:
+        if not self.is_foreseen:
+            return f"{self.path}: nominal {say(self.nominal)}, acts when its components choose to wake"
         acts = say(self.shortest) if self.shortest == self.longest else f"{say(self.shortest)} to {say(self.longest)}"
         return f"{self.path}: nominal {say(self.nominal)}, acts like {acts}"
 
@@ -112,7 +119,7 @@ def _measure(graph: Graph, path: tuple[Wire, ...], instants: dict[str, list[int]
     starts = instants[path[0].source.component]
     found = [walk for start in starts if (walk := _walk(graph, path, instants, start)) is not None]
     if not found:
-        return Chain(path, nominal, nominal, nominal, tuple(0 for _ in path))
+        return Chain(path, nominal, nominal, nominal)
     totals = [total for total, _ in found]
     waits = tuple(max(w[i] for _, w in found) for i in range(len(path)))
     return Chain(path, nominal, min(totals), max(totals), waits)
@@ -146,7 +153,7 @@ def _walk(graph: Graph, path: tuple[Wire, ...], instants: dict[str, list[int]],
 def _notice_delay(graph: Graph, chain: Chain, told: set[tuple[str, str]]) -> None:
     """Say once for each delayed wire where its value waits, when the chain acts later than its delays add up to."""
     delayed = next((wire for wire in chain.wires if wire.source.delay), None)
-    if delayed is None or chain.longest == chain.nominal:
+    if delayed is None or chain.longest == chain.nominal:  # also where nothing is foreseen
         return
     hop = max(range(len(chain.wires)), key=lambda i: chain.waits[i])
     waiting = chain.wires[hop]
@@ -173,7 +180,6 @@ def _notice_subsampling(graph: Graph, instants: dict[str, list[int]]) -> None:
             continue
         fast, slow = instants[wire.source.component], instants[wire.receiver]
         if len(slow) > 1 and len(fast) >= 2 * len(slow) - 1:
-            ratio = round((len(fast) - 1) / max(1, len(slow) - 1))
-            if ratio > 1:
-                graph.problems.notice(f"sub-sampled {ratio}:1, {wire.source} publishes more often than it is read",
-                                      f"{wire.receiver}.{wire.input}", "Read mean or all to lose nothing.")
+            ratio = round((len(fast) - 1) / (len(slow) - 1))
+            graph.problems.notice(f"sub-sampled {ratio}:1, {wire.source} publishes more often than it is read",
+                                  f"{wire.receiver}.{wire.input}", "Read mean or all to lose nothing.")

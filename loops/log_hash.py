@@ -13,13 +13,14 @@ from .stored import Stored
 
 _BLOCK = 4096
 _WALL = ("wall", "wall_time", "seconds")  # fields of evaluations that the clock on the wall writes
+_WALL_STREAMS = ("loop.lateness",)  # of real-time loops
 
 
 def log_hash(stored: Stored, rename: Mapping[str, str] | None = None, without: Iterable[str] = ()) -> str:
     """Return a hash over all streams, events, metrics and evaluations, in the order of their names.
 
     `rename` maps names of components to those under which they are to be compared; `without` leaves out components
-    or single ports (`loop.lateness`). Wall-time fields of evaluations never count.
+    or single ports. What the clock on the wall says never counts: `loop.lateness`, wall-time fields of evaluations.
     """
     digest = hashlib.sha256()
     for name, stream in sorted(_names(stored, rename, without).items()):
@@ -54,7 +55,7 @@ def first_difference(one: Stored, other: Stored, rename: Mapping[str, str] | Non
 
 
 def _names(stored: Stored, rename: Mapping[str, str] | None, without: Iterable[str]) -> dict[str, int]:
-    left_out = set(without)
+    left_out = {*without, *_WALL_STREAMS}
     names = {}
     for i, layout in enumerate(stored.layouts):
         component, _, port = layout.key.partition(".")

@@ -20,6 +20,7 @@ from .events import Events
 from .graph import Graph, check
 from .joining import build_components, join, make_nodes
 from .node import FEW_FLOATS, FLOATS, ONE_FLOAT, WATCH, Cell, Node, Tap, own
+from .port import Port
 from .stops import Counter, the_body, watch
 from .system import System
 from .time import say
@@ -35,6 +36,8 @@ class Loop:
     `injected` names event inputs that the caller feeds by `inject` instead of a wire: `body.begin`, or `begin` for the
     input of that name of every component.
     """
+
+    published: Mapping[str, Port] = {}  # what the loop itself publishes, by address; can be tapped, never wired
 
     def __init__(self, system: System, problems: Problems | None = None, injected: tuple[str, ...] = ()) -> None:
         self.system = system
@@ -343,13 +346,13 @@ class Loop:
 
     def save(self) -> dict[str, Any]:
         """Return the whole state between two instants: arrays, numbers, strings and nested dictionaries."""
-        from .checkpoint import gather
+        from .loop_state import gather
 
         return gather(self)
 
     def load(self, state: dict[str, Any]) -> None:
         """Return to a state that `save` gave, of this system; everything continues exactly."""
-        from .checkpoint import scatter
+        from .loop_state import scatter
 
         scatter(self, state)
 

@@ -121,9 +121,8 @@ def sort(names: Iterable[str], edges: Set[tuple[str, str]]) -> tuple[list[str], 
     following: dict[str, set[str]] = {name: set() for name in names}
     waiting = dict.fromkeys(following, 0)
     for before, after in edges:
-        if after not in following[before]:
-            following[before].add(after)
-            waiting[after] += 1
+        following[before].add(after)
+        waiting[after] += 1
     ready = [name for name, count in waiting.items() if count == 0]
     heapify(ready)
     order = []

@@ -46,6 +46,7 @@ class ElectrodeField(Component):
             raise AssemblyError([Problem(f"with decay {decay:g} the current would grow without end", "decay",
                                          "Write a share above 0, at most 1.")])
         self.channels, self.placement, self.spread = channels, placement, spread
+        self.random = placement == "permutation"  # where the electrodes are is drawn by the seed
         self.centres, self.dead, self.span = centres, dead, span
         self.decay, self.lose_first, self.period = decay, lose_first, period
         self.warnings = [] if decay == 1 else [

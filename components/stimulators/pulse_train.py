@@ -47,6 +47,7 @@ class PulseTrain(Component):
                  late: Duration = 1_000_000) -> None:
         electrodes.check(channels, placement, centres, dead, spread, span)
         self.channels, self.rate, self.late = channels, rate, late
+        self.random = placement == "permutation"  # where the electrodes are is drawn by the seed
         self.array = (channels, placement, centres, dead, spread, span)
         # edges after the onset, and the sign of the current from each edge on
         self._edges = np.array([0, width] if phases == "one" else sorted({0, width, width + gap, 2 * width + gap}))

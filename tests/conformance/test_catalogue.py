@@ -103,3 +103,10 @@ def test_a_component_module_shows_one_component_and_says_what_it_is(name):
 
 def test_there_are_components():
     assert len(NAMES) > 5
+
+
+@pytest.mark.parametrize("name", ["stimulators.electrode_field", "stimulators.pulse_train"])
+def test_electrodes_placed_by_the_seed_say_that_they_are(name):
+    report = check(lambda: load(name)(channels=2, placement="permutation"), folder="stimulators", only=("3 seeds",))
+    assert report.ok, report.text()
+    assert report.results[-1].message != "draws nothing"

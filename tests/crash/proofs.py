@@ -23,14 +23,19 @@ class Proof:
 
 
 PROOFS: dict[str, Proof] = {
-    "kills": Proof("a run killed at any moment opens, holds what was committed, and goes on",
+    "kills": Proof("a recorder killed at any moment opens, holds what was committed, and goes on",
                    "crash.prove_recorder:prove_kills", full={"n": 300}, small={"n": 5, "longest": 1.4}),
+    "run_kills": Proof("a whole run killed at any moment, saving and resuming too, ends as one that was never killed",
+                       "crash.prove_run_kills:prove_run_kills", full={"n": 300}, small={"n": 4, "until": "12 s"}),
     "store_failures": Proof("a disk that fails at any write is told, and loses nothing committed",
                             "crash.prove_recorder:prove_faults", full={"n": 100}, small={"n": 12}),
     "resume": Proof("a loop stopped anywhere, saved and loaded afresh, goes on to the last bit",
                     "crash.prove_resume:prove_resume", full={"stops": 20}, small={"stops": 1, "ticks": 110}),
     "repetition": Proof("order, names, hash seed and threads change nothing",
                         "crash.prove_resume:prove_repetition", full={"ticks": 1000}, small={"ticks": 60}),
+    "soak": Proof("a long run at full logging takes no more memory, files and threads as it goes on",
+                  "crash.prove_soak:prove_soak", full={"seconds": 1800, "names": ["toy", "elbow"]},
+                  small={"seconds": 4, "mb_per_hour": 36_000}),
     "config": Proof("no document does more than raise AssemblyError", "crash.prove_config:prove_config",
                     full={"n": 100_000}, small={"n": 300}),
     "timing": Proof("impulses, delays and charge arrive when the page says, to the nanosecond", "crash.suites:suite",

@@ -36,7 +36,8 @@ def run_command(line: str, folder: Path) -> None:
     assert words[0] in ("stimloop", "python"), f"a command that no test runs: {line}"
     program = [sys.executable] + (["-m", "stimloop.assemblies.cli"] if words[0] == "stimloop" else [])
     done = subprocess.run([*program, *words[1:]], cwd=folder, capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "PYTHONPATH": str(folder)})
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(
+                              [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])})
     assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
 

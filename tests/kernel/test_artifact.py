@@ -97,3 +97,13 @@ def test_vectors_carry_learned_arrays_in_name_order():
     np.testing.assert_array_equal(back["b"], learned["b"])
     with pytest.raises(PortError, match="4 numbers"):
         flat_parameters.unflatten(np.zeros(4, np.float32), learned)
+
+
+def test_who_learned_nothing_makes_no_artifact(tmp_path):
+    class Empty(Constant):
+        def state_dict(self):
+            return {}
+
+    with pytest.raises(AssemblyError, match="has learned nothing that could be saved"):
+        artifact.save(tmp_path / "nothing.safetensors", Empty(command=[1.0]), "coprocessors.empty")
+    assert not list(tmp_path.iterdir())

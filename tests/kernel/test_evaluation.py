@@ -9,6 +9,7 @@ import pytest
 
 from stimloop.loops.component import Component, Inputs, Use
 from stimloop.loops.errors import AssemblyError
+from stimloop.loops.events import Events
 from stimloop.loops.lanes import Lanes
 from stimloop.loops.loop import Loop
 from stimloop.loops.port import Port
@@ -224,6 +225,30 @@ def test_what_was_fired_is_saved_and_a_reset_begins_anew() -> None:
     made.reset()
     made.run(60)
     assert [row["time"] for row in rows(made)][3:] == [0, 50]
+
+
+def test_a_state_with_an_evaluation_that_is_gone_is_loaded_without_it() -> None:
+    made = loop((45, "ns"))
+    made.run(100)
+    without = Loop(System(parts(), 2))
+    without.load(made.save())
+    without.run(200)
+    made.run(200)
+    assert without.components["brain"].weight == made.components["brain"].weight
+
+
+def test_who_sends_begin_in_the_first_loop_is_not_heard_in_the_second() -> None:
+    def call(now: int, inputs: Inputs) -> dict[str, Any]:
+        return {} if now else {"begin": Events.of(now, [0, 1], 0, np.array([7, 7]), "int64")}
+
+    caller = part({}, {"begin": Port("seeds", (), kind="event", dtype="int64")}, call, 1000)
+    wired = {"body": Part(Corridor, {"action": Source("brain", "action"), "begin": Source("caller", "begin")}),
+             "brain": Part(Teachable, {"place": Source("body", "place")}), "caller": caller}
+    made = Loop(System(wired, 2, evaluations={"test": EvaluationPlan(System(wired, 2), (45, "ns"), 2, 1000)}))
+    made.run(100)
+    assert made.components["body"].begun == [7, 7]
+    assert made.evaluations["test"].loop.components["body"].begun == [1000, 1001]
+    assert [row["length"].tolist() for row in rows(made)] == [[1, 2]] * len(rows(made))
 
 
 def test_closing_closes_the_second_loop() -> None:

@@ -77,6 +77,21 @@ def test_a_brain_hears_only_current_of_a_guarded_stimulator() -> None:
 
 
 @pytest.mark.usefixtures("toys_may_guard")
+def test_a_stimulator_played_from_outside_guards_nothing() -> None:
+    parts = chain()
+    guarded = {"command": Port("command", (2,), wakes=True, guarded=True)}
+    parts["stimulator"] = Part(lambda: External(guarded, {"current": CURRENT}), parts["stimulator"].inputs)
+    assert [(where, what) for where, what, _ in told(**parts)] == [
+        ("brain.inputs.current", "stimulator.current is not the current of a guarded stimulator")]
+
+
+@pytest.mark.parametrize("period", [0, 2.5, "20 ms"])
+def test_a_period_that_is_none_is_told(period: Any) -> None:
+    assert [(where, what) for where, what, _ in told(a=part({}, {"x": Port("x")}, None, period))] == [
+        ("a", f"its period is {period!r}")]
+
+
+@pytest.mark.usefixtures("toys_may_guard")
 def test_a_ring_of_transparent_components_is_no_way_round() -> None:
     delayed = {"in": Source("ring_b", "out", 5)}
     ring_a = part({"in": Port("in", (2,), wakes=True)}, {"out": CURRENT}, wired=delayed, transparent=True)

@@ -130,6 +130,30 @@ def test_steps_are_foreseen() -> None:
     assert analyse(still) == []
 
 
+def test_where_nobody_can_foresee_the_steps_no_latency_is_claimed() -> None:
+    graph = check(System({"body": part({"action": Port("a", reads="hold")}, {"observation": Port("o"),
+                                        "reward": Port("r"), "status": status_output()}, None, None,
+                                       {"action": Source("brain", "action", 2 * MS)}, wake_at=lambda now: None),
+                          "brain": answers(Source("body", "observation"))}))
+    (chain,) = analyse(graph)
+    assert not chain.is_foreseen
+    assert str(chain) == f"{chain.path}: nominal 2 ms, acts when its components choose to wake"
+    assert notices(graph) == []
+    assert all(found.is_foreseen for found in analyse(stimulated()))
+
+
+def test_a_delay_that_waits_is_noticed_once_however_many_chains_lead_there() -> None:
+    graph = check(System({
+        "body": moved(Source("brain", "action")),
+        "coprocessor": part({"observation": Port("o", wakes=True)}, {"command": Port("c"), "other": Port("c")}, None,
+                            None, {"observation": Source("body", "observation", 2 * MS)}),
+        "brain": part({"observation": Port("o", wakes=True), "one": Port("i"), "two": Port("i")},
+                      {"action": Port("a")}, None, None, {"observation": "body.observation",
+                                                          "one": "coprocessor.command", "two": "coprocessor.other"})}))
+    assert len(analyse(graph)) == 3
+    assert len([text for text in notices(graph) if "delay 2 ms acts like 20 ms" in text]) == 1
+
+
 # -- the drawing -------------------------------------------------------------------------------------------------------
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stimloop.loops import checkpoint
 from stimloop.loops.errors import PortError, RunError, StimloopError
 from stimloop.loops.events import Events
 from stimloop.loops.external import External
@@ -220,52 +218,3 @@ def test_what_was_learned_is_shown_and_notices_are_kept() -> None:
     assert loop.peek("a.x") is None
     with pytest.raises(KeyError, match=r'Did you mean "a.x"\?'):
         loop.peek("a.y")
-
-
-# -- on disk -----------------------------------------------------------------------------------------------------------
-
-STATE = {
-    "format": 1, "now": 40, "components": {
-        "brain": {"word": "µ", "none": None, "yes": True, "big": 2**70, "f": 0.1, "nan": float("nan"), "empty": {},
-                  "a/b": np.arange(3), "a": {"b": np.float64([[1, 2]]).T, "n": np.int64(3)}, "zero": np.zeros((0, 2)),
-                  "scalar": np.array(2.5, np.float32), "bits": np.array([True]), "long": np.uint64([2**64 - 1])},
-        "body": {}}, "nodes": {"brain": {"previous": None}}}
-
-
-def same(one: Any, two: Any) -> bool:
-    if isinstance(one, dict):
-        return isinstance(two, dict) and one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
-    if isinstance(one, np.ndarray):
-        return bool(isinstance(two, np.ndarray) and one.dtype == two.dtype and one.shape == two.shape
-                    and one.tobytes() == two.tobytes())
-    return repr(one) == repr(two) or one == two
-
-
-def test_a_state_survives_the_disk_to_the_bit(tmp_path: Path) -> None:
-    folder = checkpoint.write(STATE, tmp_path)
-    found = checkpoint.read(folder)
-    assert same(STATE["components"], found["components"])
-    assert same({key: value for key, value in STATE.items() if key != "components"},
-                {key: value for key, value in found.items() if key != "components"})
-
-
-@pytest.mark.parametrize("bad", [[1, 2], (1,), object(), np.array(["text"]), {1, 2}])
-def test_what_is_no_plain_state_is_refused_with_its_place(tmp_path: Path, bad: Any) -> None:
-    with pytest.raises(RunError, match=r"brain|deep/bad"):
-        checkpoint.write({"now": 0, "components": {"brain": {"deep": {"bad": bad}}}}, tmp_path)
-    assert checkpoint.newest(tmp_path) is None
-
-
-def test_the_newest_whole_checkpoint_is_read_and_few_are_kept(tmp_path: Path) -> None:
-    folders = [checkpoint.write({**STATE, "now": now}, tmp_path, keep=3) for now in (0, 10, 10, 20)]
-    assert len({folder.name for folder in folders}) == 4
-    assert [folder.exists() for folder in folders] == [False, True, True, True]
-    assert checkpoint.newest(tmp_path)["now"] == 20  # type: ignore[index]
-    file = folders[-1] / "component.brain.safetensors"
-    assert file.stat().st_ino == (folders[-2] / file.name).stat().st_ino  # it did not change: linked, not written again
-    file.unlink()
-    file.write_bytes(b"no tensors")
-    with pytest.raises(RunError, match=r"component\.brain\.safetensors"):
-        checkpoint.read(folders[-1])
-    with pytest.raises(RunError, match=r"damaged.*Delete"):  # an older one is not taken without a word
-        checkpoint.newest(tmp_path)

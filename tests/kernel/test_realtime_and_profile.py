@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+import numpy as np
 import pytest
 
 from stimloop.loops.component import Use
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.port import Port
 from stimloop.loops.profile import Profile
-from stimloop.loops.realtime import RealtimeLoop
+from stimloop.loops.realtime import Lateness, RealtimeLoop
 from stimloop.loops.system import EvaluationPlan, System
 
 from .small import MS, hearer, loop_of, part, sender, steps
@@ -21,17 +22,26 @@ class Plain(Protocol):
     """A role that asks for nothing."""
 
 
+def lateness(loop: RealtimeLoop) -> list[tuple[int, int]]:
+    """What the loop publishes from now on about itself."""
+    late: list[tuple[int, int]] = []
+    loop.tap("loop.lateness", lambda now, value: late.append((now, value)))
+    return late
+
+
 def test_simulated_time_takes_as_long_as_wall_time() -> None:
     parts = {"a": sender(float, 10 * MS), "b": hearer(Port("x", wakes=True), "a.value")}
     with RealtimeLoop(System(parts)) as loop:
+        late = lateness(loop)
         start = time.perf_counter()
         loop.run("60 ms")
         once = time.perf_counter() - start
         assert loop.now == 50 * MS
         assert 0.05 <= once < 1.0
-        assert len(loop.late) == 6
-        assert loop.late.dtype == "int64"
-        assert (loop.late >= 0).all()
+        assert loop.late.instants == len(late) == 6
+        assert [now for now, _ in late] == [step * 10 * MS for step in range(6)]
+        assert all(each >= 0 for _, each in late)
+        assert max(each for _, each in late) == loop.late.worst
         assert loop.components["b"].lateness is not None
         assert abs(loop.components["b"].lateness()) < 10**9
         time.sleep(0.05)
@@ -50,19 +60,52 @@ def test_twice_as_fast_as_life_takes_half_as_long() -> None:
 def test_results_are_those_of_an_unhurried_loop() -> None:
     parts = {"a": sender(float, 1000), "b": hearer(Port("x", reads="hold"), "a.value", 3000)}
     hurried, calm = RealtimeLoop(System(parts), speed=1e6), loop_of(**parts)
+    late = lateness(hurried)
     hurried.run("1 ms")
     calm.run("1 ms")
     assert repr(steps(hurried, "b", "value")) == repr(steps(calm, "b", "value"))
-    assert len(hurried.late) == 1000
+    assert len(late) == 1000
     hurried.run("3 ms")
-    assert len(hurried.late) == 3000  # more than was set aside at first
+    assert len(late) == hurried.late.instants == 3000
 
 
 def test_lateness_is_measured() -> None:
     slow = part({}, {"x": Port("x")}, lambda now, inputs: time.sleep(0.012) or {}, 5 * MS)  # type: ignore[func-returns-value]
     loop = RealtimeLoop(System({"slow": slow}))
+    late = lateness(loop)
     loop.run("21 ms")
-    assert loop.late[-1] > 20 * MS
+    assert late[-1][1] > 20 * MS
+    assert loop.peek("loop.lateness") == late[-1][1]
+    assert loop.cell("loop.lateness").port.units == "ns"
+
+
+def test_a_plain_loop_publishes_no_lateness() -> None:
+    loop = loop_of(a=sender(float, 10))
+    assert not loop.published
+    with pytest.raises(KeyError, match=r"no output 'loop.lateness'"):
+        loop.tap("loop.lateness", print)
+
+
+def test_lateness_is_summed_up_in_bounded_memory() -> None:
+    found = Lateness()
+    assert found.quantile(0.5) != found.quantile(0.5)
+    said = (10 ** np.random.default_rng(0).uniform(0, 10, 20_000)).astype(int).tolist()
+    for late in said:
+        found.add(late)
+    for share in (0.01, 0.5, 0.99, 1.0):
+        true = float(np.quantile(said, share, method="inverted_cdf"))
+        assert true <= found.quantile(share) <= max(true + 1, true * 33 / 32)
+    assert found.worst == found.quantile(1.0) == max(said)
+    for late in (-5, 0, 2**62):
+        found.add(late)
+    assert found.quantile(0.0001) <= 2
+
+
+def test_nobody_else_is_called_as_the_loop_itself() -> None:
+    part_of = part({}, {"lateness": Port("x")}, None, 10)
+    loop_of(loop=part_of)  # where there is no wall clock the name is free
+    with pytest.raises(AssemblyError, match="Give this component another name"):
+        RealtimeLoop(System({"loop": part_of}))
 
 
 @pytest.mark.parametrize("speed", [0, -1.0, float("nan")])

@@ -250,6 +250,35 @@ def test_trials_in_a_window_reach_beyond_the_episode(runs):
         run.trials("brain.spikes")
 
 
+def test_a_trial_outside_the_recording_is_empty(runs):
+    run = record(runs / "a.zarr", STATUS)
+    cut = run.trials("body.reward", window=("-10 s", "-9 s"), every="100 ms")
+    assert cut.sizes["trial"] == len([row for row in plain_episodes(STATUS) if row["end"] >= 0])
+    assert np.isnan(cut.values).all()
+
+
+def test_a_stream_of_one_row_has_no_rate(runs):
+    run = record(runs / "a.zarr", STATUS, brain_period=TICK * 100)
+    with pytest.raises(RunError, match="pass `every`"):
+        run.trials("brain.action")
+    assert run.trials("brain.action", every="20 ms").sizes["trial"]
+
+
+def test_which_action_a_body_took_must_be_clear(runs):
+    lanes, made = 1, []
+    for name, brains in (("none", []), ("two", ["brain", "cortex"])):
+        streams = [s for s in body_streams(lanes) if s.component == "body"]
+        recorder = Recorder(runs / f"{name}.zarr", streams + [Stream(b, "action", Port("a", (1,)), lanes)
+                                                              for b in brains], {})
+        recorder.tap("body.status")(0, np.array([FIRST]))
+        recorder.close()
+        made.append(reading.open(runs / f"{name}.zarr"))
+    with pytest.raises(RunError, match="recorded are none"):
+        made[0].transitions()
+    with pytest.raises(RunError, match=r"recorded are brain\.action, cortex\.action"):
+        made[1].transitions()
+
+
 def test_signals_are_lazy_and_carry_their_labels(runs, monkeypatch):
     run = record(runs / "a.zarr", STATUS)
     seen = []
@@ -395,6 +424,18 @@ def test_renamed_components_are_compared_under_their_old_names(runs):
     assert reading.first_difference(*made) == (0, "brain.rates")
 
 
+def test_streams_of_another_shape_part_at_once(runs):
+    made = []
+    for width in (1, 2):
+        recorder = Recorder(runs / f"{width}.zarr", [Stream("brain", "rates", Port("rate", (width,)), 1)], {})
+        for now in (5, 10):
+            recorder.tap("brain.rates")(now, np.ones((1, width), np.float32))
+        recorder.close()
+        made.append(reading.open(runs / f"{width}.zarr"))
+    assert reading.first_difference(*made) == (0, "brain.rates")
+    assert reading.log_hash(made[0]) != reading.log_hash(made[1])
+
+
 def test_a_path_that_leads_out_of_the_run_is_refused(runs):
     run = record(runs / "a.zarr", STATUS)
     journal = run.path / "journal.jsonl"
@@ -402,7 +443,8 @@ def test_a_path_that_leads_out_of_the_run_is_refused(runs):
 
     entry = {"format": 1, "streams": [{"key": "a.b", "path": "../../secret", "kind": "signal", "chunk_rows": 1,
                                        "columns": [["time", "int64", [], ["time"]]]}]}
-    for changed in (entry, {"format": 2, "streams": []}, {"rows": 1}, {"format": 1, "streams": 3}):
+    sizeless = {"format": 1, "streams": [{**entry["streams"][0], "path": "streams/a/b", "chunk_rows": 0}]}
+    for changed in (entry, sizeless, {"format": 2, "streams": []}, {"rows": 1}, {"format": 1, "streams": 3}):
         journal.write_bytes(encode_line(changed))
         with pytest.raises(RunError):
             reading.open(run.path)

@@ -11,8 +11,6 @@ import pytest
 from stimloop.loops.atomic import (
     MANIFEST,
     atomic_directory,
-    finished_directories,
-    newest_complete,
     read_manifest,
     replace_file,
     write_all,
@@ -21,7 +19,7 @@ from stimloop.loops.errors import RunError
 from stimloop.loops.journal import Journal, decode_line, encode_line, is_locked, read_journal
 from stimloop.loops.port import Port
 from stimloop.loops.stream import Stream
-from stimloop.loops.tail import MAGIC, Rows, Tail, frame, join_rows, read_tail, tail_content
+from stimloop.loops.tail import MAGIC, Rows, Tail, frame, is_damaged, join_rows, read_tail, tail_content
 
 LAYOUTS = [Stream("a", "x", Port("x", (2,)), 1).layout(), Stream("a", "e", Port("e", (0,), kind="event"), 1).layout()]
 
@@ -76,6 +74,20 @@ def test_an_altered_frame_ends_the_reading():
         assert joined(bytes(altered), 0) == (list(range(3)) if place >= second else [])
 
 
+def test_an_altered_size_is_damage_and_a_torn_end_is_none():
+    content = b"".join(bytes(part) for part in [MAGIC, *frame([rows(0, 0, 3)]), *frame([rows(0, 3, 2)]),
+                                                *frame([rows(0, 5, 2)])])
+    second = content.index(b"ROWS", len(MAGIC) + 4)
+    altered = bytearray(content)
+    altered[second + 15] = 1  # the frame now claims more bytes than there are, as one that was torn off does
+    assert joined(bytes(altered), 0) == [0, 1, 2]
+    assert is_damaged(bytes(altered))  # but a whole frame stands behind it
+    assert not any(is_damaged(content[:end]) for end in range(len(MAGIC), len(content) + 1))
+    torn = bytearray(altered[:content.rindex(b"ROWS")])
+    torn[-8:-4] = b"ROWS"  # the word alone is no frame
+    assert not is_damaged(bytes(torn))
+
+
 def test_rows_behind_a_gap_do_not_count():
     content = b"".join(bytes(part) for part in [MAGIC, *frame([rows(0, 0, 2)]), *frame([rows(0, 3, 2)])])
     assert joined(content, 0) == [0, 1]
@@ -102,6 +114,17 @@ def test_the_tail_is_cut_when_chunks_hold_its_rows(tmp_path):
     content = tail_content(tmp_path / "tail.bin")
     assert joined(content, 1) == [0, 1, 2, 3, 4, 5]
     assert joined(content, 0, 300_000) == [300_000, 300_001]
+
+
+def test_a_long_tail_is_kept_while_most_of_it_lives(tmp_path):
+    tail = Tail(tmp_path / "tail.bin")
+    tail.begin()
+    tail.append([rows(0, 0, 300_000), rows(1, 0, 5)])
+    size = tail.size
+    tail.committed(1)
+    assert tail.size == size > 4 << 20
+    tail.close()
+    assert joined(tail_content(tmp_path / "tail.bin"), 0) == list(range(300_000))
 
 
 # -- journal -----------------------------------------------------------------------------------------------------------
@@ -155,6 +178,14 @@ def test_write_all_goes_on_after_short_writes(tmp_path, monkeypatch):
     assert (tmp_path / "file").read_bytes() == b"abcdefg\0\1\2"
 
 
+def test_a_file_that_takes_no_more_bytes_is_an_error_and_no_endless_loop(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "writev", lambda descriptor, parts: 0)
+    descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(OSError, match="takes no more bytes"):
+        write_all(descriptor, [b"abc"])
+    os.close(descriptor)
+
+
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "file"
     replace_file(path, [b"old"])
@@ -205,6 +236,19 @@ def test_files_of_an_earlier_directory_can_be_linked(tmp_path):
     assert (tmp_path / "200" / "buffer").stat().st_ino == (first / "brain.safetensors").stat().st_ino
 
 
+def test_where_there_are_no_links_the_file_is_copied(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise OSError(95, "Operation not supported")
+
+    first = make(tmp_path, "100", [b"a", np.arange(3)])
+    monkeypatch.setattr(os, "link", refuse)
+    with atomic_directory(tmp_path / "200") as writer:
+        writer.link("buffer", first / "brain.safetensors", read_manifest(first)["files"]["brain.safetensors"])
+    assert (tmp_path / "200" / "buffer").read_bytes() == (first / "brain.safetensors").read_bytes()
+    assert (tmp_path / "200" / "buffer").stat().st_ino != (first / "brain.safetensors").stat().st_ino
+    assert read_manifest(tmp_path / "200")  # its hashes hold
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", MANIFEST, "twice"])
 def test_names_that_lead_elsewhere_are_refused(tmp_path, name):
     with atomic_directory(tmp_path / "100") as writer:
@@ -213,20 +257,11 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path, name):
             writer.write(name, b"")
 
 
-def test_the_newest_whole_directory_is_found(tmp_path):
-    assert newest_complete(tmp_path / "none") is None
-    for name in ("9", "100", "20"):
-        make(tmp_path, name)
-    (tmp_path / ".200.partial").mkdir()
-    (tmp_path / "300").mkdir()  # no manifest: not from here, or never finished
-    assert [path.name for path in finished_directories(tmp_path)] == ["9", "20", "100"]
-    assert newest_complete(tmp_path).name == "100"
-    (tmp_path / "100" / "brain.safetensors").write_bytes(b"altered")
-    assert newest_complete(tmp_path).name == "20"
-    (tmp_path / "20" / "brain.safetensors").unlink()
-    assert newest_complete(tmp_path).name == "9"
-    (tmp_path / "9" / MANIFEST).write_text('{"files": {"../x": {}}}')
-    assert newest_complete(tmp_path) is None
-    (tmp_path / "9" / MANIFEST).write_text("[")
+def test_a_manifest_that_is_none_was_never_finished(tmp_path):
+    made = make(tmp_path, "9")
+    (made / MANIFEST).write_text('{"files": {"../x": {}}}')
+    with pytest.raises(RunError, match="plain file"):
+        read_manifest(made)
+    (made / MANIFEST).write_text("[")
     with pytest.raises(RunError, match="never finished"):
-        read_manifest(tmp_path / "9")
+        read_manifest(made)

@@ -10,6 +10,7 @@ import pytest
 from stimloop.loops.component import Component, Inputs
 from stimloop.loops.errors import PortError
 from stimloop.loops.loop import Loop
+from stimloop.loops.node import own
 from stimloop.loops.port import Port
 from stimloop.loops.system import Part, Source, System
 
@@ -62,3 +63,14 @@ def test_a_wrong_form_is_told_after_any_number_of_values(odd: str, what: str) ->
     loop = Loop(System({"sender": Part(lambda: Reuser(odd)), "ear": Part(Ear, {"value": Source("sender", "value")})}))
     with pytest.raises((PortError, AttributeError), match=what):
         loop.run(200 * TICK)
+
+
+def test_a_view_of_a_frozen_array_is_passed_on_as_it_is() -> None:
+    frozen = np.zeros((2, 3))
+    frozen.setflags(write=False)
+    view = frozen[:, :2]
+    assert own(view) is view
+    assert own(frozen) is frozen
+    open_array = np.arange(6.0)
+    assert not np.shares_memory(own(open_array[:3]), open_array)
+    assert own(np.frombuffer(bytearray(8), np.float32)).base is None  # memory that is no array may change at any time

@@ -207,6 +207,13 @@ def test_a_command_that_nobody_guarded_was_not_delivered_where_there_is_a_limite
     assert tables.delivered(Run("a.command", "limiter.decisions", "limiter.command")) == ["limiter.command"]
 
 
+def test_rows_of_evaluations_are_recorded_and_not_kept_in_memory_as_well(a, tmp_path):
+    loops = []
+    outcome = execute.start(a.set("evaluate.test.every", "2 steps"), folder=tmp_path, prepare=loops.append)
+    assert len(open_run(outcome.path).evaluations("test")) == 9
+    assert len(loops[0].evaluations["test"].rows) == 1
+
+
 def test_a_trace_makes_no_evaluations(a, monkeypatch):
     from stimloop.loops.evaluation import Evaluation
 

@@ -1,6 +1,5 @@
 """Nothing on the disk is lost without a word: damaged checkpoints and tails, early stops, files of others."""
 
-import hashlib
 import os
 import shutil
 import signal
@@ -15,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import stimloop as sl
-from stimloop.assemblies import document, execute, inspection, listing, resuming, settings
+from stimloop.assemblies import document, execute, identity, inspection, listing, resuming, settings
 from stimloop.assemblies.cli import app
 from stimloop.assemblies.reports.warnings import warnings
 from stimloop.loops import checkpoint, runs
@@ -23,14 +22,7 @@ from stimloop.loops.component import Component
 from stimloop.loops.errors import AssemblyError, RunError, TimeError
 from stimloop.loops.port import Port
 
-BODY = """
-name: t
-until: 400 ms
-checkpoint: {every: 100 ms, keep: 5}
-components:
-  body: {type: bodies.point_mass, inputs: [brain.action]}
-  brain: {type: brains.mlp, params: {hidden: [8]}, inputs: [body.observation, body.status]}
-"""
+from .interrupted import BODY, damage, files, refused, unfinished
 
 
 class Counting(Component):
@@ -59,39 +51,6 @@ class Counting(Component):
         self._count = int(state["count"])
 
 
-def files(path: Path) -> dict[str, str]:
-    """Every file of a run, by the hash of its bytes."""
-    return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in sorted(path.rglob("*")) if file.is_file()}
-
-
-def unfinished(tmp_path: Path, text: str = BODY) -> Path:
-    """A run killed at 300 ms, its checkpoints those of 0 and 100 ms: the directory copied while it was written."""
-    copy = tmp_path / "killed.zarr"
-
-    def prepare(loop):
-        def look(now):
-            if now == 300_000_000:
-                time.sleep(0.6)
-                path = next((tmp_path / "made" / "t").iterdir())
-                loop.attend(lambda later: shutil.copytree(path, copy) if later == 320_000_000 else None)
-        loop.attend(look)
-
-    execute.start(sl.Assembly.from_yaml(text), folder=tmp_path / "made", prepare=prepare)
-    for folder in sorted((copy / "checkpoints").iterdir())[2:]:
-        shutil.rmtree(folder)
-    return copy
-
-
-def refused(path: Path, match: str, error=RunError, **options) -> str:
-    """Go on with a run, which must be refused and leave every byte as it is."""
-    before = files(path)
-    with pytest.raises(error, match=match) as caught:
-        resuming.resume(path, **options)
-    assert files(path) == before
-    return str(caught.value)
-
-
 def test_what_cannot_be_loaded_cuts_nothing(tmp_path, monkeypatch):
     run = sl.Assembly("t", until="200 ms", checkpoint={"every": "50 ms"}).add("a", Counting).run(folder=tmp_path)
     monkeypatch.setenv("UNLOADABLE", "1")
@@ -106,22 +65,45 @@ def test_a_stop_that_is_none_cuts_nothing(until, tmp_path):
 
 
 @pytest.mark.parametrize("harm", ["append", "unlink", "manifest"])
-def test_a_damaged_newest_checkpoint_is_refused_by_name(harm, tmp_path):
+def test_a_damaged_newest_checkpoint_is_passed_over_with_a_word_and_nothing_is_lost(harm, tmp_path):
+    """Everything resumes exactly: what the older checkpoint lacks is recorded again, bit for bit."""
     path = unfinished(tmp_path)
     newest = max((path / "checkpoints").iterdir())
-    if harm == "append":
-        with (newest / "state.json").open("a") as file:
-            file.write("x")
-    else:
-        (newest / ("manifest.json" if harm == "manifest" else "loop.safetensors")).unlink()
-    told = refused(path, "damaged")
+    damage(newest, harm)
+    with pytest.raises(RunError, match="damaged"):
+        resuming.evaluate(path)  # an older brain is no answer to what this one has learned
+    outcome = resuming.resume(path)
+    assert outcome.reason == "finished"
+    told = [str(notice) for notice in outcome.notices if newest.name in str(notice)]
+    assert len(told) == 1
+    assert "passed over" in told[0]
+    done = runs.open(path)
+    whole = runs.open(next((tmp_path / "made" / "t").iterdir()))
+    assert runs.log_hash(done) == runs.log_hash(whole)
+    assert done.attributes["sessions"][-1]["from_ns"] == 0
+    assert newest.name in done.attributes["sessions"][-1]["passed_over"][0]
+    assert checkpoint.read(newest)["now"] == 100_000_000, "saved again at the same instant"
+    assert (newest.parent / f".{newest.name}.damaged").is_dir()
+    assert resuming.resume(path, "500 ms").reason == "finished"
+
+
+def test_a_damaged_newest_checkpoint_is_refused_where_what_it_lacks_cannot_be_recorded_again(tmp_path):
+    path = unfinished(tmp_path)
+    newest = max((path / "checkpoints").iterdir())
+    damage(newest, "append")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stimloop.assemblies.identity.read_attributes",
+                      lambda path, read=identity.read_attributes: {**read(path), "resumes": {"b": "restarts noise"}})
+        told = refused(path, "damaged")
     assert str(newest) in told
     assert "delete" in told.lower()
-    with pytest.raises(RunError, match="damaged"):
-        resuming.evaluate(path)
-    shutil.rmtree(newest)
-    assert resuming.resume(path).reason == "finished"
-    assert runs.open(path).streams["body.status"].rows == 20
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_left_as_it_is(tmp_path):
+    path = unfinished(tmp_path)
+    for folder in (path / "checkpoints").iterdir():
+        damage(folder, "append")
+    refused(path, "every checkpoint")
 
 
 @pytest.mark.parametrize("until", ["200 ms", "12 steps"])
