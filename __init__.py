@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "Assembly": "assemblies.assembly",
     "diff": "assemblies.assembly",
-    "load": "assemblies.assembly",
+    "load": "assemblies.loading",
     "open": "loops.runs",
     "Run": "loops.runs",
     "Component": "loops.component",

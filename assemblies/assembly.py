@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..loops.errors import AssemblyError, Problem, Problems, nearest
 from . import normal, overrides
+from .doubts import Doubts
 from .origin import Origin, placed, plain
 from .settings import Settings
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ..loops.runs import Run
     from ..loops.system import System
 
-SHIPPED = Path(__file__).resolve().parent
 _UNHASHED = ("name", "about", "checkpoint", "variants", "small", "sweep")  # what cannot change a result
 
 
@@ -32,10 +32,7 @@ class Assembly:
 
     def __init__(self, name: str = "assembly", **entries: Any) -> None:
         """Begin an assembly in Python; entries are those of the YAML: until, seed, lanes, record, evaluate, ..."""
-        problems = Problems()
-        made = normal.document({"name": name, **plain(entries)}, problems)
-        problems.raise_if_any(str(name)[:60])
-        self._init(made, Origin())
+        self._init(self._read({"name": name, **plain(entries)}, Origin(), None, Problems()), Origin())
 
     def _init(self, document: dict[str, Any], origin: Origin) -> None:
         object.__setattr__(self, "_document", document)
@@ -47,28 +44,35 @@ class Assembly:
     __delattr__ = None  # type: ignore[assignment]
 
     @classmethod
-    def of(cls, document: Mapping[str, Any], origin: Origin | None = None) -> Assembly:
-        """Make an assembly from the plain value of its YAML; every problem of form is reported together."""
-        problems, origin = Problems(), origin or Origin()
-        made = normal.document(document, problems)
-        for entry, changes in [("small", made.get("small", {})), *(
-                (f"variants.{name}", changes) for name, changes in made.get("variants", {}).items())]:
-            trial = Problems()
-            overrides.apply(made, changes, trial)
-            for problem in trial.errors:
-                problems.add(problem.what, f"{entry}: {problem.where}", problem.fix)
-        name = origin.path.name if origin.path else str(made["name"])
-        if problems.errors:
-            raise AssemblyError(placed(problems.errors, origin), name)
-        return cls._new(made, origin)
+    def of(cls, document: Mapping[str, Any], origin: Origin | None = None, allowed: Settings | None = None,
+           problems: Problems | None = None) -> Assembly:
+        """Make an assembly from the plain value of its YAML.
+
+        A fault in its form raises AssemblyError, with every other problem that it has too; `problems` are what was
+        found before.
+        """
+        origin = origin or Origin()
+        return cls._new(cls._read(document, origin, allowed, problems or Problems()), origin)
 
     @classmethod
-    def from_yaml(cls, text: str, name: str = "assembly", folder: Path | None = None) -> Assembly:
+    def _read(cls, value: Any, origin: Origin, allowed: Settings | None, problems: Problems) -> dict[str, Any]:
+        from .checking import raise_all
+
+        unread, form = Doubts(problems.errors, exact=True), Problems()
+        made = normal.document(value, form)
+        problems.found += [problem for problem in form.found if not unread.cover(problem.where)]
+        raise_all(cls._new(made, origin), problems, allowed)
+        return made
+
+    @classmethod
+    def from_yaml(cls, text: str, name: str = "assembly", folder: Path | None = None,
+                  allowed: Settings | None = None) -> Assembly:
         """Read an assembly from YAML text."""
         from .document import parse
 
-        value, marks = parse(text, name)
-        return cls.of(value, Origin(folder=folder, marks=marks))
+        problems = Problems()
+        value, marks = parse(text, name, problems)
+        return cls.of(value, Origin(folder=folder, marks=marks), allowed, problems)
 
     @classmethod
     def _new(cls, document: dict[str, Any], origin: Origin) -> Assembly:
@@ -244,7 +248,7 @@ class Assembly:
 
     def build(self, settings: Settings | None = None) -> Loop:
         """Check everything and return a loop that is ready to run; all problems are reported together."""
-        from .wiring import build
+        from .checking import build
 
         return build(self, settings)
 
@@ -268,25 +272,6 @@ class Assembly:
 
     def __repr__(self) -> str:
         return f"Assembly({self.name!r}, {len(self.components)} components, hash {self.hash[:8]})"
-
-
-def load(name: str | Path) -> Assembly:
-    """Load an assembly: the name of a shipped one, or the path of a YAML file."""
-    from .document import read
-
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
-        path = SHIPPED / f"{name}.yaml"
-        if not path.is_file() or path.parent != SHIPPED:
-            raise AssemblyError([Problem(f"there is no shipped assembly {str(name)[:80]!r}", "",
-                                         nearest(name, shipped()) + " A file is named with its ending .yaml.")])
-    value, marks = read(path)
-    return Assembly.of(value, Origin(path=path.resolve(), folder=path.resolve().parent, marks=marks))
-
-
-def shipped() -> list[str]:
-    """Names of the shipped assemblies."""
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
 def diff(a: Assembly, b: Assembly) -> dict[str, tuple[Any, Any]]:

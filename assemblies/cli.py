@@ -60,15 +60,15 @@ def _problem(problem: Problem) -> dict[str, str]:
 def chosen(name: str, variant: str, small: bool, sets: list[str], allow: list[str]) -> tuple[Assembly, Settings]:
     """Return the assembly that the options describe, and what the user allows."""
     from ..loops.errors import Problems
-    from .assembly import load
+    from .loading import load
     from .overrides import parse_set
 
     problems, changes = Problems(), {}
     for text in sets:
         changes.update(parse_set(text, problems))
     problems.raise_if_any()
-    assembly = load(name).resolve(variant=variant, small=small, set=changes)
-    return assembly, allowing(allow)
+    allowed = allowing(allow)
+    return load(name, allowed).resolve(variant=variant, small=small, set=changes), allowed
 
 
 @app.command()
@@ -130,7 +130,7 @@ def resume(path: Annotated[str, typer.Argument(metavar="RUN", help="The director
     Example: stimloop resume runs/first/2026-11-20T170233_base_s0_1f3a9c02.zarr --until "20 episodes"
     """
     with told(as_json):
-        from .execute import resume as go_on
+        from .resuming import resume as go_on
 
         outcome = go_on(Path(path), until or None, allowed=allowing(allow),
                         show=False if as_json else None)
@@ -147,9 +147,9 @@ def evaluate(path: Annotated[str, typer.Argument(metavar="RUN", help="The direct
     """
     with told(as_json):
         from ..loops.errors import Problems
-        from .execute import evaluate as judge
         from .inspection import evaluation_text
         from .overrides import parse_set
+        from .resuming import evaluate as judge
 
         problems, changes = Problems(), {}
         for text in sets:
@@ -208,14 +208,14 @@ def check(name: Annotated[str, typer.Argument(metavar="MODULE:CLASS|NAME", help=
     """
     with told(as_json):
         from . import inspection, listing
-        from .assembly import load
+        from .loading import load
 
         if ":" in name or listing.is_component(name):
             ok, facts, text = inspection.check_component(name, examples)
         else:
             assembly, allowed = chosen(name, variant, False, [], allow)
             if variant == "base":
-                assembly = load(name)  # with its variants
+                assembly = load(name, allowed)  # with its variants
             ok, facts, text = inspection.check_assembly(assembly, allowed)
         emit(facts, as_json, text)
         if not ok:

@@ -1,7 +1,8 @@
 """Reading and writing the YAML of assemblies: plain data only, numbers as in YAML 1.2, errors with line and column.
 
 The text goes through libyaml's event stream (the parser under CSafeLoader), so nothing is ever constructed from a tag,
-and anchors, depth and size are refused before anything is built.
+and anchors, depth and size are refused before anything is built. What can be read around a refusal is read all the
+same, so that it is told together with everything else.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..loops.errors import AssemblyError, Problem
+from ..loops.errors import AssemblyError, Problem, Problems
 
 MAX_BYTES = 2_000_000
 MAX_DEPTH = 20
 MAX_NODES = 200_000
+MOST_PROBLEMS = 20  # of this kind; who makes more of them did not mean to write an assembly
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+|0o[0-7]+")
 _FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
@@ -27,8 +29,8 @@ _MAX_DIGITS = 400
 Marks = dict[tuple[Any, ...], tuple[int, int]]  # address -> (line, column), both from 1
 
 
-def read(path: str | Path) -> tuple[Any, Marks]:
-    """Read a file; returns its plain value and where each part of it stands."""
+def read(path: str | Path, problems: Problems | None = None) -> tuple[Any, Marks]:
+    """Read a file; returns its plain value and where each part of it stands, as `parse` does."""
     path = Path(path)
     try:
         if not path.is_file() and path.exists():
@@ -40,26 +42,37 @@ def read(path: str | Path) -> tuple[Any, Marks]:
         raise _error(f"cannot be read: {error.strerror or error}", str(path)) from error
     except UnicodeDecodeError as error:
         raise _error(f"is not UTF-8 text (byte {error.start})", path.name, "Save it as UTF-8.") from error
-    return parse(text, path.name)
+    return parse(text, path.name, problems)
 
 
-def parse(text: str, name: str = "assembly") -> tuple[Any, Marks]:
-    """Read YAML text as dictionaries, lists, strings, numbers, booleans and None."""
+def parse(text: str, name: str = "assembly", problems: Problems | None = None) -> tuple[Any, Marks]:
+    """Read YAML text as dictionaries, lists, strings, numbers, booleans and None.
+
+    With `problems`, what can be read around is gathered there and reads as None; what cannot, or without `problems`
+    everything, is raised as AssemblyError.
+    """
     import yaml
 
     if len(text) > MAX_BYTES:
         raise _error(f"the text is longer than {MAX_BYTES} characters", name)
+    found = Problems()
     try:
         text.encode()
         events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        return _Reader(events, name).document()
+        value = _Reader(events, name, found).document()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         what = getattr(error, "problem", None) or getattr(error, "reason", None) or "this is not YAML"
-        raise _error(f"not valid YAML: {what}", where) from error
+        found.add(f"not valid YAML: {what}", where)
+        raise AssemblyError(found.errors) from error
     except UnicodeError as error:
         raise _error("the text holds characters that UTF-8 cannot write", name) from error
+    if problems is None:
+        found.raise_if_any()
+    else:
+        problems.found += found.found
+    return value
 
 
 def scalar(text: str) -> Any:
@@ -86,9 +99,10 @@ def scalar(text: str) -> Any:
 class _Reader:
     """Builds plain data from one document's events."""
 
-    def __init__(self, events: Any, name: str) -> None:
+    def __init__(self, events: Any, name: str, problems: Problems) -> None:
         self.events = events
         self.name = name
+        self.problems = problems
         self.marks: Marks = {}
         self.nodes = 0
 
@@ -111,23 +125,28 @@ class _Reader:
             raise self.error(event, f"more than {MAX_NODES} values")
         if depth > MAX_DEPTH:
             raise self.error(event, f"nested more than {MAX_DEPTH} deep")
-        if kind == "AliasEvent" or event.anchor is not None:
-            raise self.error(event, "anchors and aliases (& and *) are not read", "Write the value out where it is.")
-        if event.tag is not None:
-            raise self.error(event, f"tags such as {event.tag[:40]!r} are not read", "Remove the tag.")
         mark = event.start_mark
         self.marks[address] = (mark.line + 1, mark.column + 1)
+        if kind == "AliasEvent" or event.anchor is not None:
+            self.tell(event, address, "anchors and aliases (& and *) are not read", "Write the value out where it is.")
+        if kind == "AliasEvent":
+            return None
+        if event.tag is not None:
+            self.tell(event, address, f"tags such as {event.tag[:40]!r} are not read", "Remove the tag.")
         if kind == "ScalarEvent":
-            return self.scalar(event)
+            return self.scalar(event, address)
         return self.mapping(address, depth) if kind == "MappingStartEvent" else self.sequence(address, depth)
 
-    def scalar(self, event: Any) -> Any:
+    def scalar(self, event: Any, address: tuple[Any, ...]) -> Any:
+        if event.tag is not None:
+            return None
         if not event.implicit[0]:
             return event.value  # quoted, literal or folded: text as it stands
         try:
             return scalar(event.value)
         except ValueError as error:
-            raise self.error(event, str(error)) from error
+            self.tell(event, address, str(error))
+            return None
 
     def mapping(self, address: tuple[Any, ...], depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -138,16 +157,18 @@ class _Reader:
                 return found
             if kind != "ScalarEvent" or key.anchor is not None or key.tag is not None:
                 raise self.error(key, "a key must be a plain word")
-            if key.value == "<<":
-                raise self.error(key, "merge keys (<<) are not read", "Write the values out.")
-            if key.value in found:
-                first = self.marks[(*address, key.value)][0]
-                raise self.error(key, f'the key "{key.value}" stands twice (first in line {first})',
-                                 "Remove one of the two.")
-            found[key.value] = None
-            value = self.value(next(self.events), (*address, key.value), depth + 1)
-            found[key.value] = value
-            self.marks[(*address, key.value)] = (key.start_mark.line + 1, key.start_mark.column + 1)
+            below = (*address, key.value)
+            merges, twice = key.value == "<<", key.value in found
+            first = self.marks[below] if twice else (key.start_mark.line + 1, key.start_mark.column + 1)
+            if merges:
+                self.tell(key, address, "merge keys (<<) are not read", "Write the values out.")
+            elif twice:
+                self.tell(key, below, f'the key "{key.value[:60]}" stands twice (first in line {first[0]})',
+                          "Remove one of the two.")
+            value = self.value(next(self.events), below, depth + 1)
+            self.marks[below] = first
+            if not merges and not twice:
+                found[key.value] = value
 
     def sequence(self, address: tuple[Any, ...], depth: int) -> list[Any]:
         found: list[Any] = []
@@ -157,9 +178,21 @@ class _Reader:
             found.append(self.value(event, (*address, len(found)), depth + 1))
         return found
 
-    def error(self, event: Any, what: str, fix: str = "") -> AssemblyError:
-        mark = event.start_mark
-        return _error(what, f"{self.name}:{mark.line + 1}:{mark.column + 1}", fix)
+    def tell(self, event: Any, address: tuple[Any, ...], what: str, fix: str = "") -> None:
+        """Report what can be read around; too many of it are the end."""
+        parts = address[1:] if address[:1] == ("components",) and len(address) > 1 else address
+        where = f"{'.'.join(str(part)[:60] for part in parts)} ({self._place(event)})" if parts else self._place(event)
+        self.problems.add(what, where, fix)
+        if len(self.problems.found) >= MOST_PROBLEMS:
+            raise self.error(event, f"{MOST_PROBLEMS} things that are not read; what comes after is not looked at")
+
+    def error(self, event: Any, what: str) -> AssemblyError:
+        """Return the end of reading, together with what was read around before."""
+        self.problems.add(what, self._place(event))
+        return AssemblyError(self.problems.errors)
+
+    def _place(self, event: Any) -> str:
+        return f"{self.name}:{event.start_mark.line + 1}:{event.start_mark.column + 1}"
 
 
 def write(value: Any) -> str:

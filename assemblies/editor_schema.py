@@ -23,7 +23,7 @@ _SOURCE = {"type": "string", "pattern": "^[A-Za-z_]\\w*\\.[A-Za-z_]\\w*$"}
 def make() -> dict[str, Any]:
     """Return the schema of an assembly."""
     types = index.load()
-    definitions = {name: _lifted(entry.get("parameters", {}), name) for name, entry in types.items()}
+    definitions = {name: _lifted(_explained(entry), name) for name, entry in types.items()}
     wire = {"type": "object", "additionalProperties": False,
             "properties": {"from": _SOURCE, "like": _SOURCE, "delay": _TIME, "reads": {"enum": list(normal.READS)}}}
     inputs = {"anyOf": [
@@ -62,6 +62,14 @@ def _properties(component: dict[str, Any]) -> dict[str, Any]:
         "small": _ADDRESSES,
         "sweep": {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}}
     return {key: properties[key] for key in normal.TOP}
+
+
+def _explained(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a component's parameters with what each means, which editors show."""
+    schema, told = entry.get("parameters", {}), entry.get("meanings", {})
+    properties = {key: {**value, "description": told[key]} if key in told else value
+                  for key, value in schema.get("properties", {}).items()}
+    return {**schema, "properties": properties} if properties else schema
 
 
 def _lifted(schema: dict[str, Any], name: str) -> dict[str, Any]:

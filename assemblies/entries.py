@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..loops.errors import Problems, TimeError, nearest
+from ..loops.errors import Problems, TimeError, closest, nearest
 from ..loops.time import parse_duration
 from ..loops.until import Until
 
@@ -53,11 +53,13 @@ def integer(value: Any, low: int, high: int, where: str, problems: Problems) -> 
     return value
 
 
-def unknown(value: Mapping[str, Any], known: tuple[str, ...], where: str, problems: Problems) -> None:
-    """Report entries that mean nothing here."""
-    for key in value:
-        if key not in known:
-            problems.add(f"unknown entry {short(key)}", f"{where}.{str(key)[:60]}", nearest(key, known))
+def unknown(value: Mapping[str, Any], known: tuple[str, ...], where: str, problems: Problems) -> set[str | None]:
+    """Report entries that mean nothing here; returns what was probably meant by them."""
+    strange = [key for key in value if key not in known]
+    for key in strange:
+        problems.add(f"unknown entry {short(key)}", f"{where}.{str(key)[:60]}" if where else str(key)[:60],
+                     nearest(key, known))
+    return {closest(key, known) for key in strange}
 
 
 def short(value: Any) -> str:
@@ -140,17 +142,19 @@ def _evaluate(key: str, value: Any, problems: Problems) -> dict[str, Any] | None
         if not NAME.fullmatch(str(name)) or not isinstance(entry, Mapping):
             problems.add("is not an evaluation", where, "Write: {every: 1 episode, episodes: 5, seeds: 1000}")
             continue
-        unknown(entry, EVALUATE, where, problems)
         found[name] = _evaluation(dict(entry), where, problems)
     return found
 
 
 def _evaluation(entry: dict[str, Any], where: str, problems: Problems) -> dict[str, Any]:
+    meant = unknown(entry, EVALUATE, where, problems)
     for needed in ("every", "episodes"):
-        if entry.get(needed) is None:
-            problems.add(f"an evaluation needs `{needed}`", where)
+        if entry.get(needed) is None and needed not in meant:
+            problems.add(f"an evaluation needs `{needed}`", f"{where}.{needed}")
     if entry.get("every") is not None:
+        before = len(problems.errors)
         every(entry["every"], f"{where}.every", problems)
+        entry["every"] = entry["every"] if len(problems.errors) == before else None
     for name, low, high in (("episodes", 1, 100_000), ("seeds", 0, 2**62)):
         if entry.get(name) is not None:
             entry[name] = integer(entry[name], low, high, f"{where}.{name}", problems)
@@ -162,6 +166,7 @@ def _evaluation(entry: dict[str, Any], where: str, problems: Problems) -> dict[s
         entry["set"] = overrides(f"{where}.set", entry["set"], problems) or {}
     if not isinstance(entry.get("at_start", True), bool):
         problems.add("is not true or false", f"{where}.at_start")
+        entry["at_start"] = None
     return {name: part for name, part in entry.items() if part is not None}
 
 

@@ -21,8 +21,9 @@ from ..loops.port import Port
 from ..loops.seeds import derive
 from ..loops.status import TERMINATED, TRUNCATED
 from ..loops.system import System
+from .checking import build
 from .settings import Settings
-from .wiring import build, without
+from .wiring import without
 
 if TYPE_CHECKING:
     from ..loops.loop import Loop

@@ -8,7 +8,6 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from ..loops.errors import RunError
 from ..loops.loop import Loop
 from ..loops.until import Until
-from .origin import Origin
-from .settings import Settings
 
 if TYPE_CHECKING:
     from .assembly import Assembly
@@ -77,19 +74,6 @@ def read_attributes(path: Path) -> dict[str, Any]:
     if "assembly" not in attributes:
         raise RunError(f"{path} is not a run of an assembly: its attributes name none")
     return attributes
-
-
-def assembly_of(attributes: Mapping[str, Any], allowed: Settings) -> Assembly:
-    """Return the assembly of a run; its files are looked for where the run began, if that lies where you may read."""
-    from .assembly import SHIPPED, Assembly
-
-    folder = Path(str(attributes.get("folder", "."))).resolve()
-    roots = (Path.cwd().resolve(), SHIPPED, *allowed.roots.values())
-    if not any(folder.is_relative_to(root) for root in roots):
-        folder = Path.cwd()
-    origin = Origin(folder=folder, variant=str(attributes.get("variant", "base")),
-                    removed=frozenset(attributes.get("removed", ())), is_small=bool(attributes.get("small", False)))
-    return Assembly.of(attributes["assembly"], origin)
 
 
 def versions() -> dict[str, str]:

@@ -84,7 +84,7 @@ def dry_run(assembly: Assembly, allowed: Settings, until: str | None) -> tuple[s
 def trace_table(assembly: Assembly, allowed: Settings, instants: int) -> tuple[str, dict[str, Any]]:
     """Run the first instants and return what was published in them, in order."""
     from ..loops.loop import Loop
-    from .wiring import build
+    from .checking import build
 
     rows: list[dict[str, Any]] = []
     with build(assembly, allowed, lambda system, problems: Loop(replace(system, evaluations={}), problems)) as loop:
@@ -154,7 +154,7 @@ def check_component(name: str, examples: int) -> tuple[bool, dict[str, Any], str
 
 def check_assembly(assembly: Assembly, allowed: Settings) -> tuple[bool, dict[str, Any], str]:
     """Check an assembly, each of its variants and its `small` without running anything."""
-    from .wiring import check
+    from .checking import check
 
     problems = check(assembly.resolve(), allowed)
     errors = [str(p) for p in problems.errors]
@@ -174,7 +174,7 @@ def check_assembly(assembly: Assembly, allowed: Settings) -> tuple[bool, dict[st
 
 
 def _errors(assembly: Assembly, layer: Mapping[str, Any], allowed: Settings) -> list[Problem]:
-    from .wiring import check
+    from .checking import check
 
     try:
         return check(assembly.resolve(**layer), allowed).errors

@@ -36,7 +36,7 @@ def _components() -> list[dict[str, Any]]:
 
 
 def _assemblies() -> list[dict[str, Any]]:
-    from .assembly import load, shipped
+    from .loading import load, shipped
 
     rows = []
     for name in shipped():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..loops.errors import Problems, nearest
+from ..loops.errors import Problems
 from .entries import ENTRIES, MAX_LANES, NAME, PORT, delay, integer, short, unknown
 
 TOP = ("name", "about", "seed", "lanes", "until", "check", "components", "record", "checkpoint", "evaluate",
@@ -22,13 +22,11 @@ READS = ("now", "hold", "mean", "all")
 
 def document(value: Any, problems: Problems) -> dict[str, Any]:
     """Return a whole assembly in normal form."""
+    found: dict[str, Any] = {"name": "assembly", "seed": 0, "lanes": 1, "components": {}}
     if not isinstance(value, Mapping):
         problems.add("an assembly is a mapping with `components`", "", "See docs/write_an_assembly.md.")
-        return {"name": "assembly", "components": {}}
-    for key in value:
-        if key not in TOP:
-            problems.add(f"unknown entry {short(key)}", str(key)[:60], nearest(key, TOP))
-    found: dict[str, Any] = {"name": "assembly", "seed": 0, "lanes": 1, "components": {}}
+        return found
+    unknown(value, TOP, "", problems)
     for key in TOP:
         if key in value and value[key] is not None:
             made = top(key, value[key], problems)
@@ -49,19 +47,20 @@ def top(key: str, value: Any, problems: Problems) -> Any:
 
 
 def component(name: str, value: Any, problems: Problems) -> dict[str, Any] | None:
-    """Return one component in normal form."""
+    """Return one component in normal form, as far as it can be read (with an empty type where that is missing)."""
     if not NAME.fullmatch(name) or name in TOP:
-        problems.add(f"{short(name)} cannot name a component", "components", "Use a word of letters, digits and _ "
-                     "that is no entry of an assembly.")
+        problems.add(f"{short(name)} cannot name a component", f"components.{name[:60]}", "Use a word of letters, "
+                     "digits and _ that is no entry of an assembly.")
         return None
     if not isinstance(value, Mapping):
         problems.add("is not a component", name, f"Write: {name}: {{type: folder.name, inputs: [...]}}")
         return None
-    unknown(value, COMPONENT, name, problems)
+    meant = unknown(value, COMPONENT, name, problems)
     kind = value.get("type")
     if not isinstance(kind, str) or not kind:
-        problems.add("has no type", name, f"Write: {name}: {{type: folder.name}}")
-        return None
+        if "type" not in meant:
+            problems.add("has no type", f"{name}.type", f"Write: {name}: {{type: folder.name}}")
+        kind = ""
     made = {"type": kind, "params": params(value.get("params"), f"{name}.params", problems),
             "inputs": inputs(value.get("inputs"), f"{name}.inputs", problems),
             "uses": uses(value.get("uses"), f"{name}.uses", problems)}
@@ -85,10 +84,14 @@ def uses(value: Any, where: str, problems: Problems) -> dict[str, str]:
     """Return references as a mapping of names."""
     if value is None:
         return {}
-    if not isinstance(value, Mapping) or not all(isinstance(v, str) and NAME.fullmatch(v) for v in value.values()):
+    if not isinstance(value, Mapping):
         problems.add("is not a mapping of references to component names", where, "Write: uses: {policy: brain}")
         return {}
-    return dict(value)
+    wrong = [key for key, target in value.items() if not isinstance(target, str) or not NAME.fullmatch(target)]
+    for key in wrong:
+        problems.add(f"{short(value[key])} is not the name of a component", f"{where}.{str(key)[:60]}",
+                     "Write: uses: {policy: brain}")
+    return {key: target for key, target in value.items() if key not in wrong}
 
 
 def inputs(value: Any, where: str, problems: Problems) -> dict[str, dict[str, Any]]:
@@ -99,7 +102,7 @@ def inputs(value: Any, where: str, problems: Problems) -> dict[str, dict[str, An
     if isinstance(value, Mapping):
         entries = list(value.items())
     elif isinstance(value, list | tuple):
-        entries = [pair for item in value for pair in _pairs(item, where, problems)]
+        entries = [pair for i, item in enumerate(value) for pair in _pairs(item, f"{where}.{i}", problems)]
     else:
         entries = _pairs(value, where, problems)
     for key, entry in entries:
@@ -141,18 +144,21 @@ def wire(value: Any, where: str, problems: Problems) -> dict[str, Any] | None:
         problems.add(f"{short(value[key])} is not `component.port`", f"{where}.{key}")
         return None
     made: dict[str, Any] = {key: value[key]}
+    before = len(problems.errors)
     if value.get("delay") is not None:
-        made["delay"] = value["delay"]
         delay(value["delay"], f"{where}.delay", problems)
+        if len(problems.errors) == before:
+            made["delay"] = value["delay"]
     if value.get("reads") is not None:
-        made["reads"] = value["reads"]
-        if value["reads"] not in READS:
+        if value["reads"] in READS:
+            made["reads"] = value["reads"]
+        else:
             problems.add(f"{short(value['reads'])} is no way to read", f"{where}.reads", f"One of {', '.join(READS)}.")
     return made
 
 
 def wires(document: Mapping[str, Any], name: str, problems: Problems | None = None) -> dict[str, dict[str, Any]]:
-    """Return a component's inputs as `{from, delay, reads}`, with `like` looked up."""
+    """Return a component's inputs as `{from, delay, reads}`, with `like` looked up; one like no wire is left out."""
     found = {}
     for key, wire in document["components"][name]["inputs"].items():
         seen, source = {(name, key)}, wire

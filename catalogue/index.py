@@ -17,7 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from . import lookup
+from . import lookup, page
+from .meanings import meanings
 
 FILE = Path(__file__).resolve().parent / "index.json"
 _PORT_DEFAULTS = {"axes": (), "units": "", "dtype": "float32", "choices": 0, "kind": "signal", "per_lane": True,
@@ -81,10 +82,14 @@ def entry(name: str) -> dict[str, Any]:
         cls = lookup.find(name)
     except lookup.LookupFailed as error:
         return {"about": _first_line(name), "missing": error.missing or error.what}
-    from .schema import json_schema
+    from .schema import json_schema, parameter_classes
 
-    made = {"about": (inspect.getdoc(cls) or "").partition("\n")[0], "class": cls.__name__,
-             "parameters": json_schema(cls)}
+    made: dict[str, Any] = {"about": (inspect.getdoc(cls) or "").partition("\n")[0], "class": cls.__name__,
+                            "parameters": json_schema(cls)}
+    told = {name: meanings(kind) for name, kind in {"": cls, **parameter_classes(cls)}.items()}
+    if any(told.values()):
+        made["meanings"] = {f"{name}.{key}" if name else key: text for name, each in told.items()
+                            for key, text in each.items()}
     try:
         component = cls.example()
     except ImportError as error:
@@ -149,17 +154,15 @@ def _first_line(name: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write or check the index and the page."""
-    from . import page
-
     if "--check" in arguments:
         names = stale()
-        if names or page.stale():
+        if names or page.stale(load()):
             sys.stderr.write(f"stale: {', '.join(names) or 'docs/catalogue.md'}\n"
                              "Run: python -m stimloop.catalogue.index, and commit what it writes.\n")
             return 1
         return 0
     absent = write()
-    page.write()
+    page.write(load())
     sys.stderr.write(f"wrote {len(load())} components" + (f"; libraries absent: {', '.join(absent)}" if absent else "")
                      + "\n")
     return 0

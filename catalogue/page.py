@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from . import index
+from ..loops.time import say
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "catalogue.md"
+_TIMES = ("duration", "period")  # types of parameters that are whole nanoseconds
 _HEAD = """# Catalogue
 
 Every component that stimloop ships, generated from `catalogue/index.json` by `python -m stimloop.catalogue.index`.
@@ -15,9 +16,11 @@ Do not edit. Sizes that a component learns from the other end of a wire are writ
 """
 
 
-def render(entries: dict[str, dict[str, Any]] | None = None) -> str:
+Entries = dict[str, dict[str, Any]]  # of the index, by component name
+
+
+def render(entries: Entries) -> str:
     """Return the page as Markdown."""
-    entries = index.load() if entries is None else entries
     parts = [_HEAD]
     for folder in sorted({name.partition(".")[0] for name in entries}):
         parts.append(f"\n## {folder}\n")
@@ -25,15 +28,15 @@ def render(entries: dict[str, dict[str, Any]] | None = None) -> str:
     return "".join(parts)
 
 
-def write() -> None:
+def write(entries: Entries) -> None:
     """Write docs/catalogue.md (where the repository's docs are there)."""
     if FILE.parent.is_dir():
-        FILE.write_text(render(), encoding="utf-8")
+        FILE.write_text(render(entries), encoding="utf-8")
 
 
-def stale() -> bool:
+def stale(entries: Entries) -> bool:
     """Is the page not what the index says? (An installed package has no page, and none to be stale.)"""
-    return FILE.parent.is_dir() and (not FILE.is_file() or FILE.read_text(encoding="utf-8") != render())
+    return FILE.parent.is_dir() and (not FILE.is_file() or FILE.read_text(encoding="utf-8") != render(entries))
 
 
 def component(name: str, entry: dict[str, Any]) -> str:
@@ -48,7 +51,7 @@ def component(name: str, entry: dict[str, Any]) -> str:
         facts.append(f"needs the library `{entry['missing']}`")
     if facts:
         lines += ["; ".join(facts).capitalize() + ".", ""]
-    lines += _parameters(entry.get("parameters", {}))
+    lines += parameters(entry)
     lines += _ports("Inputs", entry.get("inputs", {})) + _ports("Outputs", entry.get("outputs", {}))
     if entry.get("uses"):
         lines += ["Uses: " + ", ".join(f"`{key}` ({use['role']}{', changes it' if use['changes'] else ''})"
@@ -56,15 +59,29 @@ def component(name: str, entry: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _parameters(schema: dict[str, Any]) -> list[str]:
-    properties = schema.get("properties", {})
-    if not properties:
-        return []
-    lines = ["| parameter | type | default |", "|---|---|---|"]
-    for key, value in properties.items():
-        default = "required" if key in schema.get("required", ()) else f"`{_value(value.get('default'))}`"
-        lines.append(f"| `{key}` | {_cell(_type(value))} | {default} |")
-    return [*lines, ""]
+def parameters(entry: dict[str, Any]) -> list[str]:
+    """Return a table of the parameters, and one of each kind of parameter that has entries of its own."""
+    schema, told = entry.get("parameters", {}), entry.get("meanings", {})
+    lines = _table("parameter", schema, told)
+    for name, nested in schema.get("$defs", {}).items():
+        own = {key: told.get(f"{name}.{key}", told.get(key, "")) for key in nested["properties"]}
+        lines += [f"{name}: {nested['description']}", "", *_table(f"entry of {name}", nested, own)]
+    return lines
+
+
+def _table(title: str, schema: dict[str, Any], told: dict[str, str]) -> list[str]:
+    rows = []
+    for key, value in schema.get("properties", {}).items():
+        default = "required" if key in schema.get("required", ()) else f"`{_default(value)}`"
+        rows.append(f"| `{key}` | {_cell(_type(value))} | {default} | {_cell(told.get(key, ''))} |")
+    return [f"| {title} | type | default | meaning |", "|---|---|---|---|", *rows, ""] if rows else []
+
+
+def _default(value: dict[str, Any]) -> str:
+    default, kinds = value.get("default"), [value, *value.get("anyOf", ())]
+    if isinstance(default, int) and any(kind.get("description") in _TIMES for kind in kinds):
+        return say(default)
+    return _value(default)
 
 
 def _type(value: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from pydantic import (
     create_model,
 )
 
-from ..loops.errors import Problems, nearest
+from ..loops.errors import Problems, closest, nearest
 from ..loops.time import Clock, Text
 
 
@@ -81,6 +81,16 @@ def json_schema(cls: type) -> dict[str, Any]:
     schema.pop("title", None)
     schema.pop("description", None)
     return _without_titles(schema)
+
+
+def parameter_classes(cls: type) -> dict[str, type]:
+    """Return the parameter dataclasses inside a constructor's arguments, by name, to any depth."""
+    found: dict[str, type] = {}
+    for field in model(cls).model_fields.values():
+        kind = getattr(_nested(field.annotation), "__stimloop_type__", None)
+        if kind is not None and kind.__name__ not in found:
+            found |= {kind.__name__: kind, **parameter_classes(kind)}
+    return found
 
 
 class _Wrong(Exception):
@@ -165,11 +175,15 @@ def fresh(values: Mapping[str, Any]) -> dict[str, Any]:
 def _tell(error: ValidationError, made: type[BaseModel], params: Mapping[str, Any], problems: Problems, where: str,
           label: str) -> None:
     told: dict[str, tuple[str, str]] = {}
-    for item in error.errors(include_url=False):
+    faults = error.errors(include_url=False)
+    meant = {(*item["loc"][:-1], _meant(item["loc"], made)) for item in faults if item["type"] == "extra_forbidden"}
+    for item in faults:
         loc, kind = item["loc"], item["type"]
+        if kind == "missing" and loc in meant:
+            continue  # it is there, but misspelt
         place = ".".join([where, *(str(part)[:60] for part in _address(loc, params, kind == "missing"))])
         if kind == "extra_forbidden":
-            found = f"{label} has no parameter {_short(loc[-1])}", _fix_unknown(loc, made)
+            found = f"{label} has no parameter {_short(loc[-1])}", nearest(loc[-1], _known(loc, made))
         elif kind == "missing":
             found = f"{label} needs this parameter", ""
         else:
@@ -201,12 +215,17 @@ def _nested(annotation: Any) -> Any:
     return next((found for arg in get_args(annotation) if (found := _nested(arg)) is not None), None)
 
 
-def _fix_unknown(loc: tuple[Any, ...], made: type[BaseModel]) -> str:
+def _known(loc: tuple[Any, ...], made: type[BaseModel]) -> list[str]:
+    """Return the names that could stand at the end of a location."""
     current: Any = made
     for part in loc[:-1]:
         field = next((field for field in current.model_fields.values() if field.alias == part), None)
         current = (field and _nested(field.annotation)) or current
-    return nearest(loc[-1], [str(field.alias) for field in current.model_fields.values()])
+    return [str(field.alias) for field in current.model_fields.values()]
+
+
+def _meant(loc: tuple[Any, ...], made: type[BaseModel]) -> str | None:
+    return closest(loc[-1], _known(loc, made))
 
 
 def _short(value: Any) -> str:

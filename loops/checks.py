@@ -1,17 +1,17 @@
-"""Build-time checks of wires, references and safety; each says what is wrong, where, and how to fix it."""
+"""Build-time checks of ports, lanes, safety and views; each says what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import numpy as np
 
 from .component import Component
-from .errors import Problem, Problems, nearest
+from .errors import Problem, Problems
 from .external import External
 from .port import Port
-from .shapes import Wire, listens
-from .system import Source, System
+from .shapes import Wire
+from .system import System
 
 _COMPONENTS = f"{__package__.rpartition('.')[0]}.components."
 GUARDS = {f"{_COMPONENTS}links.safety_limiter.SafetyLimiter"}  # what may feed a stimulator, by full name
@@ -26,63 +26,6 @@ def is_guard(component: Component) -> bool:
 def is_transparent(component: Component) -> bool:
     """Is this one of our own gains, sums or delays? Others may do anything with a current."""
     return component.transparent and type(component).__module__.startswith(_COMPONENTS)
-
-
-def check_wires(system: System, components: Mapping[str, Component], problems: Problems) -> list[Wire]:
-    """Return the wires whose two ends exist; report unknown ports and required inputs left unwired."""
-    wires = []
-    for name, part in system.parts.items():
-        component = components.get(name)
-        if component is None:
-            continue
-        for key, source in part.inputs.items():
-            where = f"{name}.inputs.{key}"
-            sender = components.get(source.component)
-            if key not in component.inputs and not component.open_inputs:
-                problems.add(f"{part.type or name} has no input {key!r}", where, nearest(key, component.inputs))
-            if sender is None:
-                if source.component not in system.parts:
-                    problems.add(f"there is no component {source.component!r}", where,
-                                 nearest(source.component, system.parts))
-            elif source.port not in sender.outputs:
-                _tell_no_output(component, sender, source, key, where, problems)
-            elif key in component.inputs:
-                wires.append(Wire(name, key, source, source.reads or component.inputs[key].reads))
-        for key, port in component.inputs.items():
-            if not port.optional and key not in part.inputs and name not in system.rehearsed:
-                problems.add(f"input {key!r} ({port.about}) is not wired", name,
-                             f"Write for example: {name}: {{inputs: [{{{key}: component.port}}]}}")
-    return wires
-
-
-def in_the_dark(system: System, components: Mapping[str, Component], wires: list[Wire]) -> set[str]:
-    """Components joined, near or far, to one that could not be made or wired: what they lack follows from that."""
-    whole = {(wire.receiver, wire.input) for wire in wires}
-    joined: dict[str, set[str]] = {name: set() for name in system.parts}
-    todo = [name for name in system.parts if name not in components]
-    for name, part in system.parts.items():
-        for key, source in part.inputs.items():
-            if source.component in joined:
-                joined[name].add(source.component)
-                joined[source.component].add(name)
-            if (name, key) not in whole:
-                todo.append(name)
-    found: set[str] = set()
-    while todo:
-        name = todo.pop()
-        if name not in found:
-            found.add(name)
-            todo.extend(joined[name])
-    return found
-
-
-def _tell_no_output(component: Component, sender: Component, source: Source, key: str, where: str,
-                    problems: Problems) -> None:
-    if not sender.open_outputs:
-        problems.add(f"{source.component} has no output {source.port!r}", where, nearest(source.port, sender.outputs))
-    elif component.open_inputs and listens(component, key):
-        problems.add(f"nothing says what {source} carries: both ends take any port", where,
-                     "Wire one of them to a component that declares its ports.")
 
 
 def check_ports(wires: list[Wire], components: Mapping[str, Component], problems: Problems) -> None:
@@ -132,58 +75,6 @@ def _check_values(wire: Wire, left: Port, right: Port, where: str, problems: Pro
                      "Narrow the sender, or put a basics.gain between them.")
 
 
-def check_references(system: System, components: Mapping[str, Component], problems: Problems) -> None:
-    """Check that references exist, offer what their user asks for, and do not run in circles."""
-    for name, part in system.parts.items():
-        if name not in components:
-            continue
-        wanted = components[name].uses
-        for key, target in part.uses.items():
-            where = f"{name}.uses.{key}"
-            if key not in wanted:
-                problems.add(f"{part.type or name} has no reference {key!r}", where, nearest(key, wanted))
-            elif target not in system.parts:
-                problems.add(f"there is no component {target!r}", where, nearest(target, system.parts))
-            elif target in components:
-                _check_role(wanted[key].role, components[target], target, where, problems)
-                if wanted[key].role.__name__ == "Body" and target in system.wired:
-                    problems.add(f"{target} is used as a world to rehearse in, so it may not be wired", where,
-                                 "Add a second body to the assembly for rehearsal.")
-        for key, use in wanted.items():
-            if not use.optional and key not in part.uses:
-                problems.add(f"needs a reference {key!r} to a {use.role.__name__}", name,
-                             f"Write: {name}: {{uses: {{{key}: component}}}}")
-    for name in system.parts:
-        if _holds(name, name, system):
-            problems.add("references run in a circle", f"{name}.uses", "Let one of them listen on a wire instead.")
-            return
-
-
-def _check_role(role: type, component: Component, target: str, where: str, problems: Problems) -> None:
-    needed = [m for m in getattr(role, "__protocol_attrs__", _members(role)) if not m.startswith("_")]
-    missing = sorted(m for m in needed if not hasattr(component, m) and m not in ("lanes", "seed"))
-    if missing:
-        problems.add(f"{target} ({type(component).__name__}) is no {role.__name__}: it lacks {', '.join(missing)}",
-                     where)
-
-
-def _members(role: type) -> list[str]:
-    return [*(k for k in vars(role) if callable(getattr(role, k))), *getattr(role, "__annotations__", {})]
-
-
-def _holds(start: str, goal: str, system: System) -> bool:
-    seen: set[str] = set()
-    todo = list(system.parts[start].uses.values())
-    while todo:
-        name = todo.pop()
-        if name == goal:
-            return True
-        if name not in seen and name in system.parts:
-            seen.add(name)
-            todo.extend(system.parts[name].uses.values())
-    return False
-
-
 def check_lanes(system: System, components: Mapping[str, Component], problems: Problems) -> None:
     """Check that every component can serve the lanes asked for."""
     for name, component in components.items():
@@ -199,14 +90,19 @@ def check_lanes(system: System, components: Mapping[str, Component], problems: P
 def check_stepped(system: System, components: Mapping[str, Component], wires: list[Wire], injected: tuple[str, ...],
                   problems: Problems) -> None:
     """Report components that listen but would never be stepped."""
+    listening: dict[str, list[Wire]] = {}
+    for wire in wires:
+        listening.setdefault(wire.receiver, []).append(wire)
     for name, component in components.items():
-        heard = [w for w in wires if w.receiver == name]
+        part, heard = system.parts[name], listening.get(name, [])
         if not component.inputs or component.period is not None or name in system.used:
             continue  # without inputs it is a source, which speaks at t = 0
         if any(key in injected or f"{name}.{key}" in injected for key in component.inputs):
             continue
-        if len(heard) < len(system.parts[name].inputs):
+        if len(heard) < len(part.inputs) or part.is_unread("inputs"):
             continue  # a wire of it is wrong, and that is told
+        if any(port.wakes and not port.optional and key not in part.inputs for key, port in component.inputs.items()):
+            continue  # what would wake it is not wired, and that is told
         own = type(component).next_wake is not Component.next_wake
         if not own and not any(component.inputs[w.input].wakes for w in heard):
             what = "nothing it listens to wakes it" if heard else "nothing is wired to it"
@@ -214,8 +110,12 @@ def check_stepped(system: System, components: Mapping[str, Component], wires: li
                          "Give it a period, for example params: {period: 20 ms}.")
 
 
-def check_guarded(system: System, components: Mapping[str, Component], wires: list[Wire], problems: Problems) -> None:
-    """Stimulation safety: a stimulator hears only a limiter, a brain's current comes only from a guarded stimulator."""
+def check_guarded(components: Mapping[str, Component], wires: list[Wire], unknown: Set[str],
+                  problems: Problems) -> None:
+    """Stimulation safety: a stimulator hears only a limiter, a brain's current comes only from a guarded stimulator.
+
+    `unknown` are components some wires of which have a problem that is told already: what feeds them is not known.
+    """
     by_input = {(w.receiver, w.input): w for w in wires}
     for wire in wires:
         port = components[wire.receiver].inputs[wire.input]
@@ -232,7 +132,7 @@ def check_guarded(system: System, components: Mapping[str, Component], wires: li
                 continue
             for found in getattr(components[source], "check_stimulator", _no_word)(components[wire.receiver]):
                 problems.add(found.what, f"{source}.params.{found.where}" if found.where else source, found.fix)
-        elif not _safe_current(source, components, by_input, set()):
+        elif not _safe_current(source, components, by_input, unknown):
             problems.add(f"{wire.source} is not the current of a guarded stimulator", where,
                          "Wire a stimulator whose command comes from a links.safety_limiter; to ablate it, remove this "
                          "wire (write null) or silence the command before the limiter.")
@@ -243,7 +143,8 @@ def _no_word(stimulator: Component) -> list[Problem]:
 
 
 def _safe_current(name: str, components: Mapping[str, Component], by_input: Mapping[tuple[str, str], Wire],
-                  seen: set[str]) -> bool:
+                  unknown: Set[str], seen: Set[str] = frozenset()) -> bool:
+    """Does all that is known to feed this current come from guarded stimulators?"""
     component = components[name]
     if isinstance(component, External):
         return False  # whoever plays it may answer anything
@@ -252,7 +153,8 @@ def _safe_current(name: str, components: Mapping[str, Component], by_input: Mapp
     if not is_transparent(component) or name in seen:
         return False
     feeding = [w.source.component for (receiver, _), w in by_input.items() if receiver == name]
-    return bool(feeding) and all(_safe_current(f, components, by_input, seen | {name}) for f in feeding)
+    return (bool(feeding) or name in unknown) and all(
+        _safe_current(source, components, by_input, unknown, seen | {name}) for source in feeding)
 
 
 def check_views(system: System, components: Mapping[str, Component], wires: list[Wire], problems: Problems) -> None:

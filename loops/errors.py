@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 
 class StimloopError(Exception):
@@ -91,12 +92,23 @@ class Problems:
             raise AssemblyError(self.errors, name)
 
 
+def closest(name: object, names: Iterable[str]) -> str | None:
+    """Return the one of `names` that was probably meant, None where none is close."""
+    return _closest(str(name), tuple(sorted(str(n) for n in names)))
+
+
+@lru_cache(maxsize=256)  # one misspelt name is often used many times
+def _closest(name: str, names: tuple[str, ...]) -> str | None:
+    found = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
 def nearest(name: object, names: Iterable[str]) -> str:
     """Return `Did you mean "x"?` for the closest of `names`, or the list of them when none is close."""
     known = sorted(str(n) for n in names)
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
-    if close:
-        return f'Did you mean "{close[0]}"?'
+    close = closest(name, known)
+    if close is not None:
+        return f'Did you mean "{close}"?'
     if not known:
         return "There are none."
     shown = ", ".join(known[:12])

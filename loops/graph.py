@@ -9,12 +9,14 @@ from . import checks
 from .component import Component
 from .errors import Problems, StimloopError
 from .latency import Chain, analyse
-from .order import reference_edges, same_instant, sort
+from .order import cycles, reference_edges, same_instant, sort
 from .port import Port
+from .references import check_references, sound
 from .seeds import derive
 from .shapes import Wire, adopt_open_ports, flow
-from .system import System
+from .system import ANY, System
 from .time import Clock
+from .wiring import Wiring, check_sizes, check_wires, in_the_dark, incomplete, unsized
 
 
 @dataclass
@@ -64,17 +66,17 @@ def check(system: System, problems: Problems | None = None, injected: tuple[str,
     components = _make(system, problems)
     system = _name_sole_inputs(system, components)
     adopt_open_ports(components, system.parts)
-    wires = checks.check_wires(system, components, problems)
-    flow(components, wires, problems, checks.in_the_dark(system, components, wires))
-    checks.check_ports(wires, components, problems)
-    checks.check_references(system, components, problems)
+    wires = check_wires(system, components, problems)
+    _check_shapes(system, components, wires, problems)
+    check_references(system, components, problems)
     checks.check_lanes(system, components, problems)
-    checks.check_stepped(system, components, wires, injected, problems)
-    checks.check_guarded(system, components, wires, problems)
-    checks.check_views(system, components, wires, problems)
+    checks.check_stepped(system, components, wires.whole, injected, problems)
+    checks.check_guarded(components, wires.whole, wires.doubtful(system), problems)
+    checks.check_views(system, components, wires.read(system), problems)
     order, edges = _order(system, components, wires, problems)
+    _check_told(system, problems)
     problems.raise_if_any(system.name)
-    graph = Graph(system, components, wires, order, edges, problems)
+    graph = Graph(system, components, wires.whole, order, edges, problems)
     _notice_unused(graph)
     graph.chains = analyse(graph)
     return graph
@@ -83,6 +85,8 @@ def check(system: System, problems: Problems | None = None, injected: tuple[str,
 def _make(system: System, problems: Problems) -> dict[str, Component]:
     components = {}
     for name, part in system.parts.items():
+        if part.create is None:
+            continue  # told already
         try:
             component = part.create()
         except (TypeError, ValueError, OSError, ArithmeticError, LookupError, ImportError, RuntimeError,
@@ -102,26 +106,47 @@ def _make(system: System, problems: Problems) -> dict[str, Component]:
     return components
 
 
+def _check_told(system: System, problems: Problems) -> None:
+    """What could not be read is never passed over in silence, whoever was to tell it."""
+    for name, part in system.parts.items():
+        if not problems.errors and (part.create is None or part.unread):
+            problems.add("its description could not be read", name)
+
+
+def _check_shapes(system: System, components: Mapping[str, Component], wires: Wiring, problems: Problems) -> None:
+    """Let sizes flow, and compare the two ends of each wire of components that know all their own ports."""
+    unclear = incomplete(system, components, wires)
+    clear = {name: component for name, component in components.items() if name not in unclear}
+    whole, lost = list[Wire](), list(wires.broken)
+    for wire in wires.whole:
+        (lost if {wire.receiver, wire.source.component} & unclear else whole).append(wire)
+    lost += flow(clear, whole, problems)
+    if any(unsized(component) for component in clear.values()):
+        check_sizes(clear, whole, in_the_dark(system, clear, whole, lost), problems)
+    checks.check_ports(whole, clear, problems)
+
+
 def _name_sole_inputs(system: System, components: Mapping[str, Component]) -> System:
     """Let `inputs: [coprocessor.action]` reach a gain, whose one input is called `input`."""
     parts = dict(system.parts)
     for name, part in parts.items():
-        if name in components and len(part.inputs) == 1 and set(components[name].inputs) == {"input"}:
-            parts[name] = replace(part, inputs={"input": next(iter(part.inputs.values()))})
+        if name in components and set(components[name].inputs) == {"input"}:
+            inputs = {"input": next(iter(part.inputs.values()))} if len(part.inputs) == 1 else part.inputs
+            parts[name] = replace(part, inputs=inputs, unread=frozenset(
+                f"inputs.{ANY}" if entry.startswith("inputs.") else entry for entry in part.unread))
     return replace(system, parts=parts)
 
 
-def _order(system: System, components: dict[str, Component], wires: list[Wire],
+def _order(system: System, components: dict[str, Component], wires: Wiring,
            problems: Problems) -> tuple[list[str], set[tuple[str, str]]]:
     scheduled = {name for name in components if name not in system.rehearsed}
-    links = [wire for wire in wires if same_instant(wire, components)]
-    edges = {(wire.source.component, wire.receiver) for wire in links}
-    if not problems.errors:  # else references may point anywhere; a loop of wires alone can be told all the same
-        uses = {name: part.uses for name, part in system.parts.items() if part.uses}
-        edges |= reference_edges(components, uses, edges, scheduled, problems)
+    links = [wire for wire in wires.read(system) if same_instant(wire, components)]
+    wired = {(wire.source.component, wire.receiver) for wire in links}
+    unsure = wires.unsure(system) if problems.errors else set()
+    edges = wired | reference_edges(components, sound(system, components), wired, scheduled, problems, unsure)
     order, cycle = sort(scheduled, edges)
-    if cycle:
-        _report_loop(cycle, links, components, problems)
+    for each in cycles(scheduled, edges, edges - wired) if cycle else ():
+        _report_loop(each, links, components, problems)
     return order, edges
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from heapq import heapify, heappop, heappush
 from itertools import combinations
 
@@ -10,6 +10,8 @@ from .component import Component
 from .errors import Problems
 from .shapes import Wire
 from .time import Clock
+
+MOST_CYCLES = 20  # told at once
 
 
 def same_instant(wire: Wire, components: Mapping[str, Component]) -> bool:
@@ -42,10 +44,12 @@ def readers_of(target: str, uses: Mapping[str, Mapping[str, str]]) -> set[str]:
 
 
 def reference_edges(components: Mapping[str, Component], uses: Mapping[str, Mapping[str, str]],
-                    links: set[tuple[str, str]], scheduled: set[str], problems: Problems) -> set[tuple[str, str]]:
+                    links: set[tuple[str, str]], scheduled: set[str], problems: Problems,
+                    unsure: Set[tuple[str, str]] = frozenset()) -> set[tuple[str, str]]:
     """Return (before, after) pairs: changers step after the object and its readers where wires lead there, else before.
 
-    `links` are the (sender, receiver) pairs of same-instant wires.
+    `links` are the (sender, receiver) pairs of same-instant wires; `unsure` are pairs that may be joined too, by wires
+    which have problems of their own: what depends on them is left open.
     """
     changers: dict[str, set[str]] = {}
     for name, references in uses.items():
@@ -54,13 +58,19 @@ def reference_edges(components: Mapping[str, Component], uses: Mapping[str, Mapp
             if use is not None and (use.changes or use.role.__name__ == "Body"):  # a world moves when it is asked
                 changers.setdefault(target, set()).add(name)
     edges: set[tuple[str, str]] = set()
-    direct = _following(links)
+    open_pairs = set(unsure)
+    direct, perhaps = following(links), following(links | unsure)
     for target, who in changers.items():
         others = ({target} | readers_of(target, uses)) & scheduled - who
         led_to = set().union(*(reach(direct, other) for other in others))
+        may_lead_to = set().union(*(reach(perhaps, other) for other in others)) if unsure else led_to
         for changer in who & scheduled:
-            edges |= {(other, changer) if changer in led_to else (changer, other) for other in others}
-    direct = _following(links | edges)
+            after, before = {(other, changer) for other in others}, {(changer, other) for other in others}
+            if changer in led_to or changer not in may_lead_to:
+                edges |= after if changer in led_to else before
+            else:
+                open_pairs |= after | before
+    direct = following(links | edges | open_pairs)
     for target, who in changers.items():
         for first, second in combinations(sorted(who & scheduled), 2):
             if second not in reach(direct, first) and first not in reach(direct, second):
@@ -69,7 +79,8 @@ def reference_edges(components: Mapping[str, Component], uses: Mapping[str, Mapp
     return edges
 
 
-def _following(edges: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+def following(edges: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """Return what comes directly after each name."""
     direct: dict[str, set[str]] = {}
     for before, after in edges:
         direct.setdefault(before, set()).add(after)
@@ -88,7 +99,24 @@ def reach(direct: Mapping[str, set[str]], start: str) -> set[str]:
     return seen
 
 
-def sort(names: Iterable[str], edges: set[tuple[str, str]]) -> tuple[list[str], list[str]]:
+def cycles(names: Collection[str], edges: Set[tuple[str, str]],
+           together: Set[tuple[str, str]] = frozenset()) -> list[list[str]]:
+    """Return cycles that have no edge in common, at most MOST_CYCLES: cutting one leaves the others as they are.
+
+    Edges in `together` are taken away all at once, with the first cycle that goes by one of them.
+    """
+    found: list[list[str]] = []
+    left = set(edges)
+    while len(found) < MOST_CYCLES and (cycle := sort(names, left)[1]):
+        found.append(cycle)
+        hops = set(zip(cycle, cycle[1:] + cycle[:1], strict=True))
+        left -= hops
+        if hops & together:
+            left -= together
+    return found
+
+
+def sort(names: Iterable[str], edges: Set[tuple[str, str]]) -> tuple[list[str], list[str]]:
     """Return the names in order, and one cycle (empty when there is none)."""
     following: dict[str, set[str]] = {name: set() for name in names}
     waiting = dict.fromkeys(following, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,12 +58,8 @@ def _neutral(port: Port) -> Port:
     return replace(unnamed, reads="now", also=also, wakes=False, initial=0.0, optional=True, guarded=False)
 
 
-def flow(components: Mapping[str, Component], wires: list[Wire], problems: Problems,
-         dark: Set[str] = frozenset()) -> None:
-    """Fill sizes until nothing changes; report wires whose ends disagree and ports that stay unknown.
-
-    What is not known of components in `dark` follows from another problem and is not told.
-    """
+def flow(components: Mapping[str, Component], wires: list[Wire], problems: Problems) -> list[Wire]:
+    """Fill sizes until nothing changes; report wires whose ends disagree; return those through which nothing flowed."""
     clashes: dict[str, str] = {}
     touching: dict[str, list[Wire]] = {name: [] for name in components}
     for wire in wires:
@@ -84,16 +80,9 @@ def flow(components: Mapping[str, Component], wires: list[Wire], problems: Probl
             todo.update({name: None, **neighbours})
     for where, what in clashes.items():
         problems.add(what, where, "Change one side, or put basics.select or basics.concat between them.")
-    wired = {(wire.receiver, wire.input) for wire in wires}
-    for name, component in components.items():
-        if name in dark:
-            continue
-        unknown = [f"{name}.{key}" for key, port in component.outputs.items() if not port.known]
-        unknown += [f"{name}.{key}" for key, port in component.inputs.items()
-                    if not port.known and (name, key) in wired]
-        if unknown and not clashes:
-            problems.add(f"the size of {', '.join(unknown)} is not known", name,
-                         "Wire it to something of known size, or give the size as a parameter.")
+    return [wire for wire in wires if f"{wire.receiver}.inputs.{wire.input}" in clashes
+            or components[wire.source.component].outputs[wire.source.port].kind
+            != components[wire.receiver].inputs[wire.input].kind]
 
 
 def _facts(component: Component) -> list[tuple[Any, ...]]:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from .component import Component
+from .errors import closest
 from .port import Reads
+
+ANY = "*"  # any name: in `Part.unread`, where not even the names could be read
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,21 @@ class Source:
 class Part:
     """One component of a system: how to make it, what it listens to and what it holds by reference."""
 
-    create: Callable[[], Component]  # a fresh, unbuilt instance at each call
+    create: Callable[[], Component] | None  # a fresh, unbuilt instance at each call; None: told already why not
     inputs: Mapping[str, Source] = field(default_factory=dict)  # by input name
     uses: Mapping[str, str] = field(default_factory=dict)  # reference name -> component name
     seed: int | None = None  # None: derived from the system's seed and the component's name
     lanes: int | None = None  # only for a used body with worlds of its own
     type: str = ""  # what messages call it, e.g. "brains.mlp"
+    unread: frozenset[str] = frozenset()  # `inputs.x` or `uses.*`: could not be read, which is told already
+
+    def is_unread(self, side: str, name: str = "") -> bool:
+        """Could something of this input or reference (of any, without a name) not be read? `side`: inputs or uses."""
+        if not self.unread:
+            return False
+        if not name:
+            return any(entry.startswith(f"{side}.") for entry in self.unread)
+        return not {f"{side}.{name}", f"{side}.{ANY}"}.isdisjoint(self.unread)
 
 
 @dataclass(frozen=True)
@@ -65,8 +77,12 @@ class System:
 
     @cached_property
     def used(self) -> frozenset[str]:
-        """Components that another one holds by reference."""
-        return frozenset(target for part in self.parts.values() for target in part.uses.values())
+        """Components that another one holds by reference, as far as the references can be read and are spelt right."""
+        held: set[str | None] = {target if target in self.parts else closest(target, self.parts)
+                for part in self.parts.values() for target in part.uses.values()}
+        if any(part.is_unread("uses") for part in self.parts.values()):
+            held |= self.parts.keys() - self.wired  # what else could they be for?
+        return frozenset(name for name in self.parts if name in held)
 
     @cached_property
     def wired(self) -> frozenset[str]:

@@ -8,11 +8,10 @@ import numpy as np
 
 from ...loops.component import Component, Inputs
 from ...loops.lanes import Lanes
-from ...loops.port import Port
-from ...loops.seeds import LaneRandom
 from ...loops.time import Duration
-from ..parts.in_flight import ABSENT, InFlight
-from ..parts.passing import carry, frozen
+from ..parts.delivery import Delivery, exponential, link_ports
+from ..parts.in_flight import ABSENT
+from ..parts.passing import carry
 
 
 class BusyProcessor(Component):
@@ -38,8 +37,7 @@ class BusyProcessor(Component):
             raise ValueError(f"a queue of {capacity} messages holds nothing; write at least 1, or when_busy: drop")
         self.service, self.spread, self.when_busy = service, spread, when_busy
         self.capacity = {"queue": capacity, "drop": 0, "latest": 1}[when_busy]
-        self.inputs = {"input": Port("what is to be processed", ("n",), reads="now", wakes=True)}
-        self.outputs = {"output": Port("what has been processed", ("n",))}
+        self.inputs, self.outputs = link_ports("what is to be processed", "what has been processed")
 
     @classmethod
     def example(cls) -> BusyProcessor:
@@ -53,49 +51,42 @@ class BusyProcessor(Component):
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
-        port = self.outputs["output"]
-        self._random = LaneRandom(seed, self.lanes)
-        self._queue = InFlight(self.lanes.count, int(port.shape[0]), port.dtype)  # type: ignore[arg-type]
+        self._delivery = Delivery(self, seed)
         self._free = np.zeros(self.lanes.count, np.int64)  # [lanes] when the last accepted message will be ready
-        self._ready = frozen(np.zeros(port.full_shape(self.lanes.count), port.dtype))  # [lanes, n]
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
-        got, value = self._queue.take(now)  # first: a processor that is ready at `now` is free at `now`
+        queue = self._delivery.queue
+        got, value = queue.take(now)  # first: a processor that is ready at `now` is free at `now`
         if "input" in inputs.new:
             self._accept(now, inputs["input"])
-            late, instant = self._queue.take(now)  # service may take no time at all
+            late, instant = queue.take(now)  # service may take no time at all
             value = np.where(late[:, None], instant, value)
             got = got | late
-        if not got.any():
-            return {}
-        self._ready = frozen(np.where(got[:, None], value, self._ready))
-        return {"output": self._ready}
+        return self._delivery.answer(got, value)
 
     def next_wake(self, now: int) -> int | None:
-        return self._queue.next_due()
+        return self._delivery.queue.next_due()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"queue": self._queue.state_dict(), "free": self._free.copy(), "ready": self._ready,
-                "random": self._random.state_dict()}
+        return {"delivery": self._delivery.state_dict(), "free": self._free.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if "queue" in state:
-            self._queue.load_state_dict(state["queue"])
+        if "delivery" in state:
+            self._delivery.load_state_dict(state["delivery"])
             self._free = np.array(state["free"], np.int64)
-            self._ready = frozen(np.array(state["ready"]))
-            self._random.load_state_dict(state["random"])
 
     def _accept(self, now: int, message: np.ndarray) -> None:
-        waiting = self._queue.waiting() - 1  # [lanes] beside the one in service; -1: idle
+        queue = self._delivery.queue
+        waiting = queue.waiting() - 1  # [lanes] beside the one in service; -1: idle
         room = waiting < self.capacity
         if self.when_busy == "latest" and not room.all():
-            self._queue.replace_last(~room, message)
+            queue.replace_last(~room, message)
         if not room.any():
             return
         time = np.full(self.lanes.count, self.service, np.int64)
         if self.spread:
-            extra = -self.spread * np.log1p(-self._random.uniform(lanes=room))
+            extra = self.spread * exponential(self._delivery.random, room)
             time = time + np.rint(extra).astype(np.int64)
         ready = np.maximum(self._free, now) + time
         self._free = np.where(room, ready, self._free)
-        self._queue.push(np.where(room, ready, ABSENT), message)
+        queue.push(np.where(room, ready, ABSENT), message)

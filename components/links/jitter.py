@@ -8,11 +8,9 @@ import numpy as np
 
 from ...loops.component import Component, Inputs
 from ...loops.lanes import Lanes
-from ...loops.port import Port
-from ...loops.seeds import LaneRandom
 from ...loops.time import Duration
-from ..parts.in_flight import InFlight
-from ..parts.passing import carry, frozen
+from ..parts.delivery import Delivery, exponential, link_ports
+from ..parts.passing import carry
 
 
 class Jitter(Component):
@@ -36,8 +34,7 @@ class Jitter(Component):
     def __init__(self, latency: Duration = 0, spread: Duration = 0,
                  distribution: Literal["uniform", "exponential", "normal"] = "uniform", in_order: bool = True) -> None:
         self.latency, self.spread, self.distribution, self.in_order = latency, spread, distribution, in_order
-        self.inputs = {"input": Port("what is sent", ("n",), reads="now", wakes=True)}
-        self.outputs = {"output": Port("what has arrived", ("n",))}
+        self.inputs, self.outputs = link_ports("what is sent", "what has arrived")
 
     @classmethod
     def example(cls) -> Jitter:
@@ -51,11 +48,8 @@ class Jitter(Component):
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
-        port = self.outputs["output"]
-        self._random = LaneRandom(seed, self.lanes)
-        self._queue = InFlight(self.lanes.count, int(port.shape[0]), port.dtype)  # type: ignore[arg-type]
+        self._delivery = Delivery(self, seed)
         self._last = np.zeros(self.lanes.count, np.int64)  # [lanes] due time of the message sent last
-        self._arrived = frozen(np.zeros(port.full_shape(self.lanes.count), port.dtype))  # [lanes, n]
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         if "input" in inputs.new:
@@ -63,33 +57,27 @@ class Jitter(Component):
             if self.in_order:
                 due = np.maximum(due, self._last)
             self._last = due
-            self._queue.push(due, inputs["input"])
-        got, value = self._queue.take(now)
-        if not got.any():
-            return {}
-        self._arrived = frozen(np.where(got[:, None], value, self._arrived))
-        return {"output": self._arrived}
+            self._delivery.queue.push(due, inputs["input"])
+        return self._delivery.answer(*self._delivery.queue.take(now))
 
     def next_wake(self, now: int) -> int | None:
-        return self._queue.next_due()
+        return self._delivery.queue.next_due()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"queue": self._queue.state_dict(), "last": self._last.copy(), "arrived": self._arrived,
-                "random": self._random.state_dict()}
+        return {"delivery": self._delivery.state_dict(), "last": self._last.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if "queue" in state:
-            self._queue.load_state_dict(state["queue"])
+        if "delivery" in state:
+            self._delivery.load_state_dict(state["delivery"])
             self._last = np.array(state["last"], np.int64)
-            self._arrived = frozen(np.array(state["arrived"]))
-            self._random.load_state_dict(state["random"])
 
     def _draw(self) -> np.ndarray:
         """Latencies in nanoseconds, [lanes] int64."""
+        random = self._delivery.random
         if self.distribution == "normal":
-            variable = self.spread * self._random.normal()
+            variable = self.spread * random.normal()
         elif self.distribution == "exponential":
-            variable = -self.spread * np.log1p(-self._random.uniform())
+            variable = self.spread * exponential(random)
         else:
-            variable = self.spread * self._random.uniform()
+            variable = self.spread * random.uniform()
         return np.maximum(np.rint(self.latency + variable), 0).astype(np.int64)

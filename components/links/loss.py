@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ...loops.component import Component, Inputs
 from ...loops.lanes import Lanes
-from ...loops.port import Port
-from ...loops.seeds import LaneRandom
-from ..parts.passing import carry, frozen
+from ..parts.delivery import Delivery, link_ports
+from ..parts.passing import carry
 
 
 class Loss(Component):
@@ -27,8 +24,7 @@ class Loss(Component):
         if not 0 <= probability <= 1:
             raise ValueError(f"a probability of {probability} is not in [0, 1]")
         self.probability = probability
-        self.inputs = {"input": Port("what is sent", ("n",), reads="now", wakes=True)}
-        self.outputs = {"output": Port("what got through", ("n",))}
+        self.inputs, self.outputs = link_ports("what is sent", "what got through")
 
     @classmethod
     def example(cls) -> Loss:
@@ -42,23 +38,17 @@ class Loss(Component):
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
-        port = self.outputs["output"]
-        self._random = LaneRandom(seed, self.lanes)
-        self._arrived = frozen(np.zeros(port.full_shape(self.lanes.count), port.dtype))  # [lanes, n]
+        self._delivery = Delivery(self, seed)
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         if "input" not in inputs.new:
             return {}
-        got = self._random.uniform() >= self.probability  # [lanes]
-        if not got.any():
-            return {}
-        self._arrived = frozen(np.where(got[:, None], inputs["input"], self._arrived))
-        return {"output": self._arrived}
+        got = self._delivery.random.uniform() >= self.probability  # [lanes]
+        return self._delivery.answer(got, inputs["input"])
 
     def state_dict(self) -> dict[str, Any]:
-        return {"arrived": self._arrived, "random": self._random.state_dict()}
+        return self._delivery.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if "random" in state:
-            self._arrived = frozen(np.array(state["arrived"]))
-            self._random.load_state_dict(state["random"])
+            self._delivery.load_state_dict(state)

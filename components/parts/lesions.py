@@ -25,10 +25,18 @@ class LesionError(StimloopError, ValueError):
 class Lesion:
     """Describes a lesion.
 
-    kind: `weights` silences connections of one weight matrix chosen by a shuffle of all of them (biases stay);
-    `connections` those between the neurons `source` and `target`; `neurons` silences neurons, listed or drawn from
-    all; `region` draws them from one region; `mask` says for every neuron whether it lives (1) or not (0).
-    fraction: how much of what `kind` names is silenced. seed: of the draw; left out, the brain's own seed decides.
+    Args:
+        kind: `weights` silences connections of one weight matrix chosen by a shuffle of all of them (biases stay);
+            `connections` those between the neurons `source` and `target`; `neurons` silences neurons, listed or drawn
+            from all; `region` draws them from one region; `mask` says for every neuron whether it lives or not.
+        fraction: how much of what `kind` names is silenced.
+        seed: of the draw; left out, the brain's own seed decides.
+        neurons: numbers of the neurons to silence, all of them; left out, they are drawn.
+        mask: 1 for each neuron that lives, 0 for each that does not.
+        region: name of the region that neurons are drawn from.
+        source: neurons, or the region, that the silenced connections come from.
+        target: neurons, or the region, that they go to.
+        count: how `fraction` of a number becomes whole: cut off, or rounded.
     """
 
     kind: Literal["weights", "neurons", "mask", "region", "connections"] = "weights"

@@ -17,7 +17,13 @@ from ...loops.time import Duration, say
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the timetable: at `at`, set the value, or begin an episode in every lane (seed `begin` + lane)."""
+    """One line of the timetable: at a time, set the value, or begin an episode in every lane.
+
+    Args:
+        at: time since the beginning of the run.
+        value: the value from then on, one number or a list.
+        begin: seed of the episode that begins in lane 0; lane i gets this + i.
+    """
 
     at: Duration
     value: float | list[float] | None = None

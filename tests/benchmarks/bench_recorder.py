@@ -90,7 +90,7 @@ class ElbowLoop:
 
     def __init__(self, folder: Path) -> None:
         from stimloop.assemblies import recording
-        from stimloop.assemblies.assembly import load
+        from stimloop.assemblies.loading import load
         from stimloop.loops.errors import Problems
         from stimloop.loops.recorder import Recorder
         from stimloop.loops.until import Until

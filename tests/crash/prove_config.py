@@ -2,11 +2,19 @@
 
 `documents` makes YAML by rules (types, addresses, numbers, traps) and by damaging text; `watch` sees every import and
 every act that a description has no business causing.
+
+The second that a document may take is processor time of this process, all its threads together: on a busy machine wall
+time counts other people's work, and a document cannot hide work from its own processor time. What it could hide is
+waiting (for a pipe, a lock, a network), so wall time has a bound of its own, wide enough for any machine. Python's
+collector walks through everything that is alive, and what Hypothesis remembers of earlier documents is most of that:
+after 5,000 documents one collection took 0.5 s, whichever document it fell upon. So the rest of the process is frozen
+while a document is read, and a collection then walks through what this document made.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -14,11 +22,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 import stimloop as sl
-from stimloop.assemblies.wiring import check
+from stimloop.assemblies.checking import check
 from stimloop.catalogue import index, lookup
 from stimloop.loops.errors import AssemblyError
 
@@ -27,7 +35,9 @@ FOREIGN = ("antigravity", "this", "ftplib", "poplib", "turtle", "xmlrpc", "idlel
 ACTS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.remove", "os.rename",
         "os.mkdir", "os.rmdir", "os.chmod", "os.link", "os.symlink", "os.kill", "shutil.rmtree", "socket.connect",
         "socket.bind", "pty.spawn", "webbrowser.open", "ctypes.dlopen", "urllib.Request", "ftplib.connect"}
-SECONDS = 1.0
+SECONDS = 1.0  # of processor time
+WALL_SECONDS = 30.0  # for what waits instead of working
+AT_ONCE = 1_000  # documents that Hypothesis draws before it may forget them
 
 _seen: list[str] = []
 _state = {"watching": False, "installed": False}
@@ -192,31 +202,51 @@ def warm_up() -> None:
                    "b: {type: brains.mlp, inputs: [body.observation]}}")
 
 
+@contextlib.contextmanager
+def timed(told: dict[str, Any]) -> Iterator[None]:
+    """Time what is done with one document, with everything older left out of collections."""
+    gc.freeze()
+    start, wall = time.process_time(), time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds, waited = time.process_time() - start, time.perf_counter() - wall
+        gc.unfreeze()
+        told["slowest_s"] = max(told["slowest_s"], seconds)
+        told["slowest_wall_s"] = max(told["slowest_wall_s"], waited)
+    assert seconds <= SECONDS, f"{seconds:.2f} s of processor time"
+    assert waited <= WALL_SECONDS, f"{waited:.2f} s of wall time"
+
+
+def some(n: int, number: int, told: dict[str, Any]) -> None:
+    """Read and check `n` documents, the `number`-th lot; raises at the first that does not end as it must."""
+
+    @seed(number)
+    @settings(max_examples=n, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+              report_multiple_bugs=False)
+    @given(documents)
+    def one(text: str) -> None:
+        with timed(told), watch() as acts:
+            accepted = read_and_check(text)
+        told["documents"] += 1
+        told["accepted"] += accepted
+        assert not acts, acts
+
+    one()
+
+
 def prove_config(n: int = 100_000) -> dict[str, Any]:
     """Read and check `n` documents; holds when each ends in AssemblyError or success within a second, and no more."""
     os.environ.setdefault("MUJOCO_GL", "disable")
     warm_up()
     known = {name.partition(".")[0] for name in sys.modules}
-    told: dict[str, Any] = {"documents": 0, "accepted": 0, "slowest_s": 0.0}
-
-    @settings(max_examples=n, deadline=None, database=None, derandomize=True,
-              suppress_health_check=list(HealthCheck), report_multiple_bugs=False)
-    @given(documents)
-    def one(text: str) -> None:
-        start = time.process_time()
-        with watch() as acts:
-            accepted = read_and_check(text)
-        seconds = time.process_time() - start
-        told["documents"] += 1
-        told["accepted"] += accepted
-        told["slowest_s"] = max(told["slowest_s"], seconds)
-        assert not acts, acts
-        assert seconds <= SECONDS, f"{seconds:.2f} s"
-
+    told: dict[str, Any] = {"documents": 0, "accepted": 0, "slowest_s": 0.0, "slowest_wall_s": 0.0,
+                            "judged_by": "processor time of the process"}
     try:
-        one()
+        for number, first in enumerate(range(0, n, AT_ONCE)):
+            some(min(AT_ONCE, n - first), number, told)
     except Exception as error:
         return {"holds": False, "error": f"{type(error).__name__}: {error}"[:2000],
                 "notes": [str(note)[:2000] for note in getattr(error, "__notes__", ())], **told}
     foreign = sorted({name.partition(".")[0] for name in sys.modules} - known)
-    return {"holds": told["documents"] >= min(n, 100) and not foreign, "imported": foreign, **told}
+    return {"holds": told["documents"] >= n and not foreign, "imported": foreign, **told}

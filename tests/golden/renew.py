@@ -18,7 +18,7 @@ QUIET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS":
 def main(arguments: list[str] | None = None) -> int:
     """Renew the traces named on the command line; exit code 2 when no reason is given."""
     from golden import shipped_traces as golden
-    from stimloop.assemblies.assembly import shipped
+    from stimloop.assemblies.loading import shipped
 
     parser = argparse.ArgumentParser(description="Makes the present traces of shipped assemblies the golden ones.")
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"all, {', '.join(shipped())}")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from golden import renew, shipped_traces
-from stimloop.assemblies.assembly import shipped
+from stimloop.assemblies.loading import shipped
 
 LIBRARIES = {"elbow_stimulation": ["myosuite"], "pendulum_first": ["gymnasium"]}
 

@@ -62,13 +62,13 @@ def test_refusals_name_the_place(text, place, word):
 def test_depth_is_limited_and_bombs_are_quick():
     inside = "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)
     parse(f"a: {inside}")
-    start = time.perf_counter()
+    start = time.process_time()  # on a busy machine wall time counts other people's work
     for text in ("[" * 500_000, "{a: " * 100_000, "a: " + "[" * 300_000,
                  "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9) if i else 'x'}]" for i in range(30)),
                  "[" + "1," * 400_000 + "1]"):
         with pytest.raises(AssemblyError):
             parse(text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_files(tmp_path):

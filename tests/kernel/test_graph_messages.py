@@ -76,7 +76,10 @@ def test_unknown_names_come_with_the_nearest() -> None:
     parts = {"talker": talker(), "ear": part({"value": Port("x")}, {}, None, 10, {"vallue": "talker.value"},
                                              type="a.ear")}
     assert told(**parts) == [
-        ("ear.inputs.vallue", "a.ear has no input 'vallue'", 'Did you mean "value"?'),
+        ("ear.inputs.vallue", "a.ear has no input 'vallue'", 'Did you mean "value"?')], "that it lacks one follows"
+    parts["ear"] = part({"value": Port("x")}, {}, None, 10, {"loud": "talker.value"}, type="a.ear")
+    assert told(**parts) == [
+        ("ear.inputs.loud", "a.ear has no input 'loud'", "Known: value."),
         ("ear", "input 'value' (x) is not wired", "Write for example: ear: {inputs: [{value: component.port}]}")]
     assert told(talker=talker(), ear=ear("tolker.value")) == [
         ("ear.inputs.value", "there is no component 'tolker'", 'Did you mean "talker"?')]
@@ -175,7 +178,11 @@ def test_references_that_cannot_be() -> None:
 def test_references_in_a_circle() -> None:
     parts = {name: part({}, {}, None, 10, uses={"judge": other}, wants={"judge": Use(Judge)}, gain=1.0, value=None)
              for name, other in (("a", "b"), ("b", "c"), ("c", "a"))}
-    assert told(**parts) == [("a.uses", "references run in a circle", "Let one of them listen on a wire instead.")]
+    way_out = "Let one of them listen on a wire instead."
+    assert told(**parts) == [("a.uses", "references run in a circle: a -> b -> c -> a", way_out)]
+    parts["self"] = part({}, {}, None, 10, uses={"judge": "self"}, wants={"judge": Use(Judge)}, gain=1.0, value=None)
+    assert [what for _, what, _ in told(**parts)] == [
+        "references run in a circle: a -> b -> c -> a", "references run in a circle: self -> self"]
 
 
 def test_a_world_to_rehearse_in_may_not_be_wired() -> None:

@@ -11,7 +11,7 @@ from stimloop.loops.component import Use
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.graph import Graph, check
 from stimloop.loops.loop import Loop
-from stimloop.loops.order import reach, sort
+from stimloop.loops.order import MOST_CYCLES, cycles, reach, sort
 from stimloop.loops.port import Port
 from stimloop.loops.system import Part, Source, System
 from stimloop.loops.time import Clock
@@ -141,6 +141,48 @@ def test_a_cycle_of_wires_and_references_is_an_error() -> None:
     for line in ("  a.out -> q.a_out   reads now\n", "  b.out -> p.b_out   reads now\n",
                  "  p -> a   by reference", "  q -> b   by reference"):
         assert line in text
+
+
+def told(**parts: Part) -> list[str]:
+    """The first line of each problem."""
+    with pytest.raises(AssemblyError) as error:
+        graph(**parts)
+    return [problem.what.partition("\n")[0] for problem in error.value.problems]
+
+
+def test_a_cycle_by_references_is_told_with_everything_else_but_not_if_a_broken_wire_may_mend_it() -> None:
+    parts = {"a": relay(period=5), "b": relay(period=5), "q": relay("a.out", uses={"it": "b"})}
+    p, elsewhere = relay("b.out", uses={"it": "a"}), relay("nobody.out")
+    nobody, misspelt = "there is no component 'nobody'", "a has no output 'outt'"
+    assert told(**parts, p=p, z=elsewhere) == [nobody, "loop without delay"]
+    assert told(**parts, p=relay("b.out", "a.outt", uses={"it": "a"})) == [misspelt], "p may come after a"
+    assert told(**parts, p=relay("b.out", "z.out", uses={"it": "a"}), z=elsewhere) == [nobody], "z may hear a"
+    unmade = {"a_out": Source("a", "out"), "it": Source("b", "out")}
+    assert told(**parts, p=relay("b.out", "u.out", uses={"it": "a"}), u=Part(fail, unmade)) == [
+        "component cannot be made: no"], "u may pass on what a says"
+
+
+def test_two_changers_that_a_broken_wire_may_order_are_not_told() -> None:
+    thing, x = relay(period=5), relay(period=5, uses={"it": "thing"})
+    assert told(thing=thing, x=x, y=relay("x.outt", uses={"it": "thing"})) == ["x has no output 'outt'"]
+    assert told(thing=thing, x=x, y=relay(period=5, uses={"it": "thing"}), z=relay("x.outt")) == [
+        "x has no output 'outt'", "x and y both change thing, and no wire orders them"]
+
+
+def fail() -> Any:
+    raise ValueError("no")
+
+
+def test_loops_that_share_no_edge_are_told_each() -> None:
+    ring = {"a": relay("c.out"), "b": relay("a.out"), "c": relay("b.out", "d.out"), "d": relay("c.out")}
+    assert told(**ring, e=relay("f.out"), f=relay("e.out")) == ["loop without delay"] * 3
+    assert cycles("abcd", {("a", "b"), ("b", "a"), ("c", "d"), ("d", "c")}) == [["b", "a"], ["d", "c"]]
+    by_reference = {("b", "a"), ("c", "a")}
+    both = {("a", "b"), ("a", "c"), *by_reference}
+    assert len(cycles("abc", both)) == 2
+    assert len(cycles("abc", both, by_reference)) == 1, "another order of one reference may mend both"
+    many = {pair for i in range(40) for pair in ((f"x{i}", f"y{i}"), (f"y{i}", f"x{i}"))}
+    assert len(cycles({name for pair in many for name in pair}, many)) == MOST_CYCLES
 
 
 def test_a_used_component_that_is_not_wired_is_never_scheduled_but_built_first() -> None:

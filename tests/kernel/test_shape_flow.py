@@ -14,7 +14,7 @@ from stimloop.loops.errors import AssemblyError
 from stimloop.loops.external import External
 from stimloop.loops.graph import Graph, check
 from stimloop.loops.port import Port
-from stimloop.loops.system import Part, System
+from stimloop.loops.system import Part, Source, System
 
 from .small import loop_of, part, steps
 
@@ -77,11 +77,24 @@ def test_what_remains_unknown_is_an_error_that_names_the_port() -> None:
                                                                     "rates": Port("r", (None,))},
                          None, 10), ear=part({"in": Port("i", (None,))}, {}, None, 10, {"in": "brain.out"}))
     assert str(error.value) == """\
-test: 2 problems
-1. brain: the size of brain.out, brain.rates is not known
-  Wire it to something of known size, or give the size as a parameter.
-2. ear: the size of ear.in is not known
+test: brain: the size of brain.out, brain.rates, ear.in is not known
   Wire it to something of known size, or give the size as a parameter."""
+
+
+def test_silence_hides_no_size_that_stays_unknown() -> None:
+    """It keeps a wire without listening, so that nothing says how wide the sender is."""
+    with pytest.raises(AssemblyError, match=r"brain: the size of brain.out is not known\n") as error:
+        graph(brain=part({}, {"out": Port("o", (None,))}, None, 10), quiet=Part(Silence, {"x": Source("brain", "out")}))
+    assert len(error.value.problems) == 1
+
+
+def test_an_unknown_size_far_from_another_problem_is_told_with_it() -> None:
+    body = part({}, {"out": Port("o", (3,))}, None, 10)
+    lonely = part({"in": Port("i", (3,))}, {"out": Port("o", (None,))}, None, 10, {"in": "body.out"})
+    clash = part({"in": Port("i", (4,))}, {"out": Port("o", (None,))}, None, 10, {"in": "body.out"})
+    with pytest.raises(AssemblyError) as error:
+        graph(body=body, lonely=lonely, clash=clash)
+    assert [problem.where for problem in error.value.problems] == ["clash.inputs.in", "lonely"]
 
 
 def test_unknown_sizes_in_messages_are_question_marks() -> None:

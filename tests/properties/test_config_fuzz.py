@@ -1,12 +1,14 @@
 """A few of the documents of `prove_config`, and proof that the proof would see what it looks for."""
 
+import gc
 import sys
+import time
 
 import pytest
 
 import stimloop as sl
 from crash import prove_config as proof
-from stimloop.assemblies.wiring import check
+from stimloop.assemblies.checking import check
 from stimloop.loops.errors import AssemblyError
 
 
@@ -15,6 +17,26 @@ def test_documents_end_in_assembly_error_or_success():
     assert found["holds"], found
     assert found["documents"] >= 150
     assert 0 < found["accepted"] < found["documents"]
+
+
+@pytest.mark.parametrize(("limit", "does", "words"), [
+    ("SECONDS", lambda: sum(range(3_000_000)), "processor time"), ("WALL_SECONDS", lambda: time.sleep(0.02), "wall")])
+def test_a_slow_document_is_noticed(monkeypatch, limit, does, words):
+    monkeypatch.setattr(proof, limit, 0.01)
+    told = {"slowest_s": 0.0, "slowest_wall_s": 0.0}
+    with pytest.raises(AssertionError, match=words), proof.timed(told):
+        does()
+    assert told["slowest_wall_s"] >= 0.01
+
+
+def test_what_is_older_than_a_document_is_left_out_of_its_collections():
+    older = [[] for _ in range(1000)]
+    with proof.timed({"slowest_s": 0.0, "slowest_wall_s": 0.0}):
+        young = [object() for _ in range(10)]
+        assert not any(each is older[0] for each in gc.get_objects())
+        assert any(each is young for each in gc.get_objects())
+    assert any(each is older[0] for each in gc.get_objects()), "and comes back afterwards"
+    assert gc.get_freeze_count() == 0
 
 
 def test_the_watch_sees_what_it_looks_for(tmp_path, monkeypatch):

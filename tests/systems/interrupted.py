@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import stimloop as sl
-from stimloop.assemblies import execute
+from stimloop.assemblies import execute, resuming
 from stimloop.loops.errors import RunError
 
 BODY = """
@@ -52,7 +52,7 @@ def refused(path: Path, match: str, error: Any = RunError, **options: Any) -> st
     """Go on with a run, which must be refused and leave every byte as it is."""
     before = files(path)
     with pytest.raises(error, match=match) as caught:
-        execute.resume(path, **options)
+        resuming.resume(path, **options)
     assert files(path) == before
     return str(caught.value)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import stimloop as sl
-from stimloop.assemblies.assembly import shipped
+from stimloop.assemblies.checking import check
+from stimloop.assemblies.loading import shipped
 from stimloop.assemblies.settings import Settings
-from stimloop.assemblies.wiring import check
 from stimloop.loops.component import Component
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.port import Port
@@ -172,13 +172,15 @@ components:
     ("nme: x", 'Did you mean "name"?'),
     ("components: [1]", "mapping of names"),
     ("components: {seed: {type: x.y}}", "cannot name a component"),
-    ("components: {a: {typ: x.y}}", "has no type"),
+    ("components: {a: {typ: x.y}}", 'Did you mean "type"'),
+    ("components: {a: {params: {}}}", "has no type"),
     ("components: {a: {type: x.y, inputs: [b]}}", "is not a wire"),
     ("components: {a: {type: x.y, inputs: [b.c, d.c]}}", "wired twice"),
     ("components: {a: {type: x.y, inputs: {c: {from: b.c, delay: 1 ms}}}}", ""),
     ("components: {a: {type: x.y, inputs: {c: {from: b.c, delay: 1 mm}}}}", "no unit of time"),
     ("components: {a: {type: x.y, inputs: {c: {from: b.c, reads: then}}}}", "no way to read"),
-    ("components: {a: {type: x.y, uses: {p: [1]}}}", "not a mapping of references"),
+    ("components: {a: {type: x.y, uses: {p: [1]}}}", "not the name of a component"),
+    ("components: {a: {type: x.y, uses: [p]}}", "not a mapping of references"),
     ("record: 3", "something to record"),
     ("checkpoint: {every: often}", "not a time"),
     ("evaluate: {test: {episodes: 3}}", "needs `every`"),
@@ -258,13 +260,13 @@ def test_evaluation_does_not_change_the_trace(a):
 
 
 def test_run_resume_and_compare(a, tmp_path):
-    from stimloop.assemblies import execute
+    from stimloop.assemblies import resuming
     from stimloop.loops.runs import first_difference, log_hash
     from stimloop.loops.runs import open as open_run
 
     whole = a.run("40 steps", folder=tmp_path / "a")
     half = a.run("17 steps", folder=tmp_path / "b")
-    outcome = execute.resume(half.path, "40 steps")
+    outcome = resuming.resume(half.path, "40 steps")
     assert outcome.reason == "finished"
     again = open_run(half.path)
     assert log_hash(whole) == log_hash(again)
@@ -272,7 +274,7 @@ def test_run_resume_and_compare(a, tmp_path):
     assert again.attributes["hash"] == a.hash
     assert again.attributes["variant"] == "base"
     assert set(a.components) == set(again.attributes["assembly"]["components"])
-    rows = execute.evaluate(again.path)
+    rows = resuming.evaluate(again.path)
     assert rows["test"]["return"].shape == (10,)
 
 

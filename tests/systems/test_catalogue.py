@@ -9,6 +9,7 @@ import pytest
 import stimloop as sl
 from stimloop.assemblies import editor_schema
 from stimloop.catalogue import index, lookup, page
+from stimloop.catalogue.meanings import meanings
 from stimloop.catalogue.schema import json_schema, validate
 from stimloop.loops.component import Component
 from stimloop.loops.errors import Problems
@@ -165,11 +166,65 @@ def test_a_class_is_named_by_its_module_outside_the_catalogue():
 
 
 def test_the_page_has_every_component():
-    text = page.render()
+    text = page.render(index.load())
     for name, entry in index.load().items():
         assert f"### `{name}`" in text
         for port in entry["inputs"]:
             assert f"| `{port}` |" in text
+
+
+def described(entry):
+    """Every parameter of an entry, those of parameter objects as `Lesion.kind`, with what it means."""
+    told, schema = entry.get("meanings", {}), entry["parameters"]
+    yield from ((key, told.get(key, "")) for key in schema.get("properties", {}))
+    for name, nested in schema.get("$defs", {}).items():
+        yield from ((f"{name}.{key}", told.get(f"{name}.{key}", told.get(key, ""))) for key in nested["properties"])
+
+
+@pytest.mark.parametrize("name", index.load())
+def test_every_parameter_says_what_it_means(name):
+    entry = index.load()[name]
+    silent = [key for key, meaning in described(entry) if len(meaning) < 8]
+    assert not silent, f"write what they mean into the docstring's `Args:` of {name}"
+    stray = {key.rpartition(".")[2] for key in entry.get("meanings", {})} - {
+        key.rpartition(".")[2] for key, _ in described(entry)}
+    assert not stray, "the docstring speaks of parameters that are not there"
+    text = page.component(name, entry)
+    for key, meaning in described(entry):
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{key.rpartition('.')[2]}` |"))
+        assert row.replace("\\|", "").count("|") == 5, "type, default and meaning"
+        assert meaning.replace("|", "\\|") in text
+
+
+def test_meanings_are_read_from_the_docstring():
+    assert meanings(Explained) == {"low": "the bounds, both of them on more than one line.",
+                                   "high": "the bounds, both of them on more than one line.", "size": "how many: 3."}
+    assert meanings(Wide) == {}
+
+
+class Explained:
+    """Explains.
+
+    Args:
+        low, high: the bounds, both of them
+            on more than one line.
+        size: how many: 3.
+
+    Notes:
+        other: is no parameter.
+    """
+
+
+def test_the_page_shows_times_as_people_write_them():
+    text = page.component("bodies.cartpole", index.load()["bodies.cartpole"])
+    assert "| `period` | period | `20 ms` | time between ticks in the loop. |" in text
+    lesion = page.component("brains.mlp", index.load()["brains.mlp"])
+    assert "| entry of Lesion | type | default | meaning |" in lesion
+
+
+def test_the_editors_schema_says_what_parameters_mean():
+    properties = editor_schema.make()["$defs"]["basics.gain"]["properties"]
+    assert properties["gain"]["description"] == "one factor for all elements, or one for each."
 
 
 def test_the_editors_schema_knows_every_type():

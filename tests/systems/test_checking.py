@@ -6,8 +6,8 @@ import pytest
 
 import stimloop as sl
 from stimloop.assemblies import settings
+from stimloop.assemblies.checking import check
 from stimloop.assemblies.inspection import check_assembly
-from stimloop.assemblies.wiring import check
 from stimloop.loops.component import Component
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.port import Port

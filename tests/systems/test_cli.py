@@ -199,7 +199,7 @@ def test_a_signal_saves_and_stops(name):
 
 def test_progress_on_a_terminal_only(monkeypatch):
     from stimloop.assemblies import execute
-    from stimloop.assemblies.assembly import load
+    from stimloop.assemblies.loading import load
 
     shown = []
     monkeypatch.setattr("stimloop.assemblies.progress.Progress._open", lambda self: shown.append(self) or Bar())

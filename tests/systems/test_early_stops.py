@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import stimloop as sl
-from stimloop.assemblies import execute
+from stimloop.assemblies import resuming
 from stimloop.loops import runs
 
 from .interrupted import refused, unfinished
@@ -50,7 +50,7 @@ def test_an_early_stop_is_refused_though_no_status_is_recorded(text, until, tmp_
     before = runs.open(path)
     assert "body.status" not in before
     refused(path, "recorded", until=until)
-    outcome = execute.resume(path)  # to the stop it was made for: nothing can lie behind that
+    outcome = resuming.resume(path)  # to the stop it was made for: nothing can lie behind that
     assert outcome.reason == "finished"
     whole = runs.open(next((tmp_path / "made" / "t").iterdir()))
     assert runs.log_hash(runs.open(path)) == runs.log_hash(whole)
@@ -60,7 +60,7 @@ def test_an_early_stop_is_refused_though_no_status_is_recorded(text, until, tmp_
 def test_a_stop_at_the_checkpoint_leaves_what_is_recorded_behind_it(text, tmp_path):
     path = unfinished(tmp_path, text)
     rows, evaluations = runs.open(path).stored.rows, runs.open(path).stored.evaluations
-    assert execute.resume(path, "3 steps").reason == "already there"
+    assert resuming.resume(path, "3 steps").reason == "already there"
     assert runs.open(path).stored.rows == rows
     assert runs.open(path).stored.evaluations == evaluations
 
@@ -71,19 +71,19 @@ def test_a_stop_at_the_checkpoint_leaves_what_is_recorded_behind_it(text, tmp_pa
 def test_a_run_that_stopped_early_goes_on_as_one_that_did_not(record, first, then, tmp_path):
     a = sl.Assembly.from_yaml(EVALUATED).set({"record": record, "body.params.max_steps": 13})
     early = a.run(first, folder=tmp_path / "early")
-    outcome = execute.resume(early.path, then)
+    outcome = resuming.resume(early.path, then)
     whole = a.run(then, folder=tmp_path / "whole")
     assert outcome.reason == "finished"
     assert runs.log_hash(runs.open(early.path)) == runs.log_hash(whole)
     assert len(whole.evaluations("test")) > 4
-    assert execute.resume(early.path, then).reason == "already there"
+    assert resuming.resume(early.path, then).reason == "already there"
 
 
 def test_counts_are_totals_of_the_run_whichever_body_they_are_of(tmp_path):
     """With two bodies nobody counts while a run goes to a time; a later stop counts from t = 0 all the same."""
     a = sl.Assembly.from_yaml(TWO)
     run = a.run(folder=tmp_path / "early")
-    execute.resume(run.path, "30 steps of body")
+    resuming.resume(run.path, "30 steps of body")
     whole = a.run("30 steps of body", folder=tmp_path / "whole")
     status = np.asarray(whole["body.status"])
     assert (status != 1).sum() == 30

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import stimloop as sl
-from stimloop.assemblies import execute, identity, inspection, settings
+from stimloop.assemblies import execute, inspection, loading, resuming, session, settings
 from stimloop.assemblies.reports import tables
 from stimloop.assemblies.reports.warnings import warnings
 from stimloop.loops.component import Component
@@ -89,11 +89,11 @@ def allowing():
 
 def test_a_variant_without_a_component_that_evaluations_leave_out(a, tmp_path):
     run = a.variant("alone").small().run(folder=tmp_path)
-    again = identity.assembly_of(run.attributes, settings.read())
+    again = loading.assembly_of(run.attributes, settings.read())
     assert again.origin.removed == {"metrics"}
     assert again.origin.is_small
-    assert execute.evaluate(run.path)["test"]["return"].shape == (1,)
-    assert execute.resume(run.path, "200 ms").reason == "finished"
+    assert resuming.evaluate(run.path)["test"]["return"].shape == (1,)
+    assert resuming.resume(run.path, "200 ms").reason == "finished"
 
 
 def test_an_error_costs_nothing_that_was_recorded(tmp_path, monkeypatch):
@@ -101,10 +101,10 @@ def test_an_error_costs_nothing_that_was_recorded(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="worn out"):
         execute.start(a, folder=tmp_path)
     path = next((tmp_path / "ticking").iterdir())
-    assert len(list((path / execute.CHECKPOINTS).iterdir())) == 1, "saved after the first instant"
+    assert len(list((path / session.CHECKPOINTS).iterdir())) == 1, "saved after the first instant"
     assert open_run(path).streams["ticker.count"].rows == 11
     monkeypatch.setenv("MENDED", "1")
-    execute.resume(path, allowed=allowing())
+    resuming.resume(path, allowed=allowing())
     np.testing.assert_array_equal(np.asarray(open_run(path)["ticker.count"])[:, 0], np.arange(1, 21))
 
 
@@ -113,7 +113,7 @@ def test_without_a_checkpoint_nothing_is_cut(tmp_path):
     assert run.attributes["resumes"] == {"ticker": "no"}
     assert any("ticker" in text and "cannot be resumed" in text for text in warnings(run))
     with pytest.raises(RunError, match=r"nothing to go on from.*new run"):
-        execute.resume(run.path, "400 ms", allowed=allowing())
+        resuming.resume(run.path, "400 ms", allowed=allowing())
     assert open_run(run.path).streams["ticker.count"].rows == 20
     assert open_run(run.path).attributes["until"] == "200 ms"
 
@@ -133,7 +133,7 @@ def test_an_interrupted_run_says_whether_it_was_saved(cls, saved, tmp_path):
 
 def test_a_resumed_run_tells_all_of_it_and_its_sessions(a, tmp_path):
     run = a.run("100 ms", folder=tmp_path)
-    outcome = execute.resume(run.path, "400 ms")
+    outcome = resuming.resume(run.path, "400 ms")
     facts = outcome.facts
     assert facts["simulated_s"] == pytest.approx(0.38)
     assert facts["steps"] == 19
@@ -164,7 +164,7 @@ def test_a_class_of_a_script_has_to_move_into_a_module(tmp_path):
     path = next((tmp_path / "runs" / "s").iterdir())
     for allow in ((), ("__main__",)):
         with pytest.raises(StimloopError) as caught:
-            execute.resume(path, allowed=replace(settings.read(), allow=allow))
+            resuming.resume(path, allowed=replace(settings.read(), allow=allow))
         text = str(caught.value)
         assert "into a module" in text
         assert "--allow my_module" in text

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import stimloop as sl
-from stimloop.assemblies import document, execute, identity, inspection, listing, settings
+from stimloop.assemblies import document, execute, identity, inspection, listing, resuming, settings
 from stimloop.assemblies.cli import app
 from stimloop.assemblies.reports.warnings import warnings
 from stimloop.loops import checkpoint, runs
@@ -71,8 +71,8 @@ def test_a_damaged_newest_checkpoint_is_passed_over_with_a_word_and_nothing_is_l
     newest = max((path / "checkpoints").iterdir())
     damage(newest, harm)
     with pytest.raises(RunError, match="damaged"):
-        execute.evaluate(path)  # an older brain is no answer to what this one has learned
-    outcome = execute.resume(path)
+        resuming.evaluate(path)  # an older brain is no answer to what this one has learned
+    outcome = resuming.resume(path)
     assert outcome.reason == "finished"
     told = [str(notice) for notice in outcome.notices if newest.name in str(notice)]
     assert len(told) == 1
@@ -84,7 +84,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_with_a_word_and_nothing_is_l
     assert newest.name in done.attributes["sessions"][-1]["passed_over"][0]
     assert checkpoint.read(newest)["now"] == 100_000_000, "saved again at the same instant"
     assert (newest.parent / f".{newest.name}.damaged").is_dir()
-    assert execute.resume(path, "500 ms").reason == "finished"
+    assert resuming.resume(path, "500 ms").reason == "finished"
 
 
 def test_a_damaged_newest_checkpoint_is_refused_where_what_it_lacks_cannot_be_recorded_again(tmp_path):
@@ -111,14 +111,14 @@ def test_a_stop_behind_what_is_recorded_is_refused(until, tmp_path):
     path = unfinished(tmp_path)
     assert runs.open(path).streams["body.status"].rows >= 16
     refused(path, "recorded", until=until)
-    assert execute.resume(path, until="19 steps").reason == "finished"
+    assert resuming.resume(path, until="19 steps").reason == "finished"
 
 
 @pytest.mark.parametrize("until", [None, "400 ms", "100 ms", "3 steps", "19 steps"])
 def test_a_run_that_is_there_already_is_left_as_it_is(until, tmp_path):
     run = sl.Assembly.from_yaml(BODY).run(folder=tmp_path)
     before = files(run.path)
-    outcome = execute.resume(run.path, until)
+    outcome = resuming.resume(run.path, until)
     assert outcome.reason == "already there"
     assert "already there" in inspection.outcome_text(outcome)
     assert files(run.path) == before

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import stimloop as sl
-from stimloop.assemblies import execute
+from stimloop.assemblies import resuming
 from stimloop.loops import runs
 
 TEXT = """
@@ -54,10 +54,10 @@ def test_an_unhurried_run_has_no_lateness_and_the_same_log(a, tmp_path):
 def test_a_resumed_run_keeps_its_pace_and_goes_on_telling_its_lateness(a, tmp_path):
     run = a.run(folder=tmp_path / "a", speed=2)
     start = time.perf_counter()
-    assert execute.resume(run.path, "600 ms").reason == "finished"
+    assert resuming.resume(run.path, "600 ms").reason == "finished"
     assert time.perf_counter() - start >= 0.19
     again = runs.open(run.path)
     np.testing.assert_array_equal(again["loop.lateness"]["time"], np.arange(30) * 20_000_000)
     assert runs.log_hash(again) == runs.log_hash(a.run("600 ms", folder=tmp_path / "b"))
-    rows = execute.evaluate(run.path)["test"]  # in a loop that waits for nobody
+    rows = resuming.evaluate(run.path)["test"]  # in a loop that waits for nobody
     assert rows["return"].shape == (10,)

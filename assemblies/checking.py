@@ -1,0 +1,97 @@
+"""Everything that can be wrong with an assembly, told together: form, components, wiring, evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from ..loops.errors import AssemblyError, Problem, Problems
+from ..loops.system import System
+from . import overrides
+from .doubts import Doubts
+from .origin import placed
+from .settings import Settings
+from .wiring import system
+
+if TYPE_CHECKING:
+    from ..loops.loop import Loop
+    from .assembly import Assembly
+
+
+def build(assembly: Assembly, allowed: Settings | None = None,
+          make: Callable[[System, Problems], Loop] | None = None) -> Loop:
+    """Return a loop; every problem, found here or by the kernel, is reported together."""
+    from ..loops.loop import Loop
+
+    problems = Problems(list(assembly.notices))
+    made = system(assembly, problems, allowed)
+    try:
+        problems.raise_if_any()
+        return (make or Loop)(made, problems)
+    except AssemblyError as error:
+        told = check(assembly, allowed).errors  # says of each problem whether it lies in an evaluation
+        raise AssemblyError(told or placed(error.problems, assembly.origin), assembly.name) from error
+
+
+def check(assembly: Assembly, allowed: Settings | None = None, form: Problems | None = None) -> Problems:
+    """Return all that is wrong with an assembly and its evaluations, and the notices; they are built, not run.
+
+    `form` are problems of its form, found when it was read: what only follows from them is left out.
+    """
+    problems = Problems(list(assembly.notices))
+    doubts = Doubts(form.errors if form else ())
+    made = system(assembly, problems, allowed, form)
+    problems.found = _look(made, problems)
+    for name, plan in made.evaluations.items():
+        if any(doubts.touch(f"evaluate.{name}.{part}") for part in ("set", "without")):
+            continue
+        told = {(problem.what, problem.where.removeprefix(f"evaluate.{name}: ")) for problem in problems.errors}
+        for problem in _look(plan.system, Problems(list(problems.errors)), ("begin",)):
+            if not problem.notice and (problem.what, problem.where) not in told and problem not in problems.found:
+                where = f"evaluate.{name}: {problem.where}" if problem.where else f"evaluate.{name}"
+                problems.add(problem.what, where, problem.fix)
+    evaluations_last = sorted(problems.found, key=lambda problem: problem.where.startswith("evaluate."))
+    problems.found = placed(evaluations_last, assembly.origin)
+    return problems
+
+
+def raise_all(assembly: Assembly, form: Problems, allowed: Settings | None) -> None:
+    """Raise the problems of an assembly's form, its variants' and its `small`'s, together with all others it has."""
+    doubts, layers = Doubts(form.errors), Problems()
+    for entry, changes in [("small", assembly.form.get("small", {})), *(
+            (f"variants.{name}", changes) for name, changes in assembly.form.get("variants", {}).items())]:
+        layers.found += layer_problems(assembly.form, entry, changes, doubts)
+    if not form.errors and not layers.errors:
+        return
+    raise AssemblyError([*check(assembly, allowed, form).errors, *placed(layers.errors, assembly.origin)],
+                        assembly.origin.path.name if assembly.origin.path else assembly.name)
+
+
+def layer_problems(document: Mapping, entry: str, changes: Mapping, doubts: Doubts) -> list[Problem]:
+    """Return why changes cannot be put in, each with the entry that makes them."""
+    trial = Problems()
+    overrides.apply(dict(document), changes, trial)
+    return [Problem(problem.what, f"{entry}: {problem.where}", problem.fix) for problem in trial.errors
+            if not doubts.cover(problem.where)]
+
+
+def _look(made: System, problems: Problems, injected: tuple[str, ...] = ()) -> list[Problem]:
+    """Check a system, build it and close it; returns what was found. Some component must have the injected inputs."""
+    from ..loops.graph import check as check_graph
+    from ..loops.joining import build_components
+
+    try:
+        graph = check_graph(made, problems, injected)
+    except AssemblyError as error:
+        return [*problems.notices, *error.problems]
+    try:
+        build_components(graph)
+    except AssemblyError as error:
+        problems.found += error.problems
+    finally:
+        for component in graph.components.values():
+            component.close()
+    if any(not any(key in graph.components[name].inputs for name in graph.order) for key in injected):
+        problems.add("no body here can begin an episode on request", "",
+                     "Give the body an optional event input `begin`.")
+    return problems.found

@@ -1,0 +1,45 @@
+"""Where assemblies come from: shipped names, YAML files, and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..loops.errors import AssemblyError, Problem, Problems, nearest
+from .assembly import Assembly
+from .document import read
+from .origin import Origin
+from .settings import Settings
+
+SHIPPED = Path(__file__).resolve().parent
+
+
+def load(name: str | Path, allowed: Settings | None = None) -> Assembly:
+    """Load an assembly: the name of a shipped one, or the path of a YAML file."""
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = SHIPPED / f"{name}.yaml"
+        if not path.is_file() or path.parent != SHIPPED:
+            raise AssemblyError([Problem(f"there is no shipped assembly {str(name)[:80]!r}", "",
+                                         nearest(name, shipped()) + " A file is named with its ending .yaml.")])
+    problems = Problems()
+    value, marks = read(path, problems)
+    origin = Origin(path=path.resolve(), folder=path.resolve().parent, marks=marks)
+    return Assembly.of(value, origin, allowed, problems)
+
+
+def shipped() -> list[str]:
+    """Names of the shipped assemblies."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def assembly_of(attributes: Mapping[str, Any], allowed: Settings) -> Assembly:
+    """Return the assembly of a run; its files are looked for where the run began, if that lies where you may read."""
+    folder = Path(str(attributes.get("folder", "."))).resolve()
+    roots = (Path.cwd().resolve(), SHIPPED, *allowed.roots.values())
+    if not any(folder.is_relative_to(root) for root in roots):
+        folder = Path.cwd()
+    origin = Origin(folder=folder, variant=str(attributes.get("variant", "base")),
+                    removed=frozenset(attributes.get("removed", ())), is_small=bool(attributes.get("small", False)))
+    return Assembly.of(attributes["assembly"], origin, allowed)

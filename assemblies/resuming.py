@@ -1,0 +1,137 @@
+"""A run taken up again: resumed exactly, or what it learned evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..catalogue.lookup import LookupFailed, find
+from ..loops import checkpoint
+from ..loops.damage import rows_kept
+from ..loops.errors import Problems, RunError
+from ..loops.loop import Loop
+from ..loops.recorder import Recorder
+from ..loops.runs import Run
+from ..loops.until import Until
+from . import going_on, identity, recording, settings
+from .assembly import Assembly
+from .execute import build_loop, stop_of
+from .loading import assembly_of
+from .session import CHECKPOINTS, Outcome, Session
+from .settings import Settings
+
+
+def resume(path: Path, until: str | int | None = None, *, show: bool | None = None, allowed: Settings | None = None,
+           prepare: Callable[[Loop], None] | None = None) -> Outcome:
+    """Go on with a run from its newest whole checkpoint, exactly as if it had never stopped, at the pace it had.
+
+    A damaged checkpoint counts as one that was never finished: the one before it is taken and a notice says so, as
+    long as everything resumes exactly, so that what is cut is recorded again bit for bit. The disk is changed only
+    when nothing stands in the way. A run that is at the stop already is left as it is; a stop before the end of what
+    is recorded is refused, for the rows behind it would be lost.
+    """
+    path = Path(path)
+    allowed = allowed or settings.read()
+    attributes = identity.read_attributes(path)
+    state, damaged = _newest_whole(path, attributes)
+    assembly = assembly_of(attributes, allowed)
+    if until is not None:
+        assembly = assembly.set("until", until)
+    stop = stop_of(assembly, until if until is not None else attributes.get("until"))
+    before = Until.parse(attributes["until"]) if "until" in attributes else None
+    rows = state.pop("recorder")
+    loop = build_loop(assembly, allowed, attributes.get("speed"))
+    try:
+        streams = recording.streams(loop, attributes.get("recorded", assembly.get("record")), stop, Problems())
+        loop.load(state)
+        if _is_there(path, loop, rows, stop, before):
+            return Outcome(path, "already there", {"simulated_s": loop.now / 1e9})
+        session = {**identity.session(loop), **({"passed_over": list(damaged.values())} if damaged else {})}
+        changed = {"until": str(stop), "ended": "running", "sessions": [*attributes.get("sessions", ()), session]}
+        recorder = Recorder(path, streams, changed, resume=True, rows=rows)
+        for folder, why in damaged.items():  # only now: the recorder holds the lock of the run
+            _pass_over(folder, why, loop)
+        return Session(assembly, loop, recorder, stop, show, prepare).execute()
+    finally:
+        loop.close()
+
+
+def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str, Any] | None = None,
+             allowed: Settings | None = None) -> dict[str, dict[str, Any]]:
+    """Evaluate what a run has learned by its newest checkpoint; returns one row for each evaluation. Writes nothing."""
+    path = Path(path)
+    allowed = allowed or settings.read()
+    attributes = identity.read_attributes(path)
+    assembly = assembly_of(attributes, allowed)
+    if not assembly.get("evaluate"):
+        assembly = assembly.set("evaluate.test", {"every": "1 episode", "episodes": 10, "without": _learners(assembly)})
+    assembly = assembly.set(changes) if changes else assembly
+    state = _newest(path, attributes)
+    state.pop("recorder")
+    loop = build_loop(assembly, allowed)
+    try:
+        loop.load(state)
+        for name in names or ():
+            if name not in loop.evaluations:
+                raise RunError(f"{path} has no evaluation {name!r}; it has {', '.join(loop.evaluations)}")
+        return {name: evaluation.evaluate() for name, evaluation in loop.evaluations.items()
+                if not names or name in names}
+    finally:
+        loop.close()
+
+
+def _is_there(path: Path, loop: Loop, rows: Mapping[str, Any], stop: Until, before: Until | None) -> bool:
+    """Is a run at its stop already? Raises RunError when going on would lose what is recorded."""
+    recorded = Run(path)
+    rows_kept(recorded.stored, rows)
+    there, loss = going_on.is_reached(loop, stop), going_on.loss(recorded, stop, before, loop.now)
+    if loss and not there:
+        raise RunError(f"{path} {loss}. Nothing was changed; go on without --until, give a later one, or begin a new "
+                       "run")
+    return there and bool(loss or recorded.state == "finished")
+
+
+def _newest_whole(path: Path, attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[Path, str]]:
+    """Return the newest whole checkpoint, and what is wrong with those after it."""
+    state, damaged = checkpoint.newest_whole(path / CHECKPOINTS)
+    if state is None and len(damaged) > 1:
+        raise RunError(f"every checkpoint of {path} is damaged; nothing was changed. Bring back a copy of one, or "
+                       "begin a new run\n" + "\n".join(damaged.values()))
+    if state is None or (damaged and attributes.get("resumes")):
+        return _newest(path, attributes), {}  # refused: with other noise, what is cut could not be recorded again
+    return _of_run(path, state), damaged
+
+
+def _pass_over(folder: Path, why: str, loop: Loop) -> None:
+    loop.graph.problems.notice(f"the checkpoint {folder.name} is damaged and was passed over for the one before it",
+                               "checkpoints", f"{why}\nIt lies in {checkpoint.set_aside(folder)} now.")
+
+
+def _newest(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the newest checkpoint: without one nothing may be cut, for what was recorded would be lost."""
+    state = checkpoint.newest(path / CHECKPOINTS)
+    if state is None:
+        unsaved = [name for name, how in attributes.get("resumes", {}).items() if how == "no"]
+        why = f" ({', '.join(unsaved)} cannot be resumed)" if unsaved else ""
+        raise RunError(f"{path} has no whole checkpoint{why}: there is nothing to go on from. "
+                       "What it recorded stays as it is; begin a new run")
+    return _of_run(path, state)
+
+
+def _of_run(path: Path, state: dict[str, Any]) -> dict[str, Any]:
+    if "recorder" not in state:
+        raise RunError(f"the newest checkpoint in {path} says nothing of recorded rows; it was not written by a run")
+    return state
+
+
+def _learners(assembly: Assembly) -> list[str]:
+    found = []
+    for name in assembly.components:
+        try:
+            uses = find(assembly.get(f"{name}.type")).uses
+        except LookupFailed:
+            continue
+        if any(use.changes for use in uses.values()):
+            found.append(name)
+    return found
