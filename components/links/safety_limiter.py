@@ -19,6 +19,7 @@ from ...loops.status import begins, idle, status_input
 from ...loops.time import SECOND, Duration
 from ..parts.command_watch import CommandWatch
 from ..parts.decision_log import DecisionLog
+from ..parts.flow import most
 from ..parts.passing import bounds, frozen, seal, sender, spread
 from ..parts.phase_meter import PhaseLimits, PhaseMeter
 from ..parts.pulses import Pulse, PulseRules, judge
@@ -198,9 +199,9 @@ class SafetyLimiter(Component):
             interval=None if self.rate is None or not held else int(SECOND / self.rate),
             on_time=None if self.duty is None else int(self.duty * self.duty_window), window=self.duty_window,
             rest=self.rest, track=(held and advised) or self.warn.net_charge is not None,
-            quiet_charge=float(min(self._hard.min(), self._soft.min())) * scale if held and scale else np.inf,
-            quiet_net=min((level for level in (self.net_charge, self.warn.net_charge) if level is not None),
-                          default=np.inf) * (scale or 1.0))
+            quiet_charge=np.minimum(self._hard, self._soft) * scale if held and (phases or advised) else None,
+            quiet_net=np.full(self._channels, min(level for level in (self.net_charge, self.warn.net_charge)
+                                                  if level is not None) * scale) if net else None)
         self._metered = self._limits.any or bool(self._scale)
         self._careful = False  # look at every contact at every step?
         self._charge_notes = [(rule, cap * scale) for rule, cap, on in (
@@ -232,7 +233,7 @@ class SafetyLimiter(Component):
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         if self._metered and inputs.previous is not None:
-            self._meter.advance(self._given, inputs.previous, now)
+            self._meter.advance(inputs.previous, now)
         command = inputs["command"]
         if "command" in inputs.new and self._harmless(now, command, inputs):
             self._watch.arrived(now)
@@ -255,20 +256,20 @@ class SafetyLimiter(Component):
         if self._careful or not self._log.clean or self.lateness is not None or self._watch.doubts(now):
             return False
         status = inputs.get("status")
-        if status is not None and _largest(status, None) > ("status" not in inputs.new):  # a FIRST that is new counts
+        if status is not None and np.count_nonzero(status) and ("status" in inputs.new or status.max() > 1):
+            return False  # a FIRST that is new counts
+        largest = self._meter.offer(command) if self._metered else most(np.abs(command))
+        if not (largest <= self._quiet_peak or (self._uneven and (np.abs(command) <= self._quiet).all())):
             return False
-        size = np.abs(command)
-        largest = float(_largest(size, None))
-        if not (largest <= self._quiet_peak or (self._uneven and (size <= self._quiet).all())):
-            return False
-        if not (largest * self._channels <= self._quiet_sum or (size.sum(axis=1) <= self._quiet_sum * 0.9999).all()):
+        if not (largest * self._channels <= self._quiet_sum
+                or (np.abs(command).sum(axis=1) <= self._quiet_sum * 0.9999).all()):
             return False
         if self.slew is not None and not (inputs.previous is not None
                                           and largest <= self.slew * ((now - inputs.previous) / SECOND)):
             return False
         if self.ramp is not None and now < self._since.max() + self.ramp:
             return False
-        return not self._metered or self._meter.pass_on(command, largest, now)
+        return not self._metered or self._meter.pass_on(largest, now)
 
     def _limit(self, now: int, inputs: Inputs, command: np.ndarray) -> dict[str, Any]:
         """Apply every rule in turn; each one only makes amplitudes smaller."""
@@ -339,17 +340,18 @@ class SafetyLimiter(Component):
             held = self._latched & (wanted != 0)
             rule[held] = self._log.rule[held]
             wanted[held] = 0.0
-        if not self._limits.any:
-            self._meter.largest = float(np.abs(wanted).max())
+        largest = self._meter.offer(wanted)
+        if not self._meter.follows:
+            self._meter.pass_on(largest, now)
             return
-        broken = self._meter.judge(wanted, now)
+        broken = self._meter.judge(now)
         refused = None
         if broken is not None and broken.any():
             refused = broken != 0
             rule[refused] = broken[refused]
             wanted[refused] = 0.0
             self._latched |= refused
-        self._meter.commit(wanted, refused, now)
+        self._meter.commit(refused, now)
 
     def state_dict(self) -> dict[str, Any]:
         return {"watch": self._watch.state_dict(), "meter": self._meter.state_dict(), "log": self._log.state_dict(),
@@ -363,9 +365,6 @@ class SafetyLimiter(Component):
         self._since, self._latched = np.array(state["since"]), np.array(state["latched"])
         self._log.load_state_dict(state["log"])
         self._given = frozen(np.array(state["given"], np.float32))
-
-
-_largest = np.maximum.reduce  # quicker than the method
 
 
 def _clip(wanted: np.ndarray, cap: np.ndarray, code: Rule, rule: np.ndarray) -> None:

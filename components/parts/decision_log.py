@@ -80,4 +80,4 @@ class DecisionLog:
 
 
 def _charge(meter: PhaseMeter, rule: Rule) -> np.ndarray:
-    return meter.charge if rule == Rule.WARN_CHARGE_PER_PHASE else np.abs(meter.net)
+    return meter.phase_charge() if rule == Rule.WARN_CHARGE_PER_PHASE else np.abs(meter.net)

@@ -1,0 +1,50 @@
+"""Currents in both directions: of each contact with the sign of its command, and against it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class Flow:
+    """Amplitudes in both directions [2, lanes, channels]: `flow`, and `flows`, 1.0 where it is above zero."""
+
+    __slots__ = ("_down", "_up", "flow", "flows", "pattern")
+
+    def __init__(self, flow: np.ndarray, flows: np.ndarray) -> None:
+        self.flow, self.flows, self.pattern = flow, flows, flows.tobytes()
+        self._up, self._down = flow
+
+    def take(self, wanted: np.ndarray) -> float:
+        """Become these amplitudes [lanes, channels]; return the largest (NaN where any is)."""
+        self._up[...] = wanted
+        np.negative(self._up, out=self._down)
+        return most(self.flow)
+
+    def look(self, zeros: np.ndarray) -> bytes:
+        """Find out what flows; return a pattern to compare."""
+        self.flows = np.heaviside(self.flow, zeros)
+        self.pattern = self.flows.tobytes()
+        return self.pattern
+
+
+def most(values: np.ndarray) -> float:
+    """The largest value, or NaN where there is any (quicker than the method max)."""
+    return values.item(values.argmax())
+
+
+def is_full(used: np.ndarray, flow: np.ndarray, cap: np.ndarray) -> np.ndarray:
+    """Would one more nanosecond be too much? (An amplitude that vanishes beside `used` must not go on for ever.)"""
+    return (used + flow > cap) | (used >= cap)
+
+
+def time_to(cap: np.ndarray, used: np.ndarray, flow: np.ndarray, active: np.ndarray) -> float:
+    """Whole nanoseconds for which every active contact may go on: `used + flow * time` stays within `cap`."""
+    time = np.full(flow.shape, np.inf)
+    with np.errstate(over="ignore"):
+        np.divide(cap - used, flow, out=time, where=active)
+    first = time.argmin()
+    least = float(np.floor(time.item(first)))
+    cap = np.broadcast_to(cap, flow.shape)
+    if np.isfinite(least) and used.item(first) + flow.item(first) * least > cap.item(first):  # it was rounded up
+        least -= 1.0
+    return least
