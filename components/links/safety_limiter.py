@@ -226,7 +226,9 @@ class SafetyLimiter(Component):
         lanes, shape = self.lanes.count, (self.lanes.count, self._channels)
         self._watch = CommandWatch(lanes, self.stale)
         self._meter = PhaseMeter(lanes, self._channels, self._limits)
+        self._offer = self._meter.offer
         self._log = DecisionLog(lanes, self._channels, self._notes, self._charge_notes, self.warn.sum_peak)
+        self._scales = np.full(shape, self._scale)  # an array is quicker to divide by
         self._since = np.zeros(lanes, np.int64)  # [lanes] when stimulation was allowed anew; ramp counts from there
         self._latched = np.zeros(shape, bool)  # at zero until a new command
         self._given = seal(np.zeros(shape, np.float32))  # what is delivered now
@@ -242,7 +244,7 @@ class SafetyLimiter(Component):
         else:
             said = self._limit(now, inputs, command)
         if self._scale:
-            said["charge"] = self._meter.net / self._scale
+            said["charge"] = self._meter.net / self._scales
         return said
 
     def next_wake(self, now: int) -> int | None:
@@ -258,7 +260,7 @@ class SafetyLimiter(Component):
         status = inputs.get("status")
         if status is not None and np.count_nonzero(status) and ("status" in inputs.new or status.max() > 1):
             return False  # a FIRST that is new counts
-        largest = self._meter.offer(command) if self._metered else most(np.abs(command))
+        largest = self._offer(command) if self._metered else most(np.abs(command))
         if not (largest <= self._quiet_peak or (self._uneven and (np.abs(command) <= self._quiet).all())):
             return False
         if not (largest * self._channels <= self._quiet_sum
@@ -340,7 +342,7 @@ class SafetyLimiter(Component):
             held = self._latched & (wanted != 0)
             rule[held] = self._log.rule[held]
             wanted[held] = 0.0
-        largest = self._meter.offer(wanted)
+        largest = self._offer(wanted)
         if not self._meter.follows:
             self._meter.pass_on(largest, now)
             return

@@ -8,23 +8,26 @@ import numpy as np
 class Flow:
     """Amplitudes in both directions [2, lanes, channels]: `flow`, and `flows`, 1.0 where it is above zero."""
 
-    __slots__ = ("_down", "_up", "flow", "flows", "pattern")
+    __slots__ = ("_down", "_up", "_zeros", "flow", "flows", "pattern")
 
-    def __init__(self, flow: np.ndarray, flows: np.ndarray) -> None:
-        self.flow, self.flows, self.pattern = flow, flows, flows.tobytes()
+    def __init__(self, flow: np.ndarray) -> None:
+        self.flow = flow
         self._up, self._down = flow
+        self._zeros = np.zeros(flow.shape)
+        self.look()
 
     def take(self, wanted: np.ndarray) -> float:
         """Become these amplitudes [lanes, channels]; return the largest (NaN where any is)."""
         self._up[...] = wanted
         np.negative(self._up, out=self._down)
-        return most(self.flow)
-
-    def look(self, zeros: np.ndarray) -> bytes:
-        """Find out what flows; return a pattern to compare."""
-        self.flows = np.heaviside(self.flow, zeros)
+        self.flows = np.heaviside(self.flow, self._zeros)
         self.pattern = self.flows.tobytes()
-        return self.pattern
+        return self.flow.item(self.flow.argmax())
+
+    def look(self) -> None:
+        """Find out anew what flows; `pattern` is that for comparing."""
+        self.flows = np.heaviside(self.flow, self._zeros)
+        self.pattern = self.flows.tobytes()
 
 
 def most(values: np.ndarray) -> float:

@@ -20,7 +20,6 @@ from .flow import Flow, is_full, most, time_to
 from .stimulation_limits import Rule
 
 _LONG_AGO = -(1 << 60)
-_ALWAYS = 1e18  # ns; longer than any rest
 _HORIZON = 200_000  # ns: where less room than this is left for certain, look at every contact
 _LEAST = 1e-200  # stands for no charge, so that a share can always be taken; vanishes beside any charge that flowed
 
@@ -61,7 +60,8 @@ class PhaseMeter:
         self.charge = np.full(both, _LEAST)  # of the phases, not yet brought back
         self.width, self.on = np.zeros(both), np.zeros(both)  # ns: of the phases, and active in the present window
         self.before = self.charge.copy()  # what `charge` was when the widths were reckoned
-        self.silent = np.full(shape, _ALWAYS)  # [lanes, channels] ns at zero
+        self._rest = np.full(shape, float(max(limits.rest, 1)))  # a pause of no time is none
+        self.silent = self._rest.copy()  # [lanes, channels] ns at zero, as far as they count for a rest
         self.onset = np.full(both, _LONG_AGO, np.int64)  # when a current last began
         self.upward = np.ones(shape, bool)  # [lanes, channels] does the latest phase have a positive sign?
         self.since = 0
@@ -76,34 +76,44 @@ class PhaseMeter:
         self._most_on = np.inf if limits.on_time is None or limits.on_time >= limits.window else limits.on_time
         self._least_charge, self._least_net = (np.inf if quiet is None else float(np.min(quiet))
                                                for quiet in (limits.quiet_charge, limits.quiet_net))
-        self._zeros, self._ones, self._least = np.zeros(both), np.ones(both), np.full(both, _LEAST)
-        self._elapsed, self._moved, self._share = np.zeros(both), np.zeros(both), np.zeros(both)
+        self._ones, self._least = np.ones(both), np.full(both, _LEAST)
+        self._spans, self._moved, self._share = np.zeros(both), np.zeros(both), np.zeros(both)
+        self._last_span, self._moved_up = 0, self._moved[0]
+        self._ones_of_one = self._ones[0]
+        self._silent: np.ndarray | None = None
         self._hold(np.zeros(both))
-        self._offered = Flow(np.zeros(both), self._zeros)
+        self._offered = Flow(np.zeros(both))
 
     def _hold(self, flow: np.ndarray) -> None:
         """Hold these amplitudes [2, lanes, channels], and forget what else was pending."""
-        self._held = Flow(flow, self._zeros)
-        self._held.look(self._zeros)
+        self._held = Flow(flow)
         self._begun: tuple[int, np.ndarray, np.ndarray] | None = None  # not yet in `onset`: when, and what flowed
-        self._rested = b""  # the contacts that have rested, as they were last reset
+        self._silent, self._all_rested = self._ones_of_one, False  # [lanes, channels] 1.0: at zero; are they all rested?
         self._find_silent()
 
     def advance(self, start: int, now: int) -> None:
         """Account for what was held from `start` to `now`."""
         if now == start or not self.largest:
             return
-        elapsed = float(now - start)
-        moved = np.multiply(self._held.flow, elapsed, out=self._moved)
-        self.net += moved[0]
-        self.net_bound += self.largest * elapsed
+        elapsed = now - start
+        moved = np.multiply(self._held.flow, self._span(elapsed), out=self._moved)
+        self.net += self._moved_up
+        most_moved = self.largest * elapsed
+        self.net_bound += most_moved
         if self._charged:
             self.charge += moved
             np.maximum(self.charge, self._least, out=self.charge)
-            self.charge_bound += self.largest * elapsed
+            self.charge_bound += most_moved
         if self._timed:
             self.width_bound += elapsed
             self.on_bound = min(self.on_bound + elapsed, float(now % self.limits.window))
+
+    def _span(self, elapsed: int) -> np.ndarray:
+        """Return a time as an array of full size, which is quicker to reckon with."""
+        if elapsed != self._last_span:
+            self._last_span = elapsed
+            self._spans.fill(elapsed)
+        return self._spans
 
     def offer(self, wanted: np.ndarray) -> float:
         """Say what might be held next [lanes, channels]; return the largest amplitude (NaN where any is)."""
@@ -115,7 +125,7 @@ class PhaseMeter:
             self._accept(largest, now)
             return True
         offered = self._offered
-        if offered.look(self._zeros) != self._held.pattern:
+        if offered.pattern != self._held.pattern:
             if (self.limits.interval is not None and now - self.onset_bound < self.limits.interval
                     and self._too_soon(now).any()):
                 return False
@@ -148,10 +158,9 @@ class PhaseMeter:
         """Reckon widths, times on and rests up to now, during which no contact changed its sign."""
         if now == self.since:
             return
-        limits, run = self.limits, now - self.since
-        self._elapsed.fill(run)
+        limits, span = self.limits, self._span(now - self.since)
         if self._timed:
-            flowed = np.multiply(self._held.flows, self._elapsed, out=self._moved)
+            flowed = np.multiply(self._held.flows, span, out=self._moved)
             if limits.width is not None:
                 share = np.divide(self.charge, self.before, out=self._share)
                 self.width *= np.minimum(share, self._ones, out=share)  # what flowed back shortens it
@@ -164,29 +173,36 @@ class PhaseMeter:
                 else:
                     self.on += flowed
         self.since = now
-        if self._silent is not None:
-            self._end_rested()
+        if self._silent is not None and not self._all_rested:
+            self._end_rested(span)
 
-    def _end_rested(self) -> None:
+    def _end_rested(self, span: np.ndarray) -> None:
         """Set phases to nothing where a contact has been at zero for the time of a rest."""
-        self.silent += self._elapsed[0]
+        self.silent += span[0]
         self.silent *= self._silent
-        rested = self.silent >= max(self.limits.rest, 1)
-        pattern = rested.tobytes()
-        if pattern != self._rested:
-            self._rested = pattern
+        np.minimum(self.silent, self._rest, out=self.silent)
+        rested = self.silent >= self._rest
+        count = np.count_nonzero(rested)
+        self._all_rested = count == np.count_nonzero(self._silent)
+        if count == rested.size:
+            self.charge.fill(_LEAST)
+            self.before.fill(_LEAST)
+            self.width.fill(0.0)
+        elif count:
             for values, nothing in ((self.charge, _LEAST), (self.before, _LEAST), (self.width, 0.0)):
                 np.copyto(values, nothing, where=rested)
 
     def _find_silent(self) -> None:
         """Note which contacts are at zero from now on: 1.0 [lanes, channels], None for none."""
         flows = self._held.flows
-        if np.count_nonzero(flows) == flows[0].size:
-            self._silent = None
+        if np.count_nonzero(flows) < self.net.size:
+            silent = self._ones_of_one - flows[0]
+            silent -= flows[1]
+            if self._silent is None or silent.tobytes() != self._silent.tobytes():
+                self._silent, self._all_rested = silent, False
+        elif self._silent is not None:
+            self._silent, self._all_rested = None, False
             self.silent.fill(0.0)
-            self._rested = b""
-        else:
-            self._silent = 1.0 - flows[0] - flows[1]
 
     def _tighten(self, now: int) -> None:
         """Bring the bounds down to what the contacts show."""
@@ -233,7 +249,6 @@ class PhaseMeter:
     def judge(self, now: int) -> np.ndarray | None:
         """Return the rules [lanes, channels] that forbid to hold what was offered (0: none); None: all is well."""
         limits, offered = self.limits, self._offered
-        offered.look(self._zeros)
         self._settle(now)
         broken: list[tuple[Rule, np.ndarray]] = []
         if limits.charge is not None:
@@ -258,7 +273,7 @@ class PhaseMeter:
         offered = self._offered
         if refused is not None:
             np.copyto(offered.flow, 0.0, where=refused)
-            offered.look(self._zeros)
+            offered.look()
         room = self._room_of_each(now, self.limits.charge, self.limits.net)
         self._accept(most(offered.flow), now)
         self.cut_at = now + max(1, int(room)) if room < 1e17 else None
