@@ -297,13 +297,14 @@ class SafetyLimiter(Component):
     def _silence_lanes(self, now: int, inputs: Inputs, wanted: np.ndarray, rule: np.ndarray, new: bool) -> None:
         """Zero where a lane is idle, its command stale or late, or any of its numbers not finite."""
         status = inputs.get("status")
-        if status is not None and "status" in inputs.new:
+        flagged = status is not None and bool(np.count_nonzero(status))
+        if flagged and "status" in inputs.new:
             first = begins(status)
             self._watch.excuse(first)
             self._since[first] = now
         late = self.lateness is not None and self.stale is not None and self.lateness() > self.stale
         reasons = self._watch.look(now, new, late)  # [lanes] rule or 0
-        if status is not None and status.max() > 1:
+        if flagged:
             reasons = np.where(idle(status), np.int16(Rule.IDLE), np.int16(0) if reasons is None else reasons)
         if not np.isfinite(wanted).all():
             unsound = ~np.isfinite(wanted).all(axis=1)  # [lanes] nothing else in such a command is to be trusted
@@ -343,8 +344,7 @@ class SafetyLimiter(Component):
             rule[held] = self._log.rule[held]
             wanted[held] = 0.0
         largest = self._offer(wanted)
-        if not self._meter.follows:
-            self._meter.pass_on(largest, now)
+        if not (self._careful and self._meter.follows) and self._meter.pass_on(largest, now):
             return
         broken = self._meter.judge(now)
         refused = None

@@ -40,14 +40,15 @@ def is_full(used: np.ndarray, flow: np.ndarray, cap: np.ndarray) -> np.ndarray:
     return (used + flow > cap) | (used >= cap)
 
 
-def time_to(cap: np.ndarray, used: np.ndarray, flow: np.ndarray, active: np.ndarray) -> float:
-    """Whole nanoseconds for which every active contact may go on: `used + flow * time` stays within `cap`."""
-    time = np.full(flow.shape, np.inf)
-    with np.errstate(over="ignore"):
-        np.divide(cap - used, flow, out=time, where=active)
-    first = time.argmin()
-    least = float(np.floor(time.item(first)))
-    cap = np.broadcast_to(cap, flow.shape)
-    if np.isfinite(least) and used.item(first) + flow.item(first) * least > cap.item(first):  # it was rounded up
+def time_to(cap: np.ndarray, used: np.ndarray, flow: np.ndarray, work: np.ndarray) -> float:
+    """Whole nanoseconds for which everything that flows may go on: `used + flow * time` stays within `cap`.
+
+    All are [2, lanes, channels]; `work` is overwritten. Infinite where nothing flows.
+    """
+    work.fill(np.inf)
+    np.divide(cap - used, flow, out=work, where=flow > 0)
+    first = work.argmin()
+    least = work.item(first) // 1 if work.item(first) < np.inf else np.inf
+    if least < np.inf and used.item(first) + flow.item(first) * least > cap.item(first):  # it was rounded up
         least -= 1.0
     return least

@@ -76,6 +76,9 @@ class PhaseMeter:
         self._most_on = np.inf if limits.on_time is None or limits.on_time >= limits.window else limits.on_time
         self._least_charge, self._least_net = (np.inf if quiet is None else float(np.min(quiet))
                                                for quiet in (limits.quiet_charge, limits.quiet_net))
+        self._hard_charge, self._hard_net, self._quiet_charge, self._quiet_net = (
+            None if cap is None else np.broadcast_to(cap, both).copy()
+            for cap in (limits.charge, limits.net, limits.quiet_charge, limits.quiet_net))
         self._ones, self._least = np.ones(both), np.full(both, _LEAST)
         self._spans, self._moved, self._share = np.zeros(both), np.zeros(both), np.zeros(both)
         self._last_span, self._moved_up = 0, self._moved[0]
@@ -133,11 +136,13 @@ class PhaseMeter:
         room = self._room(largest)
         if room < _HORIZON:
             self._tighten(now)
-            if self._room(largest) < 0:  # a level has been passed already, and may have to be noted
+            room = self._room(largest)
+            if room < 0:  # a level has been passed already, and may have to be noted
                 return False
-            room = self._room_of_each(now, self.limits.quiet_charge, self.limits.quiet_net)
-            if room < 1:
-                return False
+            if room < _HORIZON:
+                room = self._room_of_each(now, self._quiet_charge, self._quiet_net, largest)
+                if room < 1:
+                    return False
         self._accept(largest, now)
         self.cut_at = now + int(room) if room < 1e17 else None
         return True
@@ -180,10 +185,9 @@ class PhaseMeter:
         """Set phases to nothing where a contact has been at zero for the time of a rest."""
         self.silent += span[0]
         self.silent *= self._silent
-        np.minimum(self.silent, self._rest, out=self.silent)
         rested = self.silent >= self._rest
         count = np.count_nonzero(rested)
-        self._all_rested = count == np.count_nonzero(self._silent)
+        self._all_rested = count == self._silent_count
         if count == rested.size:
             self.charge.fill(_LEAST)
             self.before.fill(_LEAST)
@@ -195,9 +199,11 @@ class PhaseMeter:
     def _find_silent(self) -> None:
         """Note which contacts are at zero from now on: 1.0 [lanes, channels], None for none."""
         flows = self._held.flows
-        if np.count_nonzero(flows) < self.net.size:
-            silent = self._ones_of_one - flows[0]
-            silent -= flows[1]
+        self._silent_count = self.net.size - np.count_nonzero(flows)
+        if self._silent_count:
+            up, down = flows
+            silent = self._ones_of_one - up
+            silent -= down
             if self._silent is None or silent.tobytes() != self._silent.tobytes():
                 self._silent, self._all_rested = silent, False
         elif self._silent is not None:
@@ -225,16 +231,19 @@ class PhaseMeter:
                 room = min(room, self.limits.width - self.width_bound)
         return room
 
-    def _room_of_each(self, now: int, charge: np.ndarray | None, net: np.ndarray | None) -> float:
-        """Whole ns for which every contact may hold what is offered; widths and times on are settled."""
-        limits, flow, active = self.limits, self._offered.flow, self._offered.flow > 0
-        if not active.any():
-            return np.inf
-        room = np.inf
+    def _room_of_each(self, now: int, charge: np.ndarray | None, net: np.ndarray | None, largest: float = 0.0) -> float:
+        """Whole ns for which every contact may hold what is offered; widths and times on are settled.
+
+        Where `largest` is given, what is far from its level by the bounds is not looked at closely.
+        """
+        limits, flow = self.limits, self._offered.flow
+        room, far = np.inf, largest * _HORIZON if largest else np.inf
         if charge is not None:
-            room = time_to(charge, self.charge, flow, active)
+            room = self._least_charge - self.charge_bound
+            room = room / largest if room > far else time_to(charge, self.charge, flow, self._share)
         if net is not None:
-            room = min(room, time_to(net, self._net_each_way(), flow, active))
+            left = self._least_net - self.net_bound
+            room = min(room, left / largest if left > far else time_to(net, self._net_each_way(), flow, self._share))
         if limits.width is not None:
             room = min(room, limits.width - most(self.width * self._offered.flows))
         if limits.on_time is not None and limits.on_time < limits.window:
@@ -244,7 +253,10 @@ class PhaseMeter:
         return float(np.floor(room))
 
     def _net_each_way(self) -> np.ndarray:
-        return np.stack((self.net, -self.net))
+        """The net charge in both directions; in the place of what moved last."""
+        self._moved_up[...] = self.net
+        np.negative(self.net, out=self._moved[1])
+        return self._moved
 
     def judge(self, now: int) -> np.ndarray | None:
         """Return the rules [lanes, channels] that forbid to hold what was offered (0: none); None: all is well."""
@@ -252,9 +264,9 @@ class PhaseMeter:
         self._settle(now)
         broken: list[tuple[Rule, np.ndarray]] = []
         if limits.charge is not None:
-            broken.append((Rule.CHARGE_PER_PHASE, is_full(self.charge, offered.flow, limits.charge)))
+            broken.append((Rule.CHARGE_PER_PHASE, is_full(self.charge, offered.flow, self._hard_charge)))
         if limits.net is not None:
-            broken.append((Rule.NET_CHARGE, is_full(self._net_each_way(), offered.flow, limits.net)))
+            broken.append((Rule.NET_CHARGE, is_full(self._net_each_way(), offered.flow, self._hard_net)))
         if limits.width is not None:
             broken.append((Rule.PULSE_WIDTH, self.width >= limits.width))
         if limits.on_time is not None:
@@ -274,8 +286,9 @@ class PhaseMeter:
         if refused is not None:
             np.copyto(offered.flow, 0.0, where=refused)
             offered.look()
-        room = self._room_of_each(now, self.limits.charge, self.limits.net)
-        self._accept(most(offered.flow), now)
+        largest = most(offered.flow)
+        room = self._room_of_each(now, self._hard_charge, self._hard_net) if largest else np.inf
+        self._accept(largest, now)
         self.cut_at = now + max(1, int(room)) if room < 1e17 else None
 
     def _accept(self, largest: float, now: int) -> None:
@@ -300,6 +313,7 @@ class PhaseMeter:
 
     def state_dict(self) -> dict[str, Any]:
         self._write_onsets()
+        np.minimum(self.silent, self._rest, out=self.silent)  # whatever is longer is a rest
         return {**{name: getattr(self, name).copy() for name in _STATE}, "flow": self._held.flow.copy(),
                 **{name: getattr(self, name) for name in _NUMBERS}, "cut_at": self.cut_at}
 
