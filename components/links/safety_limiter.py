@@ -276,13 +276,17 @@ class SafetyLimiter(Component):
     def _limit(self, now: int, inputs: Inputs, command: np.ndarray) -> dict[str, Any]:
         """Apply every rule in turn; each one only makes amplitudes smaller."""
         new = "command" in inputs.new
-        wanted = np.array(command, np.float32)  # [lanes, channels]
-        rule = np.zeros(wanted.shape, np.int16)
+        if inputs.new or inputs.previous is None:
+            wanted = np.array(command, np.float32)  # [lanes, channels]
+            rule = np.zeros(wanted.shape, np.int16)
+        else:  # woken by its own clock: what is delivered may end, but nothing may rise
+            wanted, rule = self._given.copy(), self._log.rule.copy()
         self._silence_lanes(now, inputs, wanted, rule, new)
         for code, cap in self._caps:
             _clip(wanted, cap, code, rule)
         self._limit_sum(wanted, rule)
-        self._limit_rise(now, inputs.previous, wanted, rule)
+        if inputs.new or inputs.previous is None:
+            self._limit_rise(now, inputs.previous, wanted, rule)
         self._log.observe(self._meter)
         if self._metered:
             self._limit_phases(now, wanted, rule, new)
@@ -311,7 +315,7 @@ class SafetyLimiter(Component):
             reasons = np.where(unsound, np.int16(Rule.NON_FINITE), np.int16(0) if reasons is None else reasons)
         if reasons is not None and reasons.any():
             silent = reasons != 0
-            rule[silent] = np.where(wanted[silent] != 0, reasons[silent, None], 0)
+            rule[silent] = np.where(wanted[silent] != 0, reasons[silent, None], rule[silent])
             wanted[silent] = 0.0
 
     def _limit_sum(self, wanted: np.ndarray, rule: np.ndarray) -> None:

@@ -74,6 +74,7 @@ class PhaseMeter:
         self._charged = limits.charge is not None or limits.track or limits.width is not None
         self._timed = limits.width is not None or limits.on_time is not None
         self._most_on = np.inf if limits.on_time is None or limits.on_time >= limits.window else limits.on_time
+        self._most_width = np.inf if limits.width is None else limits.width + 0.5  # shares leave fractions of 1 ns
         self._least_charge, self._least_net = (np.inf if quiet is None else float(np.min(quiet))
                                                for quiet in (limits.quiet_charge, limits.quiet_net))
         self._hard_charge, self._hard_net, self._quiet_charge, self._quiet_net = (
@@ -227,8 +228,7 @@ class PhaseMeter:
         room = charge / largest
         if self._timed:
             room = min(room, self._most_on - self.on_bound)
-            if self.limits.width is not None:
-                room = min(room, self.limits.width - self.width_bound)
+            room = min(room, self._most_width - self.width_bound)
         return room
 
     def _room_of_each(self, now: int, charge: np.ndarray | None, net: np.ndarray | None, largest: float = 0.0) -> float:
@@ -245,7 +245,7 @@ class PhaseMeter:
             left = self._least_net - self.net_bound
             room = min(room, left / largest if left > far else time_to(net, self._net_each_way(), flow, self._share))
         if limits.width is not None:
-            room = min(room, limits.width - most(self.width * self._offered.flows))
+            room = min(room, self._most_width - most(self.width * self._offered.flows))
         if limits.on_time is not None and limits.on_time < limits.window:
             left = limits.on_time - most((self.on[0] + self.on[1]) * self._offered.flows)
             to_end = limits.window - now % limits.window
@@ -268,7 +268,7 @@ class PhaseMeter:
         if limits.net is not None:
             broken.append((Rule.NET_CHARGE, is_full(self._net_each_way(), offered.flow, self._hard_net)))
         if limits.width is not None:
-            broken.append((Rule.PULSE_WIDTH, self.width >= limits.width))
+            broken.append((Rule.PULSE_WIDTH, self.width + 1.0 > self._most_width))
         if limits.on_time is not None:
             broken.append((Rule.DUTY, self.on[0] + self.on[1] >= limits.on_time))
         if limits.interval is not None and offered.pattern != self._held.pattern:
