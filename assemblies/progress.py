@@ -23,7 +23,7 @@ class Progress:
         self._counter = self._count()
         self._bar: Any = None
         self._last = -1e9
-        self._wall, self._now, self._steps = time.perf_counter(), loop.now, 0  # where this session began
+        self._mark()
 
     def _count(self) -> Any:
         bodies = self._loop.graph.bodies
@@ -33,9 +33,16 @@ class Progress:
 
     def begin(self) -> None:
         """Count from here."""
-        self._wall, self._now = time.perf_counter(), self._loop.now
-        self._steps = self._counter.steps if self._counter else 0
+        self._mark()
         self.update()
+
+    def _mark(self) -> None:
+        """Note where this session begins."""
+        self._wall, self._now, self._evaluated = time.perf_counter(), self._loop.now, self._evaluations()
+        self._steps = self._counter.steps if self._counter else 0
+
+    def _evaluations(self) -> float:
+        return sum(evaluation.seconds for evaluation in self._loop.evaluations.values())
 
     @property
     def fraction(self) -> float | None:
@@ -47,15 +54,18 @@ class Progress:
         return min(1.0, getattr(self._counter, self._until.kind) / self._until.amount) if self._counter else None
 
     def facts(self) -> dict[str, float]:
-        """Simulated seconds, steps and episodes of the whole run; the same and the speeds of this session."""
-        wall = max(time.perf_counter() - self._wall, 1e-9)
-        simulated = (self._loop.now - self._now) / 1e9
+        """Simulated seconds, steps and episodes of the whole run; the same and the speeds of this session.
+
+        Speeds are those of the loop: time spent on evaluations does not count.
+        """
+        wall, evaluated = time.perf_counter() - self._wall, self._evaluations() - self._evaluated
+        simulated, own = (self._loop.now - self._now) / 1e9, max(wall - evaluated, 1e-9)
         found = {"simulated_s": self._loop.now / 1e9, "session_simulated_s": simulated, "wall_s": wall,
-                 "real_time_factor": simulated / wall}
+                 "evaluation_s": evaluated, "real_time_factor": simulated / own}
         if self._counter:
             steps = self._counter.steps - self._steps
             found |= {"steps": self._counter.steps, "session_steps": steps,
-                      "episodes": self._counter.episodes, "steps_per_s": steps / wall}
+                      "episodes": self._counter.episodes, "steps_per_s": steps / own}
         return found
 
     def update(self, force: bool = False) -> None:

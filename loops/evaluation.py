@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +76,7 @@ class Evaluation:
         self.rows: list[dict[str, Any]] = []
         self.sinks: list[Callable[[str, dict[str, Any]], None]] = []
         self.started = False  # was the evaluation before the first instant made?
+        self.seconds = 0.0  # wall time spent here, so that the loop's own speed can be told without it
         self.loop = make(plan.system, injected=("begin",))
         self.body = the_body(self.loop, "body" if "body" in self.loop.graph.bodies else None)
         if not self.loop.injected:
@@ -104,6 +106,13 @@ class Evaluation:
 
     def evaluate(self) -> dict[str, Any] | None:
         """Run the episodes; return (and keep) one row, or None when the second loop was halted before it was over."""
+        began = perf_counter()
+        try:
+            return self._evaluate()
+        finally:
+            self.seconds += perf_counter() - began
+
+    def _evaluate(self) -> dict[str, Any] | None:
         parts = []
         lanes, left, seed = self.plan.system.lanes, self.plan.episodes, self.plan.seeds
         while left > 0:

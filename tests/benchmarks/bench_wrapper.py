@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections import deque
 from typing import Any
 
@@ -19,7 +18,7 @@ from stimloop.components.stimulators.electrode_field import ElectrodeField
 from stimloop.loops.loop import Loop
 from stimloop.loops.system import Part, Source, System
 
-from .common import check, interleave, ratio_check
+from .common import check, interleave, ratio_check, timed
 
 ELBOW = "myoElbowPose1D6MRandom-v0"
 COMMAND = [2.0, -1.0]
@@ -82,23 +81,24 @@ def _wrapped(env: gym.Env, loop: Loop) -> DelayedStimulation:
     """The wrapper around a plain environment, with the loop's own brain and field."""
     wrapped = DelayedStimulation(env, loop.components["brain"], loop.components["stimulator"].weights.T.copy())
     wrapped.reset(seed=0)
+    loop.run("3 steps")  # both sides must do the same work
+    assert np.array_equal(loop.peek("stimulator.current")[0], wrapped.command @ wrapped.field)
     return wrapped
 
 
-def _time_wrapper(env: DelayedStimulation, steps: int) -> float:
-    start = time.process_time()
+def _run_wrapper(env: DelayedStimulation, steps: int) -> int:
     for _ in range(steps):
         _, _, terminated, truncated, _ = env.step()
         if terminated or truncated:
             env.reset()
-    return (time.process_time() - start) / steps
+    return steps
 
 
-def _time_loop(loop: Loop, steps: int) -> float:
+def _run_loop(loop: Loop, steps: int) -> int:
     counter = loop.counter()
-    start, before = time.process_time(), counter.steps
+    before = counter.steps
     loop.run(f"{before + steps} steps")
-    return (time.process_time() - start) / (counter.steps - before)
+    return counter.steps - before
 
 
 def _lines(*things: Any) -> int:
@@ -117,13 +117,12 @@ def measure(steps: int = 1500, rounds: int = 9) -> dict[str, Any]:
              "pendulum": (pendulum, _wrapped(gym.make("Pendulum-v1"), pendulum))}
     measures = {}
     for name, (loop, env) in peers.items():
-        measures[f"{name} loop"] = lambda loop=loop: _time_loop(loop, steps)
-        measures[f"{name} wrapper"] = lambda env=env: _time_wrapper(env, steps)
+        measures[f"{name} loop"] = lambda loop=loop: timed(lambda: _run_loop(loop, steps))
+        measures[f"{name} wrapper"] = lambda env=env: timed(lambda: _run_wrapper(env, steps))
     times = interleave(measures, rounds)
-    for loop, env in peers.values():  # else the two sides would not do the same work
-        assert np.array_equal(loop.peek("stimulator.current")[0], np.array(COMMAND, np.float32) @ env.field)
     return {"name": "wrapper", "checks": [
         ratio_check("loop_vs_wrapper", times["elbow wrapper"], times["elbow loop"], at_least=0.9),
+        ratio_check("loop_vs_wrapper_processor_time", times["elbow wrapper busy"], times["elbow loop busy"]),
         ratio_check("loop_vs_wrapper_pendulum", times["pendulum wrapper"], times["pendulum loop"]),
         check("user_lines_wrapper", [_lines(DelayedStimulation)] * 3, "lines"),
         check("user_lines_loop", [_lines(system)] * 3, "lines"),

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from time import perf_counter, process_time
+from typing import Any, NamedTuple
 
 import numpy as np
 
 RESAMPLES = 2000
 
 
-def interleave(measures: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+class Seconds(NamedTuple):
+    """How long something took by the clock on the wall, which decides, and how long the processor worked on it."""
+
+    wall: float
+    busy: float
+
+
+def timed(work: Callable[[], int]) -> Seconds:
+    """Return the seconds per piece of work; `work` returns how many pieces it did."""
+    wall, busy = perf_counter(), process_time()
+    pieces = work()
+    return Seconds((perf_counter() - wall) / pieces, (process_time() - busy) / pieces)
+
+
+def interleave(measures: Mapping[str, Callable[[], float | Seconds]], rounds: int) -> dict[str, list[float]]:
     """Call every measure once per round, each round in another order, after one round that does not count.
 
     A measure returns its own figure (usually seconds per step). What else the machine is doing then meets all alike.
+    What returns `Seconds` has its processor time under `<name> busy`.
     """
-    found: dict[str, list[float]] = {name: [] for name in measures}
+    found: dict[str, list[float]] = defaultdict(list)
     names = list(measures)
     for round_number in range(-1, rounds):
         first = (round_number + 1) % len(names)
         for name in names[first:] + names[:first]:
-            value = float(measures[name]())
-            if round_number >= 0:
-                found[name].append(value)
-    return found
+            value = measures[name]()
+            if round_number < 0:
+                continue
+            if isinstance(value, Seconds):
+                found[f"{name} busy"].append(value.busy)
+                value = value.wall
+            found[name].append(float(value))
+    return dict(found)
 
 
 def interval(statistic: Callable[[np.ndarray], np.ndarray], count: int) -> tuple[float, float]:

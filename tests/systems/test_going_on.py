@@ -147,6 +147,13 @@ def test_a_resumed_run_tells_all_of_it_and_its_sessions(a, tmp_path):
     assert all(session["command"] == sys.argv and session["started"] for session in sessions)
 
 
+def test_the_speed_of_a_run_leaves_out_its_evaluations(a, tmp_path):
+    evaluated = a.set("evaluate", {"test": {"every": "20 ms", "episodes": 1}})
+    facts = execute.start(evaluated.set("until", "5 steps"), folder=tmp_path).facts
+    assert 0 < facts["evaluation_s"] < facts["wall_s"]
+    assert facts["steps_per_s"] == pytest.approx(5 / (facts["wall_s"] - facts["evaluation_s"]))
+
+
 def test_a_class_of_a_script_has_to_move_into_a_module(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import stimloop as sl\nimport numpy as np\nclass X(sl.Component):\n    period = 10**7\n"
