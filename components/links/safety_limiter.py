@@ -203,6 +203,7 @@ class SafetyLimiter(Component):
             quiet_net=np.full(self._channels, min(level for level in (self.net_charge, self.warn.net_charge)
                                                   if level is not None) * scale) if net else None)
         self._metered = self._limits.any or bool(self._scale)
+        self._plain = not self._metered and self.slew is None and self.ramp is None
         self._careful = False  # look at every contact at every step?
         self._charge_notes = [(rule, cap * scale) for rule, cap, on in (
             (Rule.WARN_CHARGE_PER_PHASE, self._soft, held and advised),
@@ -232,14 +233,18 @@ class SafetyLimiter(Component):
         self._since = np.zeros(lanes, np.int64)  # [lanes] when stimulation was allowed anew; ramp counts from there
         self._latched = np.zeros(shape, bool)  # at zero until a new command
         self._given = seal(np.zeros(shape, np.float32))  # what is delivered now
+        self._passed: bytes | None = None  # its content, if that alone made it harmless
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        if inputs["command"].tobytes() == self._passed and "command" in inputs.new and self._in_time(now, inputs):
+            return {"command": self._given}
         if self._metered and inputs.previous is not None:
             self._meter.advance(inputs.previous, now)
         command = inputs["command"]
         if "command" in inputs.new and self._harmless(now, command, inputs):
             self._watch.arrived(now)
             self._given = frozen(command)
+            self._passed = command.tobytes() if self._plain else None
             said: dict[str, Any] = {"command": self._given}
         else:
             said = self._limit(now, inputs, command)
@@ -252,6 +257,14 @@ class SafetyLimiter(Component):
         if cut is None or deadline is None:
             return cut if deadline is None else deadline
         return min(cut, deadline)
+
+    def _in_time(self, now: int, inputs: Inputs) -> bool:
+        """Is a command that was harmless before harmless again, where only its content and its time can matter?"""
+        status = inputs.get("status")
+        if self.lateness is not None or self._watch.doubts(now) or (status is not None and np.count_nonzero(status)):
+            return False
+        self._watch.arrived(now)
+        return True
 
     def _harmless(self, now: int, command: np.ndarray, inputs: Inputs) -> bool:
         """Is there nothing to do but to pass the command on? (NaN fails every comparison.)"""
@@ -275,7 +288,7 @@ class SafetyLimiter(Component):
 
     def _limit(self, now: int, inputs: Inputs, command: np.ndarray) -> dict[str, Any]:
         """Apply every rule in turn; each one only makes amplitudes smaller."""
-        new = "command" in inputs.new
+        new, self._passed = "command" in inputs.new, None
         if inputs.new or inputs.previous is None:
             wanted = np.array(command, np.float32)  # [lanes, channels]
             rule = np.zeros(wanted.shape, np.int16)
@@ -370,7 +383,7 @@ class SafetyLimiter(Component):
         self._meter.load_state_dict(state["meter"])
         self._since, self._latched = np.array(state["since"]), np.array(state["latched"])
         self._log.load_state_dict(state["log"])
-        self._given = frozen(np.array(state["given"], np.float32))
+        self._given, self._passed = frozen(np.array(state["given"], np.float32)), None
 
 
 def _clip(wanted: np.ndarray, cap: np.ndarray, code: Rule, rule: np.ndarray) -> None:
