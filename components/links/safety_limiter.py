@@ -22,7 +22,7 @@ from ..parts.decision_log import DecisionLog
 from ..parts.flow import most
 from ..parts.passing import bounds, frozen, seal, sender, spread
 from ..parts.phase_meter import PhaseLimits, PhaseMeter
-from ..parts.pulses import Pulse, PulseRules, judge
+from ..parts.pulses import Pulse, PulseRules, judge, judge_keeping, part_of_peak
 from ..parts.stimulation_limits import (
     MICROCOULOMB,
     Advice,
@@ -87,7 +87,7 @@ class SafetyLimiter(Component):
         self.warn = Advice() if warn is None else warn
         check_levels("warn.", **vars(self.warn))
         self.warnings: list[str] = []
-        self._behind: set[Pulse | None] = set()  # what stimulators make of the command
+        self._behind: set[tuple[Pulse | None, float]] = set()  # what stimulators make of the command
         self._check()
         self.inputs = {
             "command": Port("amplitude wanted at each contact", ("channel",), ("channel",), reads="now", wakes=True),
@@ -117,13 +117,15 @@ class SafetyLimiter(Component):
 
     def check_stimulator(self, stimulator: Component) -> list[Problem]:
         """Learn what a stimulator makes of the command; return the rules that would not hold behind it."""
-        pulse = getattr(stimulator, "pulse", None)
-        self._behind.add(pulse)
+        pulse, keeps = getattr(stimulator, "pulse", None), float(getattr(stimulator, "keeps", 0.0))
+        self._behind.add((pulse, keeps))
         if len(self._behind) > 1:
-            return [Problem("one limiter commands stimulators that make different pulses of the command", "",
+            return [Problem("one limiter commands stimulators that make different pulses or currents of the command", "",
                             "Write a limiter for each of them.")]
         phases = wants_charge(self.charge_per_phase, self.charge_density, self.shannon_k)
         timed = phases or any(limit is not None for limit in (self.net_charge, self.pulse_width, self.rate, self.duty))
+        if keeps:
+            return self._check_keeping(keeps)
         asleep = any(port.guarded and not port.wakes for port in stimulator.inputs.values())
         if pulse is None and timed and (asleep or stimulator.period is not None):
             return [Problem("the stimulator takes the command at instants of its own, so that what it holds is longer "
@@ -132,6 +134,14 @@ class SafetyLimiter(Component):
         return judge(pulse, PulseRules(
             self.pulse_width, self.rate, self.rest, phases or self.pulse_width is not None,
             self.net_charge is not None or self.warn.net_charge is not None, self.train_phase))
+
+    def _check_keeping(self, keeps: float) -> list[Problem]:
+        """The rules that would not hold behind a stimulator that adds each command to what is left of earlier ones."""
+        rules = ("charge_per_phase", "charge_density", "shannon_k", "net_charge", "train_phase", "pulse_width", "rate",
+                 "duty", "slew", "ramp")
+        found = [name for name in rules if getattr(self, name) is not None]
+        found += [f"warn.{name}" for name in rules[:4] if getattr(self.warn, name) is not None]
+        return judge_keeping(keeps, found)
 
     def _find_units(self) -> str:
         """Units of the command: the sender's, or else those in which the stimulator behind takes it."""
@@ -149,12 +159,14 @@ class SafetyLimiter(Component):
     def build(self, lanes: Lanes, seed: int) -> None:
         super().build(lanes, seed)
         channels = self._channels = int(self.inputs["command"].shape[0])  # type: ignore[arg-type]
-        pulse = next(iter(self._behind), None)
+        pulse, keeps = next(iter(self._behind), (None, 0.0))
         self._train = self.train_phase if pulse is None else pulse.width  # ns of a phase; None: the command is held
         self._units = self._find_units()
+        self._part = part_of_peak(keeps)  # of the amplitudes allowed, for each command
+        self._off = np.float32(-0.0 if keeps else 0.0)  # what silences a contact at once
         try:
             area = None if self.area is None else spread(self.area, channels)
-            peak = spread(np.inf if self.peak is None else self.peak, channels)
+            peak = spread(np.inf if self.peak is None else np.float32(self.peak), channels) * self._part
         except ValueError as error:
             raise AssemblyError([Problem(str(error), "peak or area")]) from None
         hard = charge_cap(self.charge_per_phase, self.charge_density, self.shannon_k, area)
@@ -167,8 +179,9 @@ class SafetyLimiter(Component):
 
     def _make_caps(self, peak: np.ndarray) -> None:
         """Limits that are plain amplitudes, hard and advisory: (rule, float32 [channels])."""
-        caps = [(Rule.PEAK, peak.astype(np.float32))] if self.peak is not None else []
-        level = np.inf if self.warn.peak is None else self.warn.peak
+        caps = [(Rule.PEAK, peak.astype(np.float32) if self._part == 1 else _towards_zero(peak))] if (
+            self.peak is not None) else []
+        level = np.inf if self.warn.peak is None else self.warn.peak * self._part
         notes = [(Rule.WARN_PEAK, np.full(peak.shape, level, np.float32))] if self.warn.peak is not None else []
         if self._train is not None:  # charge of a phase is amplitude times width
             for list_, rule, cap in ((caps, Rule.CHARGE_PER_PHASE, self._hard),
@@ -179,8 +192,9 @@ class SafetyLimiter(Component):
         self._caps, self._notes = caps, notes
         self._quiet = np.min([np.full(peak.shape, np.finfo(np.float32).max), *(cap for _, cap in caps + notes)], axis=0)
         self._quiet_peak, self._uneven = float(self._quiet.min()), bool(np.ptp(self._quiet))
-        self._quiet_sum = min((level for level in (self.sum_peak, self.warn.sum_peak) if level is not None),
-                              default=np.inf)
+        self._most, self._much = (None if level is None else level * self._part
+                                  for level in (self.sum_peak, self.warn.sum_peak))  # of a lane, hard and advisory
+        self._quiet_sum = min((level for level in (self._most, self._much) if level is not None), default=np.inf)
 
     def _make_limits(self) -> None:
         """Limits that need a meter: charge, time and rate of phases."""
@@ -204,7 +218,7 @@ class SafetyLimiter(Component):
                                                   if level is not None) * scale) if net else None)
         self._metered = self._limits.any or bool(self._scale)
         self._plain = not self._metered and self.slew is None and self.ramp is None
-        self._careful = False  # look at every contact at every step?
+        self._careful = self._part < 1  # look at every contact at every step?
         self._charge_notes = [(rule, cap * scale) for rule, cap, on in (
             (Rule.WARN_CHARGE_PER_PHASE, self._soft, held and advised),
             (Rule.WARN_NET_CHARGE, np.full(self._channels, self.warn.net_charge or 0.0),
@@ -214,13 +228,13 @@ class SafetyLimiter(Component):
         port = sender(self, "command")
         low, high = (np.broadcast_to(np.asarray(end, float), (self._channels,)) for end in (port.low, port.high))
         caps = [(rule, cap.astype(float)) for rule, cap in (*self._caps, *self._notes)]
-        self.warnings = worst_case(np.maximum(np.abs(low), np.abs(high)), caps, self.sum_peak, self._units)
+        self.warnings = worst_case(np.maximum(np.abs(low), np.abs(high)), caps, self._most, self._units)
         if self.shannon_k is not None and area is not None and (area < 1).any():
             self.warnings.append("Shannon not valid for contacts below 1 mm^2: charge_per_phase holds there instead")
         if self.stale is None:
             self.warnings.append("no watchdog: a command stays in force however old it is; write stale, for example "
                                  "stale: 100 ms")
-        if any(pulse is not None and not pulse.balanced for pulse in self._behind):
+        if any(pulse is not None and not pulse.balanced for pulse, _ in self._behind):
             self.warnings.append("pulses of one phase are not balanced: no rule limits their net charge")
 
     def reset(self, seed: int) -> None:
@@ -228,7 +242,7 @@ class SafetyLimiter(Component):
         self._watch = CommandWatch(lanes, self.stale)
         self._meter = PhaseMeter(lanes, self._channels, self._limits)
         self._offer = self._meter.offer
-        self._log = DecisionLog(lanes, self._channels, self._notes, self._charge_notes, self.warn.sum_peak)
+        self._log = DecisionLog(lanes, self._channels, self._notes, self._charge_notes, self._much)
         self._scales = np.full(shape, self._scale)  # an array is quicker to divide by
         self._since = np.zeros(lanes, np.int64)  # [lanes] when stimulation was allowed anew; ramp counts from there
         self._latched = np.zeros(shape, bool)  # at zero until a new command
@@ -236,7 +250,8 @@ class SafetyLimiter(Component):
         self._passed: bytes | None = None  # its content, if that alone made it harmless
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
-        if inputs["command"].tobytes() == self._passed and "command" in inputs.new and self._in_time(now, inputs):
+        if (self._passed is not None and inputs["command"].tobytes() == self._passed and "command" in inputs.new
+                and self._in_time(now, inputs)):
             return {"command": self._given}
         if self._metered and inputs.previous is not None:
             self._meter.advance(inputs.previous, now)
@@ -290,7 +305,7 @@ class SafetyLimiter(Component):
         """Apply every rule in turn; each one only makes amplitudes smaller."""
         new, self._passed = "command" in inputs.new, None
         if inputs.new or inputs.previous is None:
-            wanted = np.array(command, np.float32)  # [lanes, channels]
+            wanted = command + np.float32(0)  # [lanes, channels] without minus zeros, which would silence
             rule = np.zeros(wanted.shape, np.int16)
         else:  # woken by its own clock: what is delivered may end, but nothing may rise
             wanted, rule = self._given.copy(), self._log.rule.copy()
@@ -305,7 +320,7 @@ class SafetyLimiter(Component):
             self._limit_phases(now, wanted, rule, new)
         events = self._log.decide(now, command, wanted, rule, new, self._meter)
         said: dict[str, Any] = {}
-        if new or inputs.previous is None or (wanted != self._given).any():
+        if new or inputs.previous is None or wanted.tobytes() != self._given.tobytes():
             said["command"] = self._given = seal(wanted)
         if len(events):
             said["decisions"] = events
@@ -329,15 +344,15 @@ class SafetyLimiter(Component):
         if reasons is not None and reasons.any():
             silent = reasons != 0
             rule[silent] = np.where(wanted[silent] != 0, reasons[silent, None], rule[silent])
-            wanted[silent] = 0.0
+            wanted[silent] = self._off
 
     def _limit_sum(self, wanted: np.ndarray, rule: np.ndarray) -> None:
-        if self.sum_peak is None:
+        if self._most is None:
             return
         total = np.abs(wanted).sum(axis=1, dtype=np.float64)  # [lanes]
-        over = total > self.sum_peak
+        over = total > self._most
         if over.any():
-            scaled = wanted[over] * (self.sum_peak / total[over])[:, None]
+            scaled = wanted[over] * (self._most / total[over])[:, None]
             small = _towards_zero(scaled)
             rule[over] = np.where(wanted[over] != small, Rule.SUM_PEAK, rule[over])
             wanted[over] = small

@@ -9,7 +9,7 @@ from stimloop.components.links.safety_limiter import SafetyLimiter
 from stimloop.components.parts.phase_meter import PhaseMeter
 
 from . import prove_limiter as proof
-from .limiter_players import CHANNELS, LANES, MS, Adversary, Referee
+from .limiter_players import CHANNELS, LANES, MS, PEAK, Adversary, Referee
 
 
 def test_no_pulse_gets_past_the_limiter():
@@ -76,6 +76,21 @@ def test_the_referee_sees_a_width_that_any_change_of_sign_restarts(monkeypatch):
         referee.finish(loop.now)
         assert {"width one way", "direct current"} <= set(referee.broken)
         assert "pulse_width" not in referee.broken
+
+
+@pytest.mark.parametrize("lost", ["part", "off"])
+def test_the_referee_sees_what_adds_up_behind_a_limiter_that_does_not_reckon_with_it(monkeypatch, lost):
+    limits, decay = proof.KEEPING["keeps"]
+    loop, limiter = proof.build("direct", limits, 5, Adversary(5), decay=decay)
+    if lost == "part":  # each command may be as high as the peak
+        limiter._part = 1.0
+        limiter._make_caps(np.full(CHANNELS, PEAK))
+    else:  # silence is a command of zero
+        limiter._off = np.float32(0)
+    _, referee = proof.attend(loop, limiter, "direct")
+    loop.run(400 * MS)
+    referee.finish(loop.now)
+    assert set(referee.broken) == ({"peak", "sum_peak"} if lost == "part" else {"stale"})
 
 
 def test_the_referee_sees_idle_lanes_and_peaks():

@@ -228,10 +228,3 @@ def test_a_stimulator_that_takes_commands_at_its_own_pace_is_refused(limits):
     assert SafetyLimiter(peak=5.0, **limits).check_stimulator(ElectrodeField()) == []
     assert SafetyLimiter(peak=5.0).check_stimulator(ElectrodeField(period=100 * MS)) == []
     assert SafetyLimiter(peak=5.0, charge_per_phase=1.0).check_stimulator(PulseTrain()) == []
-
-
-def test_a_field_that_adds_commands_up_says_by_how_much():
-    assert ElectrodeField().warnings == []
-    assert "4 times" in ElectrodeField(decay=0.25).warnings[0]
-    with pytest.raises(AssemblyError, match="decay"):
-        ElectrodeField(decay=0.0)
