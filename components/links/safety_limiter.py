@@ -56,9 +56,10 @@ class SafetyLimiter(Component):
         net_charge: largest |net charge| of a contact in uC since the beginning; keeps direct current out.
         train_phase: width of one phase where the stimulator turns the command into pulses of that amplitude. Left out,
             it is read from the stimulator (its `pulse`); rules that would not hold for its pulses are refused.
-        pulse_width: longest time a contact may be active within one phase.
-        rate: most phases of one sign per second and contact, to the nanosecond below 1 / rate; behind the limiter of a
-            stimulator that makes pulses, most pulses.
+        pulse_width: longest time for which the charge of one phase may flow, to the nearest nanosecond; what flows back
+            takes the same share off it as off the charge.
+        rate: how often per second a current may begin in one direction at a contact, to the nanosecond below 1 / rate;
+            behind the limiter of a stimulator that makes pulses, most pulses.
         duty: largest part of each window of `duty_window` in which a contact may be active.
         duty_window: length of these windows, counted from t = 0.
         rest: time at zero that ends a phase; a shorter pause does not.
@@ -120,8 +121,8 @@ class SafetyLimiter(Component):
         pulse, keeps = getattr(stimulator, "pulse", None), float(getattr(stimulator, "keeps", 0.0))
         self._behind.add((pulse, keeps))
         if len(self._behind) > 1:
-            return [Problem("one limiter commands stimulators that make different pulses or currents of the command", "",
-                            "Write a limiter for each of them.")]
+            return [Problem("one limiter commands stimulators that make different pulses or currents of the command",
+                            "", "Write a limiter for each of them.")]
         phases = wants_charge(self.charge_per_phase, self.charge_density, self.shannon_k)
         timed = phases or any(limit is not None for limit in (self.net_charge, self.pulse_width, self.rate, self.duty))
         if keeps:

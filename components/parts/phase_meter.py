@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from .flow import Flow, is_full, most, time_to
+from .onsets import Onsets
+from .rests import Rests
 from .stimulation_limits import Rule
 
-_LONG_AGO = -(1 << 60)
 _HORIZON = 200_000  # ns: where less room than this is left for certain, look at every contact
 _LEAST = 1e-200  # stands for no charge, so that a share can always be taken; vanishes beside any charge that flowed
 
@@ -60,14 +61,12 @@ class PhaseMeter:
         self.charge = np.full(both, _LEAST)  # of the phases, not yet brought back
         self.width, self.on = np.zeros(both), np.zeros(both)  # ns: of the phases, and active in the present window
         self.before = self.charge.copy()  # what `charge` was when the widths were reckoned
-        self._rest = np.full(shape, float(max(limits.rest, 1)))  # a pause of no time is none
-        self.silent = self._rest.copy()  # [lanes, channels] ns at zero, as far as they count for a rest
-        self.onset = np.full(both, _LONG_AGO, np.int64)  # when a current last began
+        self.rests = Rests(shape, limits.rest)
+        self.onsets = None if limits.interval is None else Onsets(both, limits.interval)
         self.upward = np.ones(shape, bool)  # [lanes, channels] does the latest phase have a positive sign?
         self.since = 0
         self.charge_bound = self.net_bound = 0.0  # no phase's charge, and |net charge|, is larger
         self.width_bound = self.on_bound = 0.0  # nor its width, nor its time on
-        self.onset_bound = _LONG_AGO  # no current began later
         self.largest = 0.0  # amplitude held now
         self.cut_at: int | None = None  # when a limit will (or, after `pass_on`, could) be reached
         self.follows = limits.any
@@ -83,17 +82,8 @@ class PhaseMeter:
         self._ones, self._least = np.ones(both), np.full(both, _LEAST)
         self._spans, self._moved, self._share = np.zeros(both), np.zeros(both), np.zeros(both)
         self._last_span, self._moved_up = 0, self._moved[0]
-        self._ones_of_one = self._ones[0]
-        self._silent: np.ndarray | None = None
-        self._hold(np.zeros(both))
-        self._offered = Flow(np.zeros(both))
-
-    def _hold(self, flow: np.ndarray) -> None:
-        """Hold these amplitudes [2, lanes, channels], and forget what else was pending."""
-        self._held = Flow(flow)
-        self._begun: tuple[int, np.ndarray, np.ndarray] | None = None  # not yet in `onset`: when, and what flowed
-        self._silent, self._all_rested = self._ones_of_one, False  # [lanes, channels] 1.0: at zero; are they all rested?
-        self._find_silent()
+        self._held, self._offered = Flow(np.zeros(both)), Flow(np.zeros(both))
+        self.rests.turn(self._held.flows)
 
     def advance(self, start: int, now: int) -> None:
         """Account for what was held from `start` to `now`."""
@@ -128,10 +118,9 @@ class PhaseMeter:
         if not self.follows:
             self._accept(largest, now)
             return True
-        offered = self._offered
-        if offered.pattern != self._held.pattern:
-            if (self.limits.interval is not None and now - self.onset_bound < self.limits.interval
-                    and self._too_soon(now).any()):
+        held, offered = self._held, self._offered
+        if offered.pattern != held.pattern:
+            if self.onsets is not None and self.onsets.too_soon(now, held.flows, offered.flows) is not None:
                 return False
             self._settle(now)
         room = self._room(largest)
@@ -147,18 +136,6 @@ class PhaseMeter:
         self._accept(largest, now)
         self.cut_at = now + int(room) if room < 1e17 else None
         return True
-
-    def _too_soon(self, now: int) -> np.ndarray:
-        """Directions [2, lanes, channels] in which the current offered would begin too soon after the last one."""
-        self._write_onsets()
-        return (self._offered.flows > self._held.flows) & (now - self.onset < self.limits.interval)
-
-    def _write_onsets(self) -> None:
-        """Note the currents that began last, which waits as long as nobody asks."""
-        if self._begun is not None:
-            when, before, after = self._begun
-            np.copyto(self.onset, when, where=after > before)
-            self._begun = None
 
     def _settle(self, now: int) -> None:
         """Reckon widths, times on and rests up to now, during which no contact changed its sign."""
@@ -179,37 +156,19 @@ class PhaseMeter:
                 else:
                     self.on += flowed
         self.since = now
-        if self._silent is not None and not self._all_rested:
-            self._end_rested(span)
+        if self.rests.count and not self.rests.over:
+            self._end_phases(self.rests.add(span[0]))
 
-    def _end_rested(self, span: np.ndarray) -> None:
-        """Set phases to nothing where a contact has been at zero for the time of a rest."""
-        self.silent += span[0]
-        self.silent *= self._silent
-        rested = self.silent >= self._rest
-        count = np.count_nonzero(rested)
-        self._all_rested = count == self._silent_count
-        if count == rested.size:
-            self.charge.fill(_LEAST)
-            self.before.fill(_LEAST)
-            self.width.fill(0.0)
-        elif count:
-            for values, nothing in ((self.charge, _LEAST), (self.before, _LEAST), (self.width, 0.0)):
+    def _end_phases(self, rested: np.ndarray | None) -> None:
+        """Set phases to nothing where a contact has rested [lanes, channels]."""
+        if rested is None:
+            return
+        everywhere = self.rests.over and self.rests.count == rested.size
+        for values, nothing in ((self.charge, _LEAST), (self.before, _LEAST), (self.width, 0.0)):
+            if everywhere:
+                values.fill(nothing)
+            else:
                 np.copyto(values, nothing, where=rested)
-
-    def _find_silent(self) -> None:
-        """Note which contacts are at zero from now on: 1.0 [lanes, channels], None for none."""
-        flows = self._held.flows
-        self._silent_count = self.net.size - np.count_nonzero(flows)
-        if self._silent_count:
-            up, down = flows
-            silent = self._ones_of_one - up
-            silent -= down
-            if self._silent is None or silent.tobytes() != self._silent.tobytes():
-                self._silent, self._all_rested = silent, False
-        elif self._silent is not None:
-            self._silent, self._all_rested = None, False
-            self.silent.fill(0.0)
 
     def _tighten(self, now: int) -> None:
         """Bring the bounds down to what the contacts show."""
@@ -263,16 +222,18 @@ class PhaseMeter:
         limits, offered = self.limits, self._offered
         self._settle(now)
         broken: list[tuple[Rule, np.ndarray]] = []
-        if limits.charge is not None:
+        if self._hard_charge is not None:
             broken.append((Rule.CHARGE_PER_PHASE, is_full(self.charge, offered.flow, self._hard_charge)))
-        if limits.net is not None:
+        if self._hard_net is not None:
             broken.append((Rule.NET_CHARGE, is_full(self._net_each_way(), offered.flow, self._hard_net)))
         if limits.width is not None:
             broken.append((Rule.PULSE_WIDTH, self.width + 1.0 > self._most_width))
         if limits.on_time is not None:
             broken.append((Rule.DUTY, self.on[0] + self.on[1] >= limits.on_time))
-        if limits.interval is not None and offered.pattern != self._held.pattern:
-            broken.append((Rule.RATE, self._too_soon(now)))
+        if self.onsets is not None:
+            soon = self.onsets.too_soon(now, self._held.flows, offered.flows)
+            if soon is not None:
+                broken.append((Rule.RATE, soon))
         rules = None
         for rule, where in broken:
             if where.any():
@@ -297,14 +258,12 @@ class PhaseMeter:
         self.largest = largest
         if not self.follows or self._held.pattern == last.pattern:
             return
-        if self.limits.interval is not None:
-            if self._begun is not None and now - self._begun[0] < self.limits.interval:
-                self._write_onsets()
-            self._begun, self.onset_bound = (now, last.flows, self._held.flows), now
+        if self.onsets is not None:
+            self.onsets.note(now, last.flows, self._held.flows)
         if self.limits.track:
             up, down = self._held.flows
             self.upward = (up > 0) | (self.upward & (down == 0))
-        self._find_silent()
+        self.rests.turn(self._held.flows)
 
     def phase_charge(self) -> np.ndarray:
         """Charge of each contact's latest phase [lanes, channels], without sign."""
@@ -312,10 +271,9 @@ class PhaseMeter:
         return np.where(charge > _LEAST, charge, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        self._write_onsets()
-        np.minimum(self.silent, self._rest, out=self.silent)  # whatever is longer is a rest
         return {**{name: getattr(self, name).copy() for name in _STATE}, "flow": self._held.flow.copy(),
-                **{name: getattr(self, name) for name in _NUMBERS}, "cut_at": self.cut_at}
+                **{name: getattr(self, name) for name in _NUMBERS}, "cut_at": self.cut_at,
+                "rests": self.rests.state_dict(), "onsets": {} if self.onsets is None else self.onsets.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name in _STATE:
@@ -323,8 +281,11 @@ class PhaseMeter:
         for name in _NUMBERS:
             setattr(self, name, type(getattr(self, name))(state[name]))
         self.cut_at = None if state["cut_at"] is None else int(state["cut_at"])
-        self._hold(np.array(state["flow"], np.float64))
+        self._held = Flow(np.array(state["flow"], np.float64))
+        self.rests.load_state_dict(state["rests"], self._held.flows)
+        if self.onsets is not None:
+            self.onsets.load_state_dict(state["onsets"])
 
 
-_STATE = ("net", "charge", "width", "on", "before", "silent", "onset", "upward")
-_NUMBERS = ("since", "charge_bound", "net_bound", "width_bound", "on_bound", "onset_bound", "largest")
+_STATE = ("net", "charge", "width", "on", "before", "upward")
+_NUMBERS = ("since", "charge_bound", "net_bound", "width_bound", "on_bound", "largest")

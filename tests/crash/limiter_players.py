@@ -52,7 +52,8 @@ class Adversary(Component):
         shape = (LANES, CHANNELS)
         flow = (self.random.choice([-1.0, 1.0], shape) * self.random.choice([PEAK, PEAK, 0.3])).astype(np.float32)
         blip = (-flow * self.random.choice([0.0, 1e-30, 1e-3, 0.1], shape)).astype(np.float32)
-        hold, moment = int(self.random.choice([99_000, 200 * US, 440 * US, MS])), int(self.random.choice([1, 1, 5 * US]))
+        hold = int(self.random.choice([99_000, 200 * US, 440 * US, MS]))
+        moment = int(self.random.choice([1, 1, 5 * US]))
         return [(flow, hold), (blip, moment)] * int(self.random.integers(2, 12))
 
     def attack(self):

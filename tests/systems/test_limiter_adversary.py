@@ -11,7 +11,6 @@ from stimloop.components.links.safety_limiter import SafetyLimiter
 from stimloop.components.parts.stimulation_limits import Advice, Rule
 from stimloop.components.stimulators.electrode_field import ElectrodeField
 from stimloop.components.stimulators.pulse_train import PulseTrain
-from stimloop.loops.errors import AssemblyError
 from stimloop.loops.status import FIRST
 
 from . import limiter_driver as driver
@@ -78,7 +77,8 @@ def test_balanced_phases_without_a_rest_are_left_alone():
 def test_a_negligible_reversal_does_not_restart_the_width_of_a_phase(blip, moment):
     """5 uA for 99 us and then a moment the other way, again and again: they flow for 450 us, and hardly longer."""
     limiter = built(SafetyLimiter(peak=5.0, pulse_width=450 * US, rest=10 * MS))
-    commands = [(k * 99 * US + part, [[value]]) for k in range(60) for part, value in ((0, 5.0), (99 * US - moment, blip))]
+    commands = [(k * 99 * US + part, [[value]]) for k in range(60)
+                for part, value in ((0, 5.0), (99 * US - moment, blip))]
     trace = drive(limiter, commands, 7 * MS)
     rows = driver.segments(trace, 0, 0)
     flowed = sum(stop - start for start, stop, amplitude in rows if amplitude > 0)
@@ -172,7 +172,7 @@ def test_no_order_of_blinks_and_reversals_moves_more_one_way_than_a_phase_may(st
 
 @pytest.mark.parametrize("rise", [{"slew": 1000.0}, {"ramp": MS}])
 def test_nothing_rises_when_the_limiter_looks_after_its_limits(rise):
-    """5 is wanted, a little is allowed at 100 us; until the next command no wake-up of the limiter's own makes it more."""
+    """5 is wanted, a little is allowed at 100 us; until the next command no wake-up of its own makes it more."""
     limiter = built(SafetyLimiter(peak=5.0, net_charge=2e-4, stale=30 * MS, **rise), channels=2)
     trace = drive(limiter, [(0, [[0, 0]]), (90 * US, [[0, 5]]), (100 * US, [[5, 0]])], 40 * MS)
     heights = [amplitude for _, _, amplitude in driver.segments(trace, 0, 0)]
