@@ -29,7 +29,9 @@ from ..parts.stimulation_limits import (
     Rule,
     charge_cap,
     check_levels,
+    clip,
     microcoulomb,
+    towards_zero,
     wants_charge,
     worst_case,
 )
@@ -180,8 +182,7 @@ class SafetyLimiter(Component):
 
     def _make_caps(self, peak: np.ndarray) -> None:
         """Limits that are plain amplitudes, hard and advisory: (rule, float32 [channels])."""
-        caps = [(Rule.PEAK, peak.astype(np.float32) if self._part == 1 else _towards_zero(peak))] if (
-            self.peak is not None) else []
+        caps = [(Rule.PEAK, towards_zero(peak))] if self.peak is not None else []
         level = np.inf if self.warn.peak is None else self.warn.peak * self._part
         notes = [(Rule.WARN_PEAK, np.full(peak.shape, level, np.float32))] if self.warn.peak is not None else []
         if self._train is not None:  # charge of a phase is amplitude times width
@@ -189,7 +190,7 @@ class SafetyLimiter(Component):
                                      (notes, Rule.WARN_CHARGE_PER_PHASE, self._soft)):
                 if np.isfinite(cap).any():
                     exact = cap * microcoulomb(self._units) / max(self._train, 1)
-                    list_.append((rule, _towards_zero(np.minimum(exact, np.finfo(np.float32).max))))
+                    list_.append((rule, towards_zero(np.minimum(exact, np.finfo(np.float32).max))))
         self._caps, self._notes = caps, notes
         self._quiet = np.min([np.full(peak.shape, np.finfo(np.float32).max), *(cap for _, cap in caps + notes)], axis=0)
         self._quiet_peak, self._uneven = float(self._quiet.min()), bool(np.ptp(self._quiet))
@@ -205,8 +206,8 @@ class SafetyLimiter(Component):
         if phases or advised or net:
             microcoulomb(self._units)
         scale = MICROCOULOMB.get(self._units, 0.0)
-        self._scale = 0.0 if self._train is not None else scale  # 0: the charge is not known
-        held = self._train is None
+        held = self._train is None and self._part == 1  # else a command does not show what charge flows
+        self._scale = scale if held else 0.0
         self._limits = PhaseLimits(
             charge=self._hard * scale if held and phases else None,
             net=np.full(self._channels, self.net_charge * scale) if self.net_charge is not None else None,
@@ -312,7 +313,7 @@ class SafetyLimiter(Component):
             wanted, rule = self._given.copy(), self._log.rule.copy()
         self._silence_lanes(now, inputs, wanted, rule, new)
         for code, cap in self._caps:
-            _clip(wanted, cap, code, rule)
+            clip(wanted, cap, code, rule)
         self._limit_sum(wanted, rule)
         if inputs.new or inputs.previous is None:
             self._limit_rise(now, inputs.previous, wanted, rule)
@@ -344,7 +345,7 @@ class SafetyLimiter(Component):
             reasons = np.where(unsound, np.int16(Rule.NON_FINITE), np.int16(0) if reasons is None else reasons)
         if reasons is not None and reasons.any():
             silent = reasons != 0
-            rule[silent] = np.where(wanted[silent] != 0, reasons[silent, None], rule[silent])
+            rule[silent] = np.where(inputs["command"][silent] != 0, reasons[silent, None], 0)
             wanted[silent] = self._off
 
     def _limit_sum(self, wanted: np.ndarray, rule: np.ndarray) -> None:
@@ -354,7 +355,7 @@ class SafetyLimiter(Component):
         over = total > self._most
         if over.any():
             scaled = wanted[over] * (self._most / total[over])[:, None]
-            small = _towards_zero(scaled)
+            small = towards_zero(scaled)
             rule[over] = np.where(wanted[over] != small, Rule.SUM_PEAK, rule[over])
             wanted[over] = small
 
@@ -362,11 +363,11 @@ class SafetyLimiter(Component):
         """Soft start of a lane, and the slope of each contact."""
         if self.ramp:
             part = np.minimum((now - self._since) / self.ramp, 1.0)  # [lanes]
-            _clip(wanted, part[:, None] * self._caps[0][1], Rule.RAMP, rule)
+            clip(wanted, part[:, None] * self._caps[0][1], Rule.RAMP, rule)
         if self.slew is not None:
             rise = self.slew * ((now - previous) / SECOND) if previous is not None else 0.0
             start = np.where(self._given * wanted > 0, np.abs(self._given).astype(np.float64), 0.0)
-            _clip(wanted, start + rise, Rule.SLEW, rule)
+            clip(wanted, start + rise, Rule.SLEW, rule)
 
     def _limit_phases(self, now: int, wanted: np.ndarray, rule: np.ndarray, new: bool) -> None:
         """Cut contacts whose phase, charge, rate or duty limit is reached, and say when the next will be."""
@@ -400,19 +401,3 @@ class SafetyLimiter(Component):
         self._since, self._latched = np.array(state["since"]), np.array(state["latched"])
         self._log.load_state_dict(state["log"])
         self._given, self._passed = frozen(np.array(state["given"], np.float32)), None
-
-
-def _clip(wanted: np.ndarray, cap: np.ndarray, code: Rule, rule: np.ndarray) -> None:
-    """Bring |wanted| within `cap`, rounded towards zero, and write the rule where that changed something."""
-    over = np.abs(wanted) > cap
-    if over.any():
-        np.copyto(wanted, np.copysign(_towards_zero(cap), wanted), where=over)
-        np.copyto(rule, np.int16(code), where=over)
-
-
-def _towards_zero(value: np.ndarray) -> np.ndarray:
-    """The float32 numbers next to `value` that are not larger."""
-    if value.dtype == np.float32:
-        return value
-    nearest = value.astype(np.float32)
-    return np.where(np.abs(nearest) > np.abs(value), np.nextafter(nearest, np.float32(0)), nearest)

@@ -51,6 +51,7 @@ def test_commands_that_add_up_stay_within_the_peak_and_come_close_to_it(decay):
     assert (worst <= [5.0, 3.0]).all()
     assert worst == pytest.approx(np.array([[5.0, 3.0]]), rel=1e-3)
     assert trace.rules() == {Rule.PEAK}
+    assert trace.charge is None  # commands do not show it
 
 
 def test_where_the_limit_allows_the_field_does_as_it_does_without_a_limiter():
