@@ -62,7 +62,7 @@ class Constant(Component):
         fresh = bool(inputs.new) or now == 0 if self.period is None else flags.due(self.period, now)
         command = self._everywhere if fresh else self._last  # [lanes, channels]
         status = inputs.get("status")
-        if status is not None and status.any() and (rest := idle(status)).any():
+        if status is not None and np.count_nonzero(status) and (rest := idle(status)).any():
             command = np.where(rest[:, None], np.float32(0), command)
         if not fresh and np.array_equal(command, self._last):
             return {}

@@ -48,7 +48,7 @@ class CommandWatch:
             if behind or overdue or self.doubtful:
                 self.late = np.ones_like(self.late) if behind else (self.tripped | overdue) & ~self.excused
                 self.tripped = np.zeros_like(self.tripped)
-            if self.stale is not None:
+            if self.stale is not None and np.count_nonzero(self.excused):
                 self.excused = np.zeros_like(self.excused)
         elif self.stale is not None and now >= self.last + self.stale:
             self.tripped = np.ones_like(self.tripped)

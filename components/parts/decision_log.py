@@ -37,9 +37,12 @@ class DecisionLog:
     def decide(self, now: int, asked: np.ndarray, given: np.ndarray, rule: np.ndarray, new: bool,
                meter: PhaseMeter) -> Events:
         """Return the events of this step; `rule` [lanes, channels] says what changed `asked` into `given`."""
-        told = (rule != 0) & (new | (rule != self.rule))
+        told = rule != 0
+        changed = bool(np.count_nonzero(told))
+        if not new:
+            told &= rule != self.rule
         self.rule = rule
-        if told.any():
+        if np.count_nonzero(told):
             self._rows.append((np.nonzero(told), rule[told]))
         for i, (code, level) in enumerate(self.charges):
             self.noted[i] &= _charge(meter, code) > level  # a new phase may pass the level anew
@@ -49,7 +52,7 @@ class DecisionLog:
         if self.total is not None:
             over = np.abs(given).sum(axis=1, dtype=np.float64) > self.total  # [lanes]
             self._note(len(self.codes) - 1, over[:, None] & (given != 0))
-        self.clean = not (rule.any() or self.noted.any())
+        self.clean = not (changed or np.count_nonzero(self.noted))
         if not self._rows:
             return self.empty
         if len(self._rows) == 1:
@@ -67,7 +70,7 @@ class DecisionLog:
     def _note(self, i: int, passed: np.ndarray) -> None:
         fresh = passed & ~self.noted[i]
         self.noted[i] = passed
-        if fresh.any():
+        if np.count_nonzero(fresh):
             self._rows.append((np.nonzero(fresh), np.full(int(np.count_nonzero(fresh)), self.codes[i])))
 
     def state_dict(self) -> dict[str, Any]:
@@ -80,4 +83,4 @@ class DecisionLog:
 
 
 def _charge(meter: PhaseMeter, rule: Rule) -> np.ndarray:
-    return meter.charge if rule == Rule.WARN_CHARGE_PER_PHASE else np.abs(meter.net)
+    return meter.phase_charge() if rule == Rule.WARN_CHARGE_PER_PHASE else np.abs(meter.net)

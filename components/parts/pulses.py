@@ -1,4 +1,10 @@
-"""What a stimulator makes of a command that it turns into pulses, and whether a limiter's rules can hold behind it."""
+"""What a stimulator makes of a command, and whether a limiter's rules can hold behind it.
+
+A stimulator that turns it into pulses says which in its attribute `pulse`. One that adds it to what is left of earlier
+commands says in `keeps` what part is left at the next one, and promises that a command of minus zero leaves nothing of
+an electrode's current: so a limiter tells "off" from "nothing more", which is a command of zero.
+A stimulator without these holds the command itself.
+"""
 
 from __future__ import annotations
 
@@ -61,3 +67,21 @@ def judge(pulse: Pulse | None, rules: PulseRules) -> list[Problem]:
         found.append(Problem("net charge cannot be seen in a command that is the height of pulses", "net_charge",
                              "Remove it; pulses of `phases: two` are balanced."))
     return found
+
+
+def part_of_peak(keeps: float) -> float:
+    """Return the part of a peak that each command may have where commands add up: their sum then stays within the peak.
+
+    sum of keeps^k = 1 / (1 - keeps); a little less, for the rounding of each addition in float32.
+    """
+    return 1.0 - keeps - 2.0**-22 if keeps else 1.0
+
+
+def judge_keeping(keeps: float, rules: list[str]) -> list[Problem]:
+    """Say which of a limiter's rules would not hold behind a stimulator that adds commands up."""
+    if part_of_peak(keeps) < 2.0**-20:
+        return [Problem(f"the stimulator keeps {keeps:.9g} of what it delivers: commands add up almost without end", "",
+                        "Write a larger decay at the stimulator.")]
+    return [Problem(f"the stimulator adds each command to {keeps:.3g} of what it delivered before, so that the current "
+                    f"goes on after the command: {', '.join(rules)} would not hold", rules[0],
+                    "Remove it, or write decay: 1 at the stimulator.")] if rules else []

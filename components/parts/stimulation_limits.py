@@ -140,3 +140,19 @@ def _amount(value: float, units: str) -> str:
 def _level(rule: Rule) -> str:
     name = rule.name.lower()
     return f"the warning level {name.removeprefix('warn_')}" if name.startswith("warn_") else name
+
+
+def clip(wanted: np.ndarray, cap: np.ndarray, code: Rule, rule: np.ndarray) -> None:
+    """Bring |wanted| within `cap`, rounded towards zero, and write the rule where that changed something."""
+    over = np.abs(wanted) > cap
+    if over.any():
+        np.copyto(wanted, np.copysign(towards_zero(cap), wanted), where=over)
+        np.copyto(rule, np.int16(code), where=over)
+
+
+def towards_zero(value: np.ndarray) -> np.ndarray:
+    """The float32 numbers next to `value` that are not larger."""
+    if value.dtype == np.float32:
+        return value
+    nearest = value.astype(np.float32)
+    return np.where(np.abs(nearest) > np.abs(value), np.nextafter(nearest, np.float32(0)), nearest)

@@ -19,8 +19,10 @@ from ..parts.electrodes import Placement
 class ElectrodeField(Component):
     """Turns one command per electrode into a current into every neuron.
 
-    Each new command adds weights * command to a buffer, the buffer is the current, and a share `decay` of it is gone
-    at the next one (Pan et al. 2024, arXiv:2406.06714: v += W s; current = v; v *= 1 - decay).
+    Each new command is added to what its electrode still delivers of earlier ones, weights spread the sum over the
+    neurons, and a share `decay` of it is gone at the next command (Pan et al. 2024, arXiv:2406.06714:
+    v += W s; current = v; v *= 1 - decay). Where a limiter silences an electrode (a command of minus zero), it is
+    empty at once.
 
     Args:
         channels: number of electrodes.
@@ -30,7 +32,8 @@ class ElectrodeField(Component):
         centres: places of the electrodes, as neuron numbers from the first of the span.
         dead: neurons to avoid, counted in the same way.
         span: [first, one past the last] neuron within reach; left out, all.
-        decay: share of the buffer lost at each command; 1 keeps nothing.
+        decay: share lost at each command; 1 keeps nothing. Below 1 the limiter lets through so much less that the sum
+            stays within its peak.
         limit: largest command an electrode takes.
         units: of command and current; empty means arbitrary.
         lose_first: lose each episode's first command, as the published code did.
@@ -49,8 +52,10 @@ class ElectrodeField(Component):
         self.random = placement == "permutation"  # where the electrodes are is drawn by the seed
         self.centres, self.dead, self.span = centres, dead, span
         self.decay, self.lose_first, self.period = decay, lose_first, period
+        self.keeps = float(np.float32(1 - decay))  # read by the limiter before it (parts/pulses.py)
         self.warnings = [] if decay == 1 else [
-            f"with decay {decay:g} commands add up: the current can reach {1 / decay:g} times the limiter's peak"]
+            f"with decay {decay:g} commands add up to {1 / decay:g} times what each is: the limiter lets through "
+            f"{decay:g} of its peak"]
         self.inputs = {
             "command": Port("what each electrode is to deliver", (channels,), axes=("electrode",), units=units,
                             low=-limit, high=limit, guarded=True, wakes=period is None),
@@ -71,30 +76,24 @@ class ElectrodeField(Component):
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
-        """Empty the buffer."""
-        shape = (self.lanes.count, len(self.weights))
-        self._buffer = np.zeros(shape, np.float32)  # what is left of earlier commands
-        self._current = np.zeros(shape, np.float32)  # in force
+        """Keep nothing of earlier commands."""
+        self._kept = np.zeros((self.lanes.count, self.channels), np.float32)  # what is left of earlier commands
+        self._current = np.zeros((self.lanes.count, len(self.weights)), np.float32)  # in force
+        self._command = b""  # whose current is in force, where nothing else has a say in it
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Inject the command, if it is a new one; deliver nothing in lanes where nobody acts."""
         status = inputs.get("status")
-        if status is None or not status.any():
+        if status is None or not np.count_nonzero(status):
             return self._inject(now, inputs)
-        first, silent = self._lanes_at(inputs)
-        if first.any():
-            self._buffer = np.where(first[:, None], np.float32(0), self._buffer)
-        fresh = "command" in inputs.new if self.period is None else flags.due(self.period, now)
-        if fresh:
-            current = self._buffer + electrodes.spread_out(self.weights, inputs["command"])
+        self._command = b""
+        first, silent = begins(status) if "status" in inputs.new else np.zeros(status.shape, bool), idle(status)
+        self._kept = np.where(first[:, None], np.float32(0), self._kept)
+        if "command" in inputs.new if self.period is None else flags.due(self.period, now):
             silent = silent | first if self.lose_first else silent
-        else:
-            current, silent = self._current, silent | first
-        if silent.any():
-            current = np.where(silent[:, None], np.float32(0), current)
-        if fresh:
-            self._buffer = current * np.float32(1 - self.decay)
-        elif inputs.previous is not None and np.array_equal(current, self._current):
+            return self._deliver(np.where(silent[:, None], np.float32(0), self._add(inputs["command"])))
+        current = np.where((silent | first)[:, None], np.float32(0), self._current)
+        if inputs.previous is not None and np.array_equal(current, self._current):
             return {}
         self._current = current
         return {"current": current}
@@ -103,32 +102,38 @@ class ElectrodeField(Component):
         """The ordinary step: nobody begins and nobody rests."""
         if not ("command" in inputs.new if self.period is None else flags.due(self.period, now)):
             return {} if inputs.previous is not None else {"current": self._current}
-        current = electrodes.spread_out(self.weights, inputs["command"])
+        command = inputs["command"]
         if self.decay != 1.0:
-            current = self._buffer + current
-            self._buffer = current * np.float32(1 - self.decay)
-        self._current = current
-        return {"current": current}
+            return self._deliver(self._add(command))
+        content = command.tobytes()
+        if content != self._command:
+            self._command, self._current = content, electrodes.spread_out(self.weights, command)
+        return {"current": self._current}
 
-    def _lanes_at(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lanes whose episode begins now, and those in which nobody acts."""  # [lanes] bool each
-        nobody = np.zeros(self.lanes.count, bool)
-        status = inputs.get("status")
-        if status is None:
-            return nobody, nobody
-        return begins(status) if "status" in inputs.new else nobody, idle(status)
+    def _add(self, command: np.ndarray) -> np.ndarray:
+        """What each electrode delivers with this command [lanes, channels]."""
+        if self.decay == 1.0:
+            return command
+        return np.where((command == 0) & np.signbit(command), np.float32(0), self._kept + command)
+
+    def _deliver(self, amplitude: np.ndarray) -> dict[str, Any]:
+        """Let each electrode deliver this much [lanes, channels], and keep its share of it."""
+        self._current = electrodes.spread_out(self.weights, amplitude)
+        self._kept = amplitude * np.float32(self.keeps)
+        return {"current": self._current}
 
     def labels(self) -> dict[str, Any]:
         """Name the neuron that each electrode reaches most."""
         return {"electrode": {"neuron": self.weights.argmax(axis=0).tolist()}}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"buffer": self._buffer.copy(), "current": self._current.copy(),
+        return {"kept": self._kept.copy(), "current": self._current.copy(),
                 "learned": {"weights": self.weights.copy()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._command = b""
         if "learned" in state:
             self.weights = np.array(state["learned"]["weights"], np.float32)
-        if "buffer" in state:
-            self._buffer = np.array(state["buffer"], np.float32)
+        if "kept" in state:
+            self._kept = np.array(state["kept"], np.float32)
             self._current = np.array(state["current"], np.float32)

@@ -32,16 +32,29 @@ class Adversary(Component):
         self.random = np.random.default_rng(seed)
         self.pulses, self.following = 0, 0
         self.last = np.zeros((LANES, CHANNELS), np.float32)
+        self.plan: list[tuple[np.ndarray, int]] = []  # what comes next, and for how long
 
     def step(self, now, inputs):
-        self.following = now + int(self.random.choice(self.gaps)) + int(self.random.integers(3))
-        command = self.attack()
+        if not self.plan:
+            gap = int(self.random.choice(self.gaps)) + int(self.random.integers(3))
+            self.plan = self.interrupt() if self.random.integers(12) == 0 else [(self.attack(), gap)]
+        command, gap = self.plan.pop(0)
+        self.following = now + gap
         self.pulses += int(np.count_nonzero((command != 0) & (np.sign(command) != np.sign(self.last))))
         self.last = command
         return {"command": command}
 
     def next_wake(self, now):
         return self.following
+
+    def interrupt(self):
+        """A current that would be direct but for negligible moments of another one, or of none."""
+        shape = (LANES, CHANNELS)
+        flow = (self.random.choice([-1.0, 1.0], shape) * self.random.choice([PEAK, PEAK, 0.3])).astype(np.float32)
+        blip = (-flow * self.random.choice([0.0, 1e-30, 1e-3, 0.1], shape)).astype(np.float32)
+        hold = int(self.random.choice([99_000, 200 * US, 440 * US, MS]))
+        moment = int(self.random.choice([1, 1, 5 * US]))
+        return [(flow, hold), (blip, moment)] * int(self.random.integers(2, 12))
 
     def attack(self):
         shape, kind = (LANES, CHANNELS), self.random.integers(8)
@@ -139,6 +152,8 @@ class Referee:
         shape = (LANES, CHANNELS)
         self.held, self.since = np.zeros(shape), 0
         self.net, self.phase, self.width, self.on = (np.zeros(shape) for _ in range(4))
+        self.way = {side: np.zeros(shape) for side in (1, -1)}  # charge that flowed so, and was not brought back
+        self.lasted = {side: np.zeros(shape) for side in (1, -1)}  # for how long
         self.pulses_seen, self.began = 0, np.full(shape, -(10**15))
         self.sign, self.zero_from = np.zeros(shape), np.full(shape, -(10**15))
         self.onset = {1: np.full(shape, -(10**15)), -1: np.full(shape, -(10**15))}
@@ -169,11 +184,13 @@ class Referee:
         rested = (self.held == 0) & (now - self.zero_from >= limiter.rest)
         begun = (sign != 0) & ((sign != self.sign) | rested)
         for side, onset in self.onset.items():
-            starts = begun & (sign == side)
+            starts = (sign == side) & (np.sign(self.held) != side)  # whatever was before, and however briefly
             if limiter.rate is not None and not (self.pulsed or self.commands_of_pulses):
                 self.find("rate", starts & (now - onset < int(1e9 / limiter.rate)))
             onset[starts] = now
         self.phase[begun] = self.width[begun] = 0
+        for charge, time in zip(self.way.values(), self.lasted.values(), strict=True):
+            charge[rested] = time[rested] = 0
         self.sign[begun] = sign[begun]
         self.zero_from = np.where((new == 0) & (self.held != 0), now, self.zero_from)
         self.held = new
@@ -201,6 +218,7 @@ class Referee:
         self.net += self.held * time
         self.phase += np.abs(self.held) * time
         self.width += active * time
+        self.follow(time)
         self.worst_net = max(self.worst_net, float(np.abs(self.net).max()) / UNITS)
         if limiter.charge_per_phase is not None and not self.commands_of_pulses:
             self.find("charge_per_phase", self.phase > limiter.charge_per_phase * UNITS * ROUNDING)
@@ -218,6 +236,22 @@ class Referee:
                     self.on[:] = 0
                 self.since = edge
         self.since = now
+
+    def follow(self, time: int) -> None:
+        """Charge and time in each direction since the last rest, less what the other direction brought back."""
+        limiter, sign, moved = self.limiter, np.sign(self.held), np.abs(self.held) * time
+        for side, charge in self.way.items():
+            back = (sign == -side) & (charge > 0)
+            kept = np.maximum(charge[back] - moved[back], 0)
+            self.lasted[side][back] *= kept / charge[back]
+            charge[back] = kept
+            charge[sign == side] += moved[sign == side]
+            self.lasted[side][sign == side] += time
+            if limiter.charge_per_phase is not None and not self.commands_of_pulses:
+                self.find("charge one way", charge > limiter.charge_per_phase * UNITS * ROUNDING)
+            if limiter.pulse_width is not None and not self.commands_of_pulses:
+                self.find("width one way", self.lasted[side] > (limiter.pulse_width + 0.5) * ROUNDING)
+                self.find("direct current", charge > PEAK * (limiter.pulse_width + 0.5) * ROUNDING)
 
     def watch(self, now: int, active: np.ndarray) -> None:
         """Was anything delivered while the command in force was stale?"""

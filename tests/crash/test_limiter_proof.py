@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from stimloop.components.links.safety_limiter import SafetyLimiter
+from stimloop.components.parts.phase_meter import PhaseMeter
 
 from . import prove_limiter as proof
-from .limiter_players import CHANNELS, LANES, MS, Adversary, Referee
+from .limiter_players import CHANNELS, LANES, MS, PEAK, Adversary, Referee
 
 
 def test_no_pulse_gets_past_the_limiter():
@@ -22,8 +23,10 @@ def test_no_pulse_gets_past_the_limiter():
 
 
 @pytest.mark.parametrize(("name", "limits", "rules"), [
-    ("charge", {"charge_per_phase": 0.0005}, {"charge_per_phase"}), ("net", {"net_charge": 0.002}, {"net_charge"}),
-    ("width", {"pulse_width": 450_000}, {"pulse_width"}), ("rate", {"rate": 255.0}, {"rate"}),
+    ("charge", {"charge_per_phase": 0.0005}, {"charge_per_phase", "charge one way"}),
+    ("net", {"net_charge": 0.002}, {"net_charge"}),
+    ("width", {"pulse_width": 450_000}, {"pulse_width", "width one way", "direct current"}),
+    ("rate", {"rate": 255.0}, {"rate"}),
     ("duty", {"duty": 0.4, "duty_window": 20_000_000}, {"duty"}), ("stale", {"stale": 3_000_000}, {"stale"}),
     ("sum", {"sum_peak": 30.0}, {"sum_peak"})])
 def test_the_referee_sees_what_a_weaker_limiter_lets_through(name, limits, rules):
@@ -55,6 +58,39 @@ def test_the_referee_sees_what_pulses_break_behind_a_weaker_limiter(name, limits
     referee.finish(loop.now)
     assert rules <= set(referee.broken)
     assert referee.pulses_seen > 100
+
+
+def test_the_referee_sees_a_width_that_any_change_of_sign_restarts(monkeypatch):
+    """Direct current with negligible moments of the other sign, which each phase by itself would allow."""
+    settle = PhaseMeter._settle
+
+    def forget(meter, now):
+        settle(meter, now)
+        meter.width *= 1 - meter._held.flows[::-1]
+
+    monkeypatch.setattr(PhaseMeter, "_settle", forget)
+    loop, limiter = proof.build("direct", {"pulse_width": 450_000}, 5, Adversary(5))
+    referees = proof.attend(loop, limiter, "direct")
+    loop.run(400 * MS)
+    for referee in referees:
+        referee.finish(loop.now)
+        assert {"width one way", "direct current"} <= set(referee.broken)
+        assert "pulse_width" not in referee.broken
+
+
+@pytest.mark.parametrize("lost", ["part", "off"])
+def test_the_referee_sees_what_adds_up_behind_a_limiter_that_does_not_reckon_with_it(monkeypatch, lost):
+    limits, decay = proof.KEEPING["keeps"]
+    loop, limiter = proof.build("direct", limits, 5, Adversary(5), decay=decay)
+    if lost == "part":  # each command may be as high as the peak
+        limiter._part = 1.0
+        limiter._make_caps(np.full(CHANNELS, PEAK))
+    else:  # silence is a command of zero
+        limiter._off = np.float32(0)
+    _, referee = proof.attend(loop, limiter, "direct")
+    loop.run(400 * MS)
+    referee.finish(loop.now)
+    assert set(referee.broken) == ({"peak", "sum_peak"} if lost == "part" else {"stale"})
 
 
 def test_the_referee_sees_idle_lanes_and_peaks():

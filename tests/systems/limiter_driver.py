@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -115,6 +116,36 @@ def phases(rows: list[tuple[int, int, float]], rest: int) -> list[dict]:
     return found
 
 
+def widths(rows: list[tuple[int, int, float]], rest: int) -> float:
+    """Longest time, in ns and in fractions, for which charge flowed one way that was not brought back without a rest.
+
+    What flows back takes the same share off the time as off the charge.
+    """
+    longest = Fraction(0)
+    charge, time = {1: Fraction(0), -1: Fraction(0)}, {1: Fraction(0), -1: Fraction(0)}
+    for start, stop, amplitude in rows:
+        if amplitude == 0:
+            if stop - start >= rest:
+                charge, time = dict.fromkeys(charge, Fraction(0)), dict.fromkeys(time, Fraction(0))
+            continue
+        sign, moved = (1 if amplitude > 0 else -1), abs(Fraction(amplitude)) * (stop - start)
+        if charge[-sign]:
+            left = max(charge[-sign] - moved, Fraction(0))
+            time[-sign] *= left / charge[-sign]
+            charge[-sign] = left
+        charge[sign] += moved
+        time[sign] += stop - start
+        longest = max(longest, time[sign])
+    return float(longest)
+
+
+def beginnings(rows: list[tuple[int, int, float]], sign: int) -> list[int]:
+    """When a current of this sign began, whatever was before it."""
+    before = [0.0, *(amplitude for _, _, amplitude in rows)]
+    return [start for (start, _, amplitude), last in zip(rows, before, strict=False)
+            if amplitude * sign > 0 and last * sign <= 0]
+
+
 def net_charge(rows: list[tuple[int, int, float]]) -> tuple[float, float]:
     """Final and largest |running| net charge, in uA * ns."""
     total = worst = 0.0
@@ -155,12 +186,14 @@ def _contact(rows: list[tuple[int, int, float]], limiter: SafetyLimiter, slack: 
         broken.append(f"charge per phase {charge}")
     if limiter.net_charge is not None and net_charge(rows)[1] > limiter.net_charge * PER_MICROCOULOMB * slack:
         broken.append(f"net charge {net_charge(rows)[1]}")
-    if limiter.pulse_width is not None and any(phase["width"] > limiter.pulse_width for phase in found):
-        broken.append("pulse width")
+    if limiter.pulse_width is not None:
+        if any(phase["width"] > limiter.pulse_width for phase in found):
+            broken.append("pulse width")
+        if widths(rows, limiter.rest) > (limiter.pulse_width + 0.5) * slack:  # to the nearest ns
+            broken.append("pulse width with what went before")
     if limiter.rate is not None:
         for sign in (1, -1):
-            onsets = [phase["begin"] for phase in found if phase["sign"] == sign]
-            if any(b - a < int(1e9 / limiter.rate) for a, b in pairwise(onsets)):
+            if any(b - a < int(1e9 / limiter.rate) for a, b in pairwise(beginnings(rows, sign))):
                 broken.append("rate")
     if limiter.duty is not None:
         on: dict[int, int] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,6 @@ from stimloop.components.links.safety_limiter import SafetyLimiter
 from stimloop.components.parts.stimulation_limits import Advice, Rule
 from stimloop.components.stimulators.electrode_field import ElectrodeField
 from stimloop.components.stimulators.pulse_train import PulseTrain
-from stimloop.loops.errors import AssemblyError
 from stimloop.loops.status import FIRST
 
 from . import limiter_driver as driver
@@ -72,6 +72,77 @@ def test_balanced_phases_without_a_rest_are_left_alone():
     assert trace.decisions == []
 
 
+@pytest.mark.parametrize("blip", [0.0, -1e-30, -0.01])
+@pytest.mark.parametrize("moment", [1, US])
+def test_a_negligible_reversal_does_not_restart_the_width_of_a_phase(blip, moment):
+    """5 uA for 99 us and then a moment the other way, again and again: they flow for 450 us, and hardly longer."""
+    limiter = built(SafetyLimiter(peak=5.0, pulse_width=450 * US, rest=10 * MS))
+    commands = [(k * 99 * US + part, [[value]]) for k in range(60)
+                for part, value in ((0, 5.0), (99 * US - moment, blip))]
+    trace = drive(limiter, commands, 7 * MS)
+    rows = driver.segments(trace, 0, 0)
+    flowed = sum(stop - start for start, stop, amplitude in rows if amplitude > 0)
+    returned = sum((stop - start) * abs(amplitude) / 5.0 for start, stop, amplitude in rows if amplitude < 0)
+    assert 450 * US <= flowed <= 450 * US + returned + 1
+    assert Rule.PULSE_WIDTH in trace.rules()
+    assert driver.violations(trace, limiter) == []
+
+
+@pytest.mark.parametrize("blip", [0.0, -1e-30, -0.01])
+def test_a_negligible_reversal_does_not_hide_a_pulse_from_the_rate(blip):
+    """1000 pulses of 900 us a second, with 100 us of next to nothing between them: 250 may begin."""
+    limiter = built(SafetyLimiter(peak=5.0, rate=250.0, rest=10 * MS))
+    commands = [(k * MS + part, [[value]]) for k in range(100) for part, value in ((0, 5.0), (900 * US, blip))]
+    trace = drive(limiter, commands, 100 * MS)
+    begun = driver.beginnings(driver.segments(trace, 0, 0), 1)
+    assert begun == [k * 4 * MS for k in range(25)]
+    assert trace.rules() == {Rule.RATE}
+
+
+def pulses(*parts, gap=0, pause=0):
+    """Twenty pulses of these (amplitude, duration) parts, with gaps between the parts and pauses between the pulses."""
+    now, commands = 0, []
+    for _ in range(20):
+        for amplitude, duration in parts:
+            commands.append((now, [[amplitude]]))
+            now += duration
+            if gap:
+                commands.append((now, [[0.0]]))
+                now += gap
+        if pause:
+            commands.append((now, [[0.0]]))
+            now += pause
+    return [*commands, (now, [[0.0]])], now
+
+
+@pytest.mark.parametrize(("commands", "end"), [
+    pulses((-5.0, 200 * US), (5.0, 200 * US), pause=7 * MS),
+    pulses((-5.0, 200 * US), (5.0, 200 * US), gap=30 * US, pause=7 * MS),
+    pulses((-5.0, 200 * US), (5.0, 200 * US), pause=50 * US),  # no rest between the pulses
+    pulses((-5.0, 200 * US), (5.0, 200 * US)),  # nor any pause
+    pulses((-5.0, 90 * US), (1.0, 450 * US), pause=7 * MS),
+    pulses((-5.0, 90 * US), (1.0, 450 * US)),
+    pulses((-0.3, 450 * US), (1.5, 90 * US)),
+    pulses((-3.3, 140 * US), (1.1, 420 * US), pause=50 * US),  # equal but for rounding
+    pulses(*((float(np.float32(np.sin(2 * np.pi * (k + 0.5) / 88))), 10 * US) for k in range(88))),  # 1.1 kHz
+])
+def test_honest_pulses_keep_their_width(commands, end):
+    """Phases that bring back what the one before moved are left alone, however they follow each other."""
+    limiter = built(SafetyLimiter(peak=5.0, pulse_width=450 * US, charge_per_phase=0.0012, rest=100 * US))
+    trace = drive(limiter, commands, end + MS)
+    assert trace.decisions == []
+    assert driver.violations(trace, limiter) == []
+
+
+def test_a_train_whose_phases_do_not_balance_is_cut_off_when_the_difference_has_lasted():
+    """200 us there and 160 back: 40 us remain of each pulse; the seventh would make it 440 + 200."""
+    limiter = built(SafetyLimiter(peak=5.0, pulse_width=450 * US, rest=MS))
+    commands, end = pulses((5.0, 200 * US), (-4.0, 200 * US))
+    trace = drive(limiter, commands, end)
+    assert trace.decisions[0][0] == 7 * 400 * US + 170 * US
+    assert trace.rules() == {Rule.PULSE_WIDTH}
+
+
 moments = st.sampled_from([1, 50 * US, 100 * US, 300 * US, 999 * US, MS, 3 * MS, 9 * MS])
 values = st.sampled_from([0.0, 5.0, -5.0, 1.0, -1.0, 1e-30, -1e-30, 0.3])
 
@@ -93,8 +164,21 @@ def test_no_order_of_blinks_and_reversals_moves_more_one_way_than_a_phase_may(st
     for channel in range(3):
         rows, slow = (driver.segments(trace, 0, channel) for trace in traces)
         assert rows == slow
+        if "pulse_width" in limits:
+            assert one_way(rows, rest) <= 5.0 * (limits["pulse_width"] + 0.5) * (1 + 1e-12)
         if "charge_per_phase" in limits:
             assert one_way(rows, rest) <= limits["charge_per_phase"] * 1e9 * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("rise", [{"slew": 1000.0}, {"ramp": MS}])
+def test_nothing_rises_when_the_limiter_looks_after_its_limits(rise):
+    """5 is wanted, a little is allowed at 100 us; until the next command no wake-up of its own makes it more."""
+    limiter = built(SafetyLimiter(peak=5.0, net_charge=2e-4, stale=30 * MS, **rise), channels=2)
+    trace = drive(limiter, [(0, [[0, 0]]), (90 * US, [[0, 5]]), (100 * US, [[5, 0]])], 40 * MS)
+    heights = [amplitude for _, _, amplitude in driver.segments(trace, 0, 0)]
+    assert len(heights) == 3
+    assert heights[0] == heights[2] == 0.0
+    assert driver.violations(trace, limiter) == []
 
 
 def test_each_episode_ramps_like_the_first_when_its_first_command_comes_with_it():
@@ -144,10 +228,3 @@ def test_a_stimulator_that_takes_commands_at_its_own_pace_is_refused(limits):
     assert SafetyLimiter(peak=5.0, **limits).check_stimulator(ElectrodeField()) == []
     assert SafetyLimiter(peak=5.0).check_stimulator(ElectrodeField(period=100 * MS)) == []
     assert SafetyLimiter(peak=5.0, charge_per_phase=1.0).check_stimulator(PulseTrain()) == []
-
-
-def test_a_field_that_adds_commands_up_says_by_how_much():
-    assert ElectrodeField().warnings == []
-    assert "4 times" in ElectrodeField(decay=0.25).warnings[0]
-    with pytest.raises(AssemblyError, match="decay"):
-        ElectrodeField(decay=0.0)
