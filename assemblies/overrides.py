@@ -25,6 +25,9 @@ def apply(document: Document, changes: Mapping[str, Any], problems: Problems, *,
 
     `removed` are components that an earlier layer took away: what is set in them is passed over with a notice.
     """
+    for address in [address for address in changes if not isinstance(address, str)]:
+        problems.add(f"{address!r} is not an address", "", "Write for example brain.params.hidden.")
+    changes = {address: value for address, value in changes.items() if isinstance(address, str)}
     for address in sorted(changes, key=lambda a: (a.count("."), a)):
         document = _change(document, address, changes[address], problems, names, removed)
     return document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +18,8 @@ from .shapes import Wire, adopt_open_ports, flow
 from .system import ANY, System
 from .time import Clock
 from .wiring import Wiring, check_sizes, check_wires, in_the_dark, incomplete, unsized
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass
@@ -97,7 +100,11 @@ def _make(system: System, problems: Problems) -> dict[str, Component]:
         if not all(isinstance(side, dict) and all(isinstance(p, Port) for p in side.values()) for side in sides):
             problems.add("declares no ports", name, "Set self.inputs and self.outputs in __init__.")
             continue
-        if not isinstance(component.period, int | Clock | None) or component.period == 0:
+        if odd := [port for side in sides for port in side if not _WORD.fullmatch(str(port))]:
+            problems.add(f"{odd[0]!r} cannot name a port", name, "Use a word of letters, digits and _.")
+            continue
+        if not isinstance(component.period, int | Clock | None) or (
+                isinstance(component.period, int) and component.period <= 0):
             problems.add(f"its period is {component.period!r}", name, "A period is whole nanoseconds, a Clock or None.")
             continue
         component.inputs = dict(component.inputs)  # sizes are filled in here, never in a shared declaration

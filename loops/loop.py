@@ -299,6 +299,8 @@ class Loop:
     def _plan_wake(self, node: Node, now: int) -> None:
         following = node.component.next_wake(now)
         if following is not None:
+            if not isinstance(following, int | np.integer):
+                raise TimeError(f"next_wake answered {following!r}; an instant is whole nanoseconds, an int")
             following = int(following)
             if following <= now:
                 raise TimeError(f"next_wake answered {say(following)}, which is not after now ({say(now)})")

@@ -85,7 +85,13 @@ def test_a_stimulator_played_from_outside_guards_nothing() -> None:
         ("brain.inputs.current", "stimulator.current is not the current of a guarded stimulator")]
 
 
-@pytest.mark.parametrize("period", [0, 2.5, "20 ms"])
+@pytest.mark.parametrize("name", ["../evil", "a.b", "", 5, "a b"])
+def test_a_name_that_no_port_can_have_is_told(name: Any) -> None:
+    assert [(where, what) for where, what, _ in told(a=part({}, {name: Port("x")}, None, 1))] == [
+        ("a", f"{name!r} cannot name a port")]
+
+
+@pytest.mark.parametrize("period", [0, -1, 2.5, "20 ms"])
 def test_a_period_that_is_none_is_told(period: Any) -> None:
     assert [(where, what) for where, what, _ in told(a=part({}, {"x": Port("x")}, None, period))] == [
         ("a", f"its period is {period!r}")]

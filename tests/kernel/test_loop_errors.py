@@ -187,6 +187,13 @@ def test_the_next_wake_lies_after_now(answer: int) -> None:
     assert "while stepping `sleeper`" in note
 
 
+@pytest.mark.parametrize("answer", [5.0, float("nan"), float("inf"), "5 ms"])
+def test_the_next_wake_is_a_whole_number(answer: Any) -> None:
+    text, note = failing(loop_of(sleeper=hearer(wake_at=lambda now: answer), sender=sender({})), TimeError)
+    assert text == f"next_wake answered {answer!r}; an instant is whole nanoseconds, an int"
+    assert "while stepping `sleeper`" in note
+
+
 @pytest.mark.parametrize(("reads", "delay"), [("now", 0), ("now", 3), ("hold", 0), ("hold", 3)])
 @pytest.mark.parametrize("key", ["status", "reward"])
 def test_a_status_that_would_be_passed_over_is_an_error(reads: Any, delay: int, key: str) -> None:

@@ -140,3 +140,10 @@ def test_set_reads_yaml():
     assert not problems.found
     assert parse_set("nonsense", problems) == {}
     assert problems.errors
+
+
+@pytest.mark.parametrize("address", [5, None, ("brain", "seed")])
+def test_an_address_is_text(address):
+    after, problems = change({address: 1, "brain.seed": 9})
+    assert [problem.what for problem in problems.errors] == [f"{address!r} is not an address"]
+    assert get(after, "brain.seed") == 9
