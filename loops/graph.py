@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from . import checks
 from .component import Component
@@ -96,7 +97,7 @@ def _make(system: System, problems: Problems) -> dict[str, Component]:
                 StimloopError) as error:
             problems.add(f"{part.type or 'component'} cannot be made: {error}", name)
             continue
-        sides = [getattr(component, side, None) for side in ("inputs", "outputs")]
+        sides: list[Any] = [getattr(component, side, None) for side in ("inputs", "outputs")]
         if not all(isinstance(side, dict) and all(isinstance(p, Port) for p in side.values()) for side in sides):
             problems.add("declares no ports", name, "Set self.inputs and self.outputs in __init__.")
             continue
