@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..assemblies import normal, overrides
 from ..loops.errors import AssemblyError, Problem, Problems, nearest
-from . import normal, overrides
 from .doubts import Doubts
 from .origin import Origin, placed, plain
 from .settings import Settings
 
 if TYPE_CHECKING:
     from ..loops.loop import Loop
-    from ..loops.runs import Run
+    from ..loops.storage.runs import Run
     from ..loops.system import System
 
 _UNHASHED = ("name", "about", "checkpoint", "variants", "small", "sweep")  # what cannot change a result

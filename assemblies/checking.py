@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from ..assemblies import overrides
 from ..loops.errors import AssemblyError, Problem, Problems
 from ..loops.system import System
-from . import overrides
 from .doubts import Doubts
 from .origin import placed
 from .settings import Settings

@@ -184,7 +184,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME|RUN", help="An assemb
     Example: stimloop show elbow_stimulation --latency
     """
     with told(as_json):
-        from . import inspection, listing
+        from ..assemblies import inspection, listing
 
         if Path(name).is_dir():
             facts, text = listing.run_facts(Path(name), latency)
@@ -207,7 +207,7 @@ def check(name: Annotated[str, typer.Argument(metavar="MODULE:CLASS|NAME", help=
     Example: stimloop check my_brain:MyBrain
     """
     with told(as_json):
-        from . import inspection, listing
+        from ..assemblies import inspection, listing
         from .loading import load
 
         if ":" in name or listing.is_component(name):

@@ -41,7 +41,7 @@ def jsonable(value: Any) -> Any:
 
 def allowing(modules: list[str]) -> Settings:
     """Return what the user allows, and say on stderr which stimloop.toml allowed what."""
-    from . import settings
+    from ..assemblies import settings
 
     found = settings.read()
     for notice in found.notices:

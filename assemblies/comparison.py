@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..loops.errors import RunError
-from ..loops.runs import Run, first_difference
+from ..loops.storage.runs import Run, first_difference
 from ..loops.time import say
 from .inspection import table
 from .normal import addresses

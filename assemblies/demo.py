@@ -14,7 +14,7 @@ NOTE = ("The brain is a hand-tuned proportional controller put into the weights 
 
 def main(folder: str = "runs", small: bool = False) -> int:
     """Run every variant, print one table and the paths, write the report."""
-    from ..loops import runs
+    from ..loops.storage import runs
     from .loading import load
     from .reports.page import write_report
     from .reports.tables import text

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..assemblies import normal
 from ..catalogue import index
-from . import normal
 
 FILE = Path(__file__).resolve().parent / "schema.json"
 _TEXT = {"type": "string"}

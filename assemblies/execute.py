@@ -6,19 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..assemblies import identity, recording, settings
 from ..loops.errors import AssemblyError, Problem, RunError
 from ..loops.latency import analyse
 from ..loops.loop import Loop
-from ..loops.recorder import Recorder
-from ..loops.run_directories import new_run_directory
+from ..loops.storage.recorder import Recorder
+from ..loops.storage.run_directories import new_run_directory
 from ..loops.until import Until
-from . import identity, recording, settings
 from .checking import build
 from .session import Outcome, Session
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..loops.runs import Run
+    from ..loops.storage.runs import Run
     from .assembly import Assembly
 
 
@@ -27,7 +27,7 @@ def run(assembly: Assembly, until: str | int | None = None, **options: Any) -> R
 
     Ctrl-C saves the run (if it can be saved) and then raises KeyboardInterrupt, so that a script stops too.
     """
-    from ..loops.runs import open as open_run
+    from ..loops.storage.runs import open as open_run
 
     outcome = start(assembly, until, **options)
     if outcome.reason == "interrupted":

@@ -14,7 +14,7 @@ from ..loops.time import say
 from ..loops.until import Until
 
 if TYPE_CHECKING:
-    from ..loops.runs import Run
+    from ..loops.storage.runs import Run
 
 
 def is_reached(loop: Loop, stop: Until) -> bool:

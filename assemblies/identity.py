@@ -65,7 +65,7 @@ def session(loop: Loop) -> dict[str, Any]:
 
 def read_attributes(path: Path) -> dict[str, Any]:
     """Return the attributes of a run directory; raises RunError when it is none."""
-    from ..loops.zarr_files import read_document
+    from ..loops.storage.zarr_files import read_document
 
     try:
         attributes = dict(read_document(Path(path)).get("attributes", {}))

@@ -65,8 +65,8 @@ def evaluation_text(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 def dry_run(assembly: Assembly, allowed: Settings, until: str | None) -> tuple[str, dict[str, Any]]:
     """Build an assembly and say what would run."""
+    from ..assemblies import recording
     from ..loops.until import Until
-    from . import recording
 
     with assembly.build(allowed) as loop:
         stop = until or assembly.until
@@ -184,7 +184,7 @@ def _errors(assembly: Assembly, layer: Mapping[str, Any], allowed: Settings) -> 
 
 def write_report(paths: Sequence[Path], to: Path | None) -> Path:
     """Write the report of one run, or of several side by side; by default beside the first."""
-    from ..loops.runs import Run
+    from ..loops.storage.runs import Run
 
     try:
         from .reports import page

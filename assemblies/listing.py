@@ -51,8 +51,8 @@ def _studies() -> list[dict[str, Any]]:
 
 
 def _runs(folder: Path | None) -> list[dict[str, Any]]:
-    from ..loops.runs import Run, list_runs
-    from . import settings
+    from ..assemblies import settings
+    from ..loops.storage.runs import Run, list_runs
 
     rows = []
     for path in list_runs(folder or settings.read().runs):
@@ -89,7 +89,7 @@ def component_facts(name: str) -> tuple[dict[str, Any], str]:
 
 def run_facts(path: Path, latency: bool) -> tuple[dict[str, Any], str]:
     """Return what a run holds."""
-    from ..loops.runs import Run
+    from ..loops.storage.runs import Run
     from .inspection import table
     from .reports import tables
 
@@ -117,7 +117,7 @@ def export_run(path: Path, to: Path) -> list[str]:
     """Write a run as plain files that need no stimloop to be read."""
     import numpy as np
 
-    from ..loops.runs import Run
+    from ..loops.storage.runs import Run
 
     run = Run(path)
     try:

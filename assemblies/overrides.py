@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from ..assemblies import normal
 from ..loops.errors import Problems, nearest
-from . import normal
 from .entries import ENTRIES, integer, short
 
 SETTABLE = ("name", "about", "seed", "lanes", "until", "check", "record", "checkpoint", "evaluate")

@@ -9,7 +9,7 @@ import numpy as np
 from ..loops.errors import AssemblyError, Problem, Problems, nearest
 from ..loops.latency import step_times
 from ..loops.loop import Loop
-from ..loops.stream import Stream
+from ..loops.storage.stream import Stream
 from ..loops.until import Until
 
 LIMIT = 1_000_000_000  # bytes

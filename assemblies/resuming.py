@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..assemblies import going_on, identity, recording, settings
 from ..catalogue.lookup import LookupFailed, find
-from ..loops import checkpoint
-from ..loops.damage import rows_kept
 from ..loops.errors import Problems, RunError
 from ..loops.loop import Loop
-from ..loops.recorder import Recorder
-from ..loops.runs import Run
+from ..loops.storage import checkpoint
+from ..loops.storage.damage import rows_kept
+from ..loops.storage.recorder import Recorder
+from ..loops.storage.runs import Run
 from ..loops.until import Until
-from . import going_on, identity, recording, settings
 from .assembly import Assembly
 from .execute import build_loop, stop_of
 from .loading import assembly_of

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..loops import checkpoint
+from ..assemblies import entries
 from ..loops.errors import Problem, Problems
 from ..loops.loop import Loop
-from ..loops.recorder import POLL_SECONDS, Recorder
+from ..loops.storage import checkpoint
+from ..loops.storage.recorder import POLL_SECONDS, Recorder
 from ..loops.until import Until
-from . import entries
 from .progress import Progress
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..assemblies import entries, overrides, settings
 from ..catalogue.lookup import LookupFailed, find
 from ..components.parts.allowed import allow
 from ..loops.component import Component
 from ..loops.errors import AssemblyError, Problem, Problems, StimloopError, nearest
 from ..loops.system import EvaluationPlan, Part, Source, System
 from ..loops.time import parse_duration
-from . import entries, overrides, settings
 from .doubts import Doubts
 from .origin import placed
 from .settings import Settings

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from . import lookup, page
+from ..catalogue import lookup, page
 from .meanings import meanings
 
 FILE = Path(__file__).resolve().parent / "index.json"

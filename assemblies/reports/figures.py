@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...loops.runs import Run
+from ...loops.storage.runs import Run
 from .tables import charge, delivered
 
 _COLOURS = ("#20639b", "#d1495b", "#3caea3", "#edae49", "#6a4c93", "#5f6c72", "#8ac926", "#a0522d")

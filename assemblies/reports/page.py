@@ -9,8 +9,8 @@ from html import escape
 from pathlib import Path
 
 from ...loops.errors import RunError
-from ...loops.runs import Run
-from . import figures, tables
+from ...loops.storage.runs import Run
+from ..reports import figures, tables
 from .warnings import warnings
 
 _STYLE = """

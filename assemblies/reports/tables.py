@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ...loops.runs import Run
+from ...loops.storage.runs import Run
 
 T = TypeVar("T")
 COLUMNS = ("variant", "seed", "episodes", "return", "spread", "length", "solved", "charge", "steps/s")

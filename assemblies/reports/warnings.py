@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...loops.runs import Run
+from ...loops.storage.runs import Run
 from .tables import said
 
 _ROWS = 20_000  # rows looked at, from the end

@@ -15,8 +15,8 @@ from ...loops.errors import AssemblyError, Problem
 from ...loops.events import Events
 from ...loops.lanes import Lanes
 from ...loops.port import Port
-from ...loops.recorder import Recorder
-from ...loops.stream import Stream
+from ...loops.storage.recorder import Recorder
+from ...loops.storage.stream import Stream
 from ..parts.passing import frozen, unheard
 from ..parts.recorded import Recorded, open_recording
 

@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...loops import artifact
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import calm, idle, status_input
+from ...loops.storage import artifact
 from ...loops.time import Period
 from ...loops.wire import time_average
 from ..parts import distributions, flags, flat_parameters

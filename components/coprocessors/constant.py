@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ...loops import artifact
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.status import idle, status_input
+from ...loops.storage import artifact
 from ...loops.time import Period
 from ..parts import flags
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ...loops.artifact import flat, nested
 from ...loops.errors import PortError
+from ...loops.storage.artifact import flat, nested
 
 
 def size(learned: Mapping[str, Any]) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...loops import artifact
+from ...loops.storage import artifact
 
 STIFFNESS = 4.0  # drive per radian of error
 DAMPING = 8.0  # drive per radian that the elbow turns in one tick (20 ms)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ...loops import runs
 from ...loops.errors import RunError
 from ...loops.events import Events
 from ...loops.port import Port
-from ...loops.zarr_files import read_document
+from ...loops.storage import runs
+from ...loops.storage.zarr_files import read_document
 
 _BLOCK = 1024  # rows read at once
 

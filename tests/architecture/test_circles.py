@@ -22,11 +22,15 @@ def imports(file: Path, root: Path) -> set[str]:
         if not isinstance(node, ast.ImportFrom) or not node.level or id(node) in for_types:
             continue
         base = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-        for place in (base, *(base / alias.name for alias in node.names)):
-            for module in (place.with_suffix(".py"), place / "__init__.py"):
-                if module.is_file() and module.is_relative_to(root):
-                    found.add(str(module.relative_to(root)))
+        inside = [module for alias in node.names if (module := _module(base / alias.name))]
+        whole = _module(base) if len(inside) < len(node.names) else None  # some name is not a module of its own
+        found |= {str(module.relative_to(root)) for module in (whole, *inside)
+                  if module and module.is_relative_to(root)}
     return found
+
+
+def _module(place: Path) -> Path | None:
+    return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
 
 
 def circles(graph: dict[str, set[str]]) -> list[frozenset[str]]:
@@ -65,3 +69,11 @@ def test_a_circle_is_seen_wherever_it_is_imported(tmp_path: Path) -> None:
     (tmp_path / "e.py").write_text("from .d import z\n")
     graph = {str(file.relative_to(tmp_path)): imports(file, tmp_path) for file in tmp_path.rglob("*.py")}
     assert circles(graph) == [frozenset({"a.py", "b.py", "inner/c.py"})]
+
+
+def test_a_package_that_takes_its_own_modules_is_no_circle(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").write_text("from . import a\n")
+    (tmp_path / "a.py").write_text("")
+    (tmp_path / "b.py").write_text("from . import name\n")
+    assert imports(tmp_path / "__init__.py", tmp_path) == {"a.py"}
+    assert imports(tmp_path / "b.py", tmp_path) == {"__init__.py"}

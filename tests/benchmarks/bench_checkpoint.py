@@ -25,7 +25,8 @@ def second_checkpoint(folder: Path, megabytes: float, changed: float, where: str
 
     `where` the rows changed: "together", as in a buffer that is filled in turn, or "scattered" over all of it.
     """
-    from stimloop.loops import checkpoint, loop_state
+    from stimloop.loops import loop_state
+    from stimloop.loops.storage import checkpoint
 
     random = np.random.default_rng(0)
     buffer = random.standard_normal((int(megabytes * 1e6 / 4 / WIDTH), WIDTH), np.float32)  # [transitions, numbers]

@@ -29,8 +29,8 @@ def values() -> list[np.ndarray]:
 def through_recorder(folder: Path, said: list[np.ndarray], rows: int) -> float:
     """Seconds per row through tap, tail and close."""
     from stimloop.loops.port import Port
-    from stimloop.loops.recorder import POLL_SECONDS, Recorder
-    from stimloop.loops.stream import Stream
+    from stimloop.loops.storage.recorder import POLL_SECONDS, Recorder
+    from stimloop.loops.storage.stream import Stream
 
     path = folder / "ours.zarr"
     recorder = Recorder(path, [Stream("brain", "rates", Port("rates", (64,), ("neuron",), "1/s"), 1)], {})
@@ -92,7 +92,7 @@ class ElbowLoop:
         from stimloop.assemblies import recording
         from stimloop.assemblies.loading import load
         from stimloop.loops.errors import Problems
-        from stimloop.loops.recorder import Recorder
+        from stimloop.loops.storage.recorder import Recorder
         from stimloop.loops.until import Until
 
         assembly = load("elbow_stimulation").set({"lanes": LANES, "body.params.threads": 1})
@@ -119,7 +119,7 @@ class ElbowLoop:
 
     def _between(self, now: int) -> None:
         if time.monotonic() >= self._poll_at:
-            from stimloop.loops.recorder import POLL_SECONDS
+            from stimloop.loops.storage.recorder import POLL_SECONDS
 
             self.recorder.poll()
             self._poll_at = time.monotonic() + POLL_SECONDS
@@ -134,8 +134,8 @@ def memory_growth(folder: Path, ticks: int) -> float:
     from stimloop.loops.component import Component
     from stimloop.loops.loop import Loop
     from stimloop.loops.port import Port
-    from stimloop.loops.recorder import POLL_SECONDS, Recorder
-    from stimloop.loops.stream import Stream
+    from stimloop.loops.storage.recorder import POLL_SECONDS, Recorder
+    from stimloop.loops.storage.stream import Stream
     from stimloop.loops.system import Part, System
 
     said = values()

@@ -8,7 +8,7 @@ from conformance import bodies, learners, models, players, policies, states, ste
 from stimloop.components.parts import roles
 from stimloop.loops.component import Use
 from stimloop.loops.conformance import check
-from stimloop.loops.conformance_fakes import FAKES, fake
+from stimloop.loops.conformance.fakes import FAKES, fake
 from stimloop.loops.lanes import Lanes
 
 PARTS = [  # what is said where a property holds as far as it goes, or has nothing to look at

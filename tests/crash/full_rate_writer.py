@@ -11,9 +11,9 @@ import numpy as np
 
 from stimloop.loops.events import Events
 from stimloop.loops.port import Port
-from stimloop.loops.recorder import POLL_SECONDS, Recorder
-from stimloop.loops.stored import JOURNAL
-from stimloop.loops.stream import Stream
+from stimloop.loops.storage.recorder import POLL_SECONDS, Recorder
+from stimloop.loops.storage.stored import JOURNAL
+from stimloop.loops.storage.stream import Stream
 
 STEP = 1000  # ns from row to row
 SLOW = 50  # every so many rows the slow ports speak
@@ -76,7 +76,7 @@ def aligned(directory: Path) -> dict | None:
     """Return row counts that belong together: each stream on its own is a beginning of the truth."""
     if not (directory / JOURNAL).exists():
         return None
-    from stimloop.loops.stored import read_stored
+    from stimloop.loops.storage.stored import read_stored
 
     stored = read_stored(directory)
     if not stored.layouts:

@@ -56,7 +56,7 @@ if __name__ == "__main__":
     sys.argv = ["stimloop", *sys.argv[3:]]
     sys.path[0] = str(Path(__file__).resolve().parent)  # for --allow killed_parts
     from stimloop.assemblies.cli import main
-    from stimloop.loops import checkpoint, chunks, stream
+    from stimloop.loops.storage import checkpoint, chunks, stream
 
     stream._MOST_ROWS = 1024  # many chunks in a short run, and in a small checkpoint
     checkpoint.LARGE, chunks.CHUNK = 1 << 18, 1 << 16

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from stimloop.loops import runs, stream
 from stimloop.loops.errors import RunError
-from stimloop.loops.recorder import Recorder
-from stimloop.loops.stored import Stored, read_stored
+from stimloop.loops.storage import runs, stream
+from stimloop.loops.storage.recorder import Recorder
+from stimloop.loops.storage.stored import Stored, read_stored
 
 from . import full_rate_writer as writer
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 import stimloop as sl
-from stimloop.loops import checkpoint
 from stimloop.loops.events import Events
 from stimloop.loops.loop import Loop
 from stimloop.loops.seeds import derive
+from stimloop.loops.storage import checkpoint
 
 ASSEMBLIES = {"elbow_stimulation": 20_000_000, "pendulum_first": 50_000_000, "cartpole_first": 20_000_000}
 TICKS = 230  # of the body: more than two episodes of the elbow

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from stimloop.loops import checkpoint, runs
-from stimloop.loops.stored import JOURNAL, Stored, read_stored
+from stimloop.loops.storage import checkpoint, runs
+from stimloop.loops.storage.stored import JOURNAL, Stored, read_stored
 
 HERE = Path(__file__).resolve().parent
 CHECKPOINTS = "checkpoints"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stimloop.loops import runs
+from stimloop.loops.storage import runs
 
 HERE = Path(__file__).resolve().parent
 PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from stimloop.loops import checkpoint
 from stimloop.loops.events import Events
 from stimloop.loops.loop import Loop
 from stimloop.loops.schedule import schedule
 from stimloop.loops.seeds import derive
+from stimloop.loops.storage import checkpoint
 from stimloop.loops.system import EvaluationPlan, Part, Source, System
 
 SCHEDULES = Path(__file__).parent / "schedules"

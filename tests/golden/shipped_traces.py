@@ -18,7 +18,7 @@ import yaml
 
 import stimloop as sl
 from benchmarks.run import versions as installed
-from stimloop.loops.runs import Run, log_hash
+from stimloop.loops.storage.runs import Run, log_hash
 
 TRACES = Path(__file__).parent / "traces"
 PORTS = ("observation", "action", "reward", "status", "solved", "command", "current", "rates", "spikes")

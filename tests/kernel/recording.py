@@ -10,9 +10,9 @@ import numpy as np
 
 from stimloop.loops.events import Events
 from stimloop.loops.port import Port
-from stimloop.loops.recorder import Recorder
-from stimloop.loops.stored import Stored
-from stimloop.loops.stream import Stream
+from stimloop.loops.storage.recorder import Recorder
+from stimloop.loops.storage.stored import Stored
+from stimloop.loops.storage.stream import Stream
 
 LANES = 2
 MILLISECOND = 1_000_000
@@ -83,7 +83,7 @@ def same(stored: Stored, truth: Truth) -> None:
 
 def small_chunks(monkeypatch: Any, rows: int = 8) -> None:
     """Let chunks be so many rows, so that few rows make many chunks."""
-    monkeypatch.setattr("stimloop.loops.stream._chunk_rows", lambda row_bytes, streams: rows)
+    monkeypatch.setattr("stimloop.loops.storage.stream._chunk_rows", lambda row_bytes, streams: rows)
 
 
 def content(directory: Path) -> dict[str, bytes]:

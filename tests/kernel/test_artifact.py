@@ -7,9 +7,9 @@ import pytest
 
 from stimloop.components.coprocessors.constant import Constant
 from stimloop.components.parts import flat_parameters
-from stimloop.loops import artifact
 from stimloop.loops.errors import AssemblyError, PortError
 from stimloop.loops.lanes import Lanes
+from stimloop.loops.storage import artifact
 
 LEARNED = {"layer": {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.ones(2, np.float32)},
            "mask": np.array([True, False]), "count": np.array([2**53], np.int64)}

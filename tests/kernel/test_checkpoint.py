@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stimloop.loops import checkpoint, chunks
-from stimloop.loops.atomic import MANIFEST, atomic_directory
 from stimloop.loops.errors import RunError
+from stimloop.loops.storage import checkpoint, chunks
+from stimloop.loops.storage.atomic import MANIFEST, atomic_directory
 
 STATE = {
     "format": 1, "now": 40, "components": {

@@ -164,19 +164,19 @@ class Plain(Protocol):
 def pictured() -> Graph:
     return check(System({
         "body": moved(Source("brain", "action", 3 * MS)),
-        "brain": part({"observation": Port("o", wakes=True)}, {"action": Port("a"), "x<y": Port("odd")}, None, None,
-                      {"observation": "body.observation"}, type='brains."odd"'),
+        "brain": part({"observation": Port("o", wakes=True)}, {"action": Port("a"), "x_y": Port("odd")}, None, None,
+                      {"observation": "body.observation"}, type='brains."<odd>"'),
         "world": part({}, {"place": Port("p")}, None, 10, type="bodies.world"),
         "learner": part({"reward": Port("r", wakes=True), "odd": Port("x", reads="hold")}, {}, None, None,
-                        {"reward": "body.reward", "odd": Source("brain", "x<y")}, {"world": "world"},
+                        {"reward": "body.reward", "odd": Source("brain", "x_y")}, {"world": "world"},
                         wants={"world": Use(Plain)})}))
 
 
 def test_the_wiring_as_text() -> None:
     assert drawing.text(pictured()).splitlines() == [
         "body  (bodies.toy)", "    action         <- brain.action  hold after 3 ms",
-        'brain  (brains."odd")', "    observation    <- body.observation  now",
-        "learner  (Written)", "    reward         <- body.reward  now", "    odd            <- brain.x<y  hold",
+        'brain  (brains."<odd>")', "    observation    <- body.observation  now",
+        "learner  (Written)", "    reward         <- body.reward  now", "    odd            <- brain.x_y  hold",
         "    world          .. world  (reference)", "world  (bodies.world, only used)"]
 
 
@@ -184,7 +184,7 @@ def test_the_wiring_as_a_picture_shows_every_box_and_escapes_names() -> None:
     picture = drawing.svg(pictured())
     root = ElementTree.fromstring(picture)
     words = "".join(root.itertext())
-    for word in ("body", "brain", "learner", "world", 'brains."odd"', "x<y", "3 ms"):
+    for word in ("body", "brain", "learner", "world", 'brains."<odd>"', "x_y", "3 ms"):
         assert word in words
     assert "<script" not in picture
     assert "stroke-dasharray" in picture  # the reference

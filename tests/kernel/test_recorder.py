@@ -14,13 +14,13 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stimloop.loops import runs as reading
 from stimloop.loops.errors import RunError
 from stimloop.loops.port import Port
-from stimloop.loops.recorder import Recorder
-from stimloop.loops.stored import JOURNAL, TAIL, read_stored, recover_stored
-from stimloop.loops.stream import Stream
-from stimloop.loops.zarr_files import Compressor, units_text
+from stimloop.loops.storage import runs as reading
+from stimloop.loops.storage.recorder import Recorder
+from stimloop.loops.storage.stored import JOURNAL, TAIL, read_stored, recover_stored
+from stimloop.loops.storage.stream import Stream
+from stimloop.loops.storage.zarr_files import Compressor, units_text
 
 from .recording import LANES, MILLISECOND, STREAMS, Truth, content, same, small_chunks, value
 
@@ -344,7 +344,7 @@ def test_begin_on_a_full_disk_is_told(runs):
 
 def test_a_slow_disk_holds_the_loop_up_and_loses_nothing(runs, monkeypatch):
     small_chunks(monkeypatch)
-    monkeypatch.setattr("stimloop.loops.stream_writer._MOST_OWED", 4000)
+    monkeypatch.setattr("stimloop.loops.storage.stream_writer._MOST_OWED", 4000)
     recorder, truth = record(runs / "a.zarr", 0, store_hook=lambda path, parts: time.sleep(0.0005))
     for _ in range(100):
         truth.say()

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from stimloop.loops import runs as reading
-from stimloop.loops import trials as cutting
 from stimloop.loops.errors import RunError
 from stimloop.loops.events import Events
 from stimloop.loops.port import Port
-from stimloop.loops.recorder import Recorder
 from stimloop.loops.status import FIRST, TERMINATED, TRUNCATED, WAITING, status_output
-from stimloop.loops.stream import Stream
+from stimloop.loops.storage import runs as reading
+from stimloop.loops.storage import trials as cutting
+from stimloop.loops.storage.recorder import Recorder
+from stimloop.loops.storage.stream import Stream
 
 TICK = 20_000_000
 END, CUT = TERMINATED, TRUNCATED
@@ -439,7 +439,7 @@ def test_streams_of_another_shape_part_at_once(runs):
 def test_a_path_that_leads_out_of_the_run_is_refused(runs):
     run = record(runs / "a.zarr", STATUS)
     journal = run.path / "journal.jsonl"
-    from stimloop.loops.journal import encode_line
+    from stimloop.loops.storage.journal import encode_line
 
     entry = {"format": 1, "streams": [{"key": "a.b", "path": "../../secret", "kind": "signal", "chunk_rows": 1,
                                        "columns": [["time", "int64", [], ["time"]]]}]}

@@ -8,18 +8,18 @@ import os
 import numpy as np
 import pytest
 
-from stimloop.loops.atomic import (
+from stimloop.loops.errors import RunError
+from stimloop.loops.port import Port
+from stimloop.loops.storage.atomic import (
     MANIFEST,
     atomic_directory,
     read_manifest,
     replace_file,
     write_all,
 )
-from stimloop.loops.errors import RunError
-from stimloop.loops.journal import Journal, decode_line, encode_line, is_locked, read_journal
-from stimloop.loops.port import Port
-from stimloop.loops.stream import Stream
-from stimloop.loops.tail import MAGIC, Rows, Tail, frame, is_damaged, join_rows, read_tail, tail_content
+from stimloop.loops.storage.journal import Journal, decode_line, encode_line, is_locked, read_journal
+from stimloop.loops.storage.stream import Stream
+from stimloop.loops.storage.tail import MAGIC, Rows, Tail, frame, is_damaged, join_rows, read_tail, tail_content
 
 LAYOUTS = [Stream("a", "x", Port("x", (2,)), 1).layout(), Stream("a", "e", Port("e", (0,), kind="event"), 1).layout()]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stimloop.loops import zarr_files as files
 from stimloop.loops.errors import RunError
+from stimloop.loops.storage import zarr_files as files
 
 
 def put(folder: Path, values: np.ndarray, dimensions: list[str]) -> Path:

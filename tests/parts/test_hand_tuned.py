@@ -10,9 +10,9 @@ import stimloop
 from stimloop.components.brains.mlp import Mlp
 from stimloop.components.parts import hand_tuned
 from stimloop.components.parts.lesions import Lesion
-from stimloop.loops import artifact
 from stimloop.loops.component import Inputs
 from stimloop.loops.lanes import Lanes
+from stimloop.loops.storage import artifact
 
 SHIPPED = Path(stimloop.__file__).parent / "assemblies" / "weights" / "hand_tuned_elbow.safetensors"
 

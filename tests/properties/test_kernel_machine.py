@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from stimloop.components.basics.silence import Silence
-from stimloop.loops import checkpoint
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.loop import Loop
+from stimloop.loops.storage import checkpoint
 from stimloop.loops.system import Part, System
 
 from .graphs import draw_plan, examples

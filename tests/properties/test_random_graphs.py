@@ -15,12 +15,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stimloop.loops import checkpoint, runs
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.events import Events
 from stimloop.loops.loop import Loop
-from stimloop.loops.recorder import Recorder
-from stimloop.loops.stream import Stream
+from stimloop.loops.storage import checkpoint, runs
+from stimloop.loops.storage.recorder import Recorder
+from stimloop.loops.storage.stream import Stream
 from stimloop.loops.system import System
 
 from .games import with_game

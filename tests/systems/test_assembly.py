@@ -261,8 +261,8 @@ def test_evaluation_does_not_change_the_trace(a):
 
 def test_run_resume_and_compare(a, tmp_path):
     from stimloop.assemblies import resuming
-    from stimloop.loops.runs import first_difference, log_hash
-    from stimloop.loops.runs import open as open_run
+    from stimloop.loops.storage.runs import first_difference, log_hash
+    from stimloop.loops.storage.runs import open as open_run
 
     whole = a.run("40 steps", folder=tmp_path / "a")
     half = a.run("17 steps", folder=tmp_path / "b")

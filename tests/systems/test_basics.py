@@ -20,8 +20,8 @@ from stimloop.loops.events import Events
 from stimloop.loops.lanes import Lanes
 from stimloop.loops.loop import Loop
 from stimloop.loops.port import Port
-from stimloop.loops.recorder import Recorder
-from stimloop.loops.stream import Stream
+from stimloop.loops.storage.recorder import Recorder
+from stimloop.loops.storage.stream import Stream
 from stimloop.loops.system import Part, Source, System
 
 MS = 1_000_000

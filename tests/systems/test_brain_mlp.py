@@ -7,13 +7,13 @@ from stimloop.components.brains.mlp import Mlp
 from stimloop.components.parts import flat_parameters
 from stimloop.components.parts.lesions import Lesion
 from stimloop.components.protocols.schedule import Entry, Schedule
-from stimloop.loops import artifact
 from stimloop.loops.component import Component, Inputs
 from stimloop.loops.errors import AssemblyError, PortError
 from stimloop.loops.lanes import Lanes
 from stimloop.loops.loop import Loop
 from stimloop.loops.port import Port
 from stimloop.loops.status import FIRST, TERMINATED, WAITING
+from stimloop.loops.storage import artifact
 from stimloop.loops.system import Part, Source, System
 
 STEP = 20_000_000

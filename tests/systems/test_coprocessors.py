@@ -5,13 +5,13 @@ import pytest
 
 from stimloop.components.coprocessors.constant import Constant
 from stimloop.components.coprocessors.random_stimulation import RandomStimulation
-from stimloop.loops import artifact
 from stimloop.loops.component import Component, Inputs
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.lanes import Lanes
 from stimloop.loops.loop import Loop
 from stimloop.loops.port import Port
 from stimloop.loops.status import FIRST, TERMINATED, WAITING
+from stimloop.loops.storage import artifact
 from stimloop.loops.system import Part, Source, System
 
 STEP = 20_000_000

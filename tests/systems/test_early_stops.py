@@ -7,7 +7,7 @@ import pytest
 
 import stimloop as sl
 from stimloop.assemblies import resuming
-from stimloop.loops import runs
+from stimloop.loops.storage import runs
 
 from .interrupted import refused, unfinished
 

@@ -16,7 +16,7 @@ from stimloop.assemblies.reports.warnings import warnings
 from stimloop.loops.component import Component
 from stimloop.loops.errors import RunError, StimloopError
 from stimloop.loops.port import Port
-from stimloop.loops.runs import open as open_run
+from stimloop.loops.storage.runs import open as open_run
 
 TEXT = """
 name: t

@@ -17,10 +17,10 @@ import stimloop as sl
 from stimloop.assemblies import document, execute, identity, inspection, listing, resuming, settings
 from stimloop.assemblies.cli import app
 from stimloop.assemblies.reports.warnings import warnings
-from stimloop.loops import checkpoint, runs
 from stimloop.loops.component import Component
 from stimloop.loops.errors import AssemblyError, RunError, TimeError
 from stimloop.loops.port import Port
+from stimloop.loops.storage import checkpoint, runs
 
 from .interrupted import BODY, damage, files, refused, unfinished
 
@@ -191,7 +191,7 @@ def test_a_report_replaces_only_reports(tmp_path):
 @pytest.mark.parametrize("value", [5, "text", [1, {"a": 2}], {"a": [3]}, None])
 def test_attributes_that_somebody_changed_break_no_report(value, tmp_path):
     pytest.importorskip("matplotlib")
-    from stimloop.loops.zarr_files import encode, read_document
+    from stimloop.loops.storage.zarr_files import encode, read_document
 
     run = sl.Assembly.from_yaml(BODY).run("100 ms", folder=tmp_path)
     whole = read_document(run.path)

@@ -9,7 +9,7 @@ import pytest
 
 import stimloop as sl
 from stimloop.assemblies import resuming
-from stimloop.loops import runs
+from stimloop.loops.storage import runs
 
 TEXT = """
 name: paced

@@ -9,8 +9,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from ..errors import RunError
 from .atomic import Hook, write_all
-from .errors import RunError
 
 
 def encode_line(entry: dict[str, Any]) -> bytes:

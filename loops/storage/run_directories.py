@@ -7,7 +7,7 @@ import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from .errors import RunError
+from ..errors import RunError
 from .stored import JOURNAL
 
 

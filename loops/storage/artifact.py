@@ -12,10 +12,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from ..component import Component
+from ..errors import AssemblyError, Problem
+from ..port import Port
 from .atomic import replace_file
-from .component import Component
-from .errors import AssemblyError, Problem
-from .port import Port
 
 FORMAT = "stimloop artifact 1"
 _SEPARATOR = "/"  # joins the names of nested dictionaries
@@ -63,7 +63,7 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
                                      "Copy the file again, or make it anew from its study.")]) from error
     if meta.get("format") != FORMAT:
         raise AssemblyError([Problem("is no stimloop artifact (its header does not say so)", where,
-                                     "Write it with stimloop.loops.artifact.save.")])
+                                     "Write it with stimloop.loops.storage.artifact.save.")])
     learned = nested(arrays)
     if content_hash(learned) != meta.get("hash"):
         raise AssemblyError([Problem("holds other numbers than its own hash says: the file is damaged", where,

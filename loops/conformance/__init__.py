@@ -14,13 +14,9 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from . import conformance_bodies as bodies
-from . import conformance_checks as checks
-from . import conformance_lives as lives
-from . import conformance_roles as roles
-from . import conformance_shown as shown
-from .component import Component
-from .conformance_driver import NotApplicable, Subject
+from ..component import Component
+from . import bodies, checks, lives, roles, shown
+from .driver import NotApplicable, Subject
 
 PROPERTIES: Mapping[str, Callable[[Subject], str]] = {
     "1 example and ports": checks.builds,

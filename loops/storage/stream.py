@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import RunError
-from .port import Port
+from ..errors import RunError
+from ..port import Port
 from .zarr_files import (
     DOCUMENT,
     Compressor,

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import RunError
 from .atomic import Hook, replace_file, write_all
-from .errors import RunError
 from .stream import Layout
 
 MAGIC = b"stimtail1\n\0\0\0\0\0\0"

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import RunError
 from .atomic import Hook, replace_file, sync_path
-from .errors import RunError
 from .journal import Journal
 from .stored import write_chunk
 from .stream import Layout

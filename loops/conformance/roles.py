@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .component import Component, Inputs
-from .conformance_compare import same
-from .conformance_driver import Driver, NotApplicable, Subject
-from .conformance_world import Plan, draw
-from .lanes import Lanes
+from ..component import Component, Inputs
+from ..lanes import Lanes
+from .compare import same
+from .driver import Driver, NotApplicable, Subject
+from .world import Plan, draw
 
 
 def _quiet_policy(subject: Subject, lanes: Lanes) -> Any:

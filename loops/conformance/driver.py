@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from .component import Component, Inputs
-from .conformance_fakes import fake
-from .conformance_world import APART, TICKS, Plan, World
-from .events import Events
-from .lanes import Lanes
-from .port import Port
-from .wire import EventPipe, SignalPipe
+from ..component import Component, Inputs
+from ..events import Events
+from ..lanes import Lanes
+from ..port import Port
+from ..wire import EventPipe, SignalPipe
+from .fakes import fake
+from .world import APART, TICKS, Plan, World
 
 SMALLEST = 4  # the first unknown size becomes 4, the next 5 and so on, so that a mix-up of sizes shows
 

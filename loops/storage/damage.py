@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import RunError
+from ..errors import RunError
 from .journal import decode_line, read_journal
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import RunError
+from ..errors import RunError
 
 MANIFEST = "manifest.json"
 Hook = Callable[[Path, list[Any]], None]  # called before each write with the file and what it will get; may raise

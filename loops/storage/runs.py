@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import RunError, nearest
+from ..time import parse_duration
 from . import log_hash as hashing
 from . import trials as cutting
-from .errors import RunError, nearest
 from .journal import is_locked
 from .lazy import lazy
 from .run_directories import list_runs, new_run_directory
 from .stored import JOURNAL, StoredColumn, episode_means, read_stored, recover_stored, table_column
-from .time import parse_duration
 from .zarr_files import DOCUMENT, read_coordinate, read_document
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .component import Component
-from .errors import nearest
-from .events import Events
-from .node import Cell
-from .port import Port
-from .status import WAITING
+from ..component import Component
+from ..errors import nearest
+from ..events import Events
+from ..node import Cell
+from ..port import Port
+from ..status import WAITING
 
 Trace = list[tuple[int, dict[str, Any]]]
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import RunError
 from .atomic import DirectoryWriter, read_manifest
-from .errors import RunError
 
 LARGE = 1 << 22  # bytes; an array above this is cut
 CHUNK = 1 << 20  # bytes; a change within a chunk costs all of it

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from .component import Component, Inputs
-from .conformance_compare import check_output, same
-from .conformance_driver import NotApplicable, Subject
-from .conformance_world import draw
-from .events import Events
-from .status import ENDED, FIRST, WAITING, ended
-from .time import MILLISECOND
+from ..component import Component, Inputs
+from ..events import Events
+from ..status import ENDED, FIRST, WAITING, ended
+from ..time import MILLISECOND
+from .compare import check_output, same
+from .driver import NotApplicable, Subject
+from .world import draw
 
 TICKS = 400  # a body is given so many to end an episode
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import RunError
 from .atomic import Hook, replace_file
 from .damage import check_journal, journal_damage
-from .errors import RunError
 from .journal import Journal, read_journal
 from .stream import Column, Layout
 from .tail import is_damaged, join_rows, read_tail, tail_content

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .errors import RunError
-from .status import FIRST, TERMINATED, TRUNCATED, begins, ended, is_step
+from ..errors import RunError
+from ..status import FIRST, TERMINATED, TRUNCATED, begins, ended, is_step
+from ..time import parse_duration
 from .stored import StoredColumn
-from .time import parse_duration
 
 _BLOCK = 1 << 21  # numbers of `status` looked at together
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .conformance_compare import difference
-from .conformance_driver import NotApplicable, Subject, copied, stepped, vary
-from .conformance_roles import array, native, offers, questions
-from .conformance_world import Plan
+from .compare import difference
+from .driver import NotApplicable, Subject, copied, stepped, vary
+from .roles import array, native, offers, questions
+from .world import Plan
 
 NEEDS = {"respond": ("respond", "memory"), "evaluate": ("respond", "memory", "evaluate"), "value": ("value",),
          "predict": ("predict",), "weights": ("weights", "set_weights"), "choose": ("choose",)}

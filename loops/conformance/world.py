@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .events import Events
-from .lanes import Lanes
-from .port import Port
-from .seeds import derive
-from .status import FIRST, TERMINATED, TRUNCATED, WAITING
-from .time import MILLISECOND, Clock, next_tick
+from ..events import Events
+from ..lanes import Lanes
+from ..port import Port
+from ..seeds import derive
+from ..status import FIRST, TERMINATED, TRUNCATED, WAITING
+from ..time import MILLISECOND, Clock, next_tick
 
 TICKS = 400  # messages of one sender that a world has ready
 LARGE = 1e6  # an extreme where a port has no bound

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .component import Inputs
-from .conformance_compare import close_trace, difference
-from .conformance_driver import Driver, NotApplicable, Subject, copied, stepped, vary
-from .conformance_world import Plan, World
-from .lanes import Lanes
-from .status import FIRST, idle
+from ..component import Inputs
+from ..lanes import Lanes
+from ..status import FIRST, idle
+from .compare import close_trace, difference
+from .driver import Driver, NotApplicable, Subject, copied, stepped, vary
+from .world import Plan, World
 
 
 def strangers(subject: Subject) -> str:

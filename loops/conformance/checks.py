@@ -10,10 +10,10 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from .component import Component
-from .conformance_compare import broken_rule, check_output, difference, plain, same, same_trace, without_learned
-from .conformance_driver import Driver, Subject, copied, load_used, stepped, used_states, vary
-from .conformance_world import Plan
+from ..component import Component
+from .compare import broken_rule, check_output, difference, plain, same, same_trace, without_learned
+from .driver import Driver, Subject, copied, load_used, stepped, used_states, vary
+from .world import Plan
 
 COUNTS = (1, 2, 7)  # numbers of lanes that every component is tried with
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import RunError
+from ..loop_state import FORMAT
 from .atomic import MANIFEST, atomic_directory, clear_unfinished, read_manifest, remove_directory
 from .chunks import LARGE, Files, read_array
-from .errors import RunError
-from .loop_state import FORMAT
 
 _NAME = re.compile(r"(-?\d+)(?:-(\d+))?")
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import RunError, nearest
+from ..events import Events
 from .atomic import Hook, replace_file
 from .damage import check_journal, rows_kept
-from .errors import RunError, nearest
-from .events import Events
 from .journal import Journal
 from .stored import DAMAGED, FORMAT, JOURNAL, TAIL, Stored, finish, plain_row, read_stored, set_lengths
 from .stream import Layout, Stream
@@ -162,7 +162,7 @@ class Recorder:
             finish(read_stored(self.path), self._journal, reason, self._compressor, self._hook)
         except OSError as error:
             raise RunError(f"{self.path} could not be finished: {error}. What was recorded is intact; make room and "
-                           "open it with stimloop.loops.runs.recover") from error
+                           "open it with stimloop.loops.storage.runs.recover") from error
         finally:
             self._writer.stop()
             self._tail.close()

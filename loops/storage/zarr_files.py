@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import RunError
+from ..errors import RunError
 
 DOCUMENT = "zarr.json"
 _ZSTD = {"name": "zstd", "configuration": {"level": 0, "checksum": True}}

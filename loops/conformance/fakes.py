@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .component import Use
-from .lanes import Lanes
-from .port import Port
-from .status import FIRST
+from ..component import Use
+from ..lanes import Lanes
+from ..port import Port
+from ..status import FIRST
 
 
 class Fake:

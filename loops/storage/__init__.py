@@ -1,0 +1,1 @@
+"""What is kept on disk: runs, their recording, checkpoints and artifacts."""
