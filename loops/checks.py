@@ -7,7 +7,7 @@ from collections.abc import Mapping, Set
 import numpy as np
 
 from .component import Component
-from .errors import Problem, Problems
+from .errors import Problem, Problems, nearest
 from .external import External
 from .port import Port
 from .shapes import Wire
@@ -108,6 +108,28 @@ def check_stepped(system: System, components: Mapping[str, Component], wires: li
             what = "nothing it listens to wakes it" if heard else "nothing is wired to it"
             problems.add(f"is never stepped: it has no period and {what}", name,
                          "Give it a period, for example params: {period: 20 ms}.")
+
+
+def check_injected(components: Mapping[str, Component], injected: tuple[str, ...], problems: Problems) -> None:
+    """Report what the caller cannot feed: inputs that are not there, signals, and what stimulation safety guards."""
+    for given in injected:
+        if not isinstance(given, str):
+            problems.add(f"{given!r} is no address", "injected", "Write body.begin, or begin for every such input.")
+            continue
+        owner, _, key = given.rpartition(".")
+        named = [owner] if owner else [name for name, component in components.items() if key in component.inputs]
+        if owner and key not in getattr(components.get(owner), "inputs", {}):
+            every = [f"{name}.{own}" for name, component in components.items() for own in component.inputs]
+            problems.add(f"there is no input {given!r}", "injected", nearest(given, every))
+            continue
+        for name in named:
+            port = components[name].inputs[key]
+            if port.guarded:
+                problems.add(f"{name}.{key} is guarded: nothing reaches it past the safety limiter", "injected",
+                             "Wire it, or feed an input before the limiter.")
+            elif port.kind != "event":
+                problems.add(f"{name}.{key} takes signals, and only events can be injected", "injected",
+                             "Put a component there whose output you answer for: loops.external.External.")
 
 
 def check_guarded(components: Mapping[str, Component], wires: list[Wire], unknown: Set[str],

@@ -75,6 +75,7 @@ def check(system: System, problems: Problems | None = None, injected: tuple[str,
     check_references(system, components, problems)
     checks.check_lanes(system, components, problems)
     checks.check_stepped(system, components, wires.whole, injected, problems)
+    checks.check_injected(components, injected, problems)
     checks.check_guarded(components, wires.whole, wires.doubtful(system), problems)
     checks.check_views(system, components, wires.read(system), problems)
     order, edges = _order(system, components, wires, problems)

@@ -335,7 +335,8 @@ class Loop:
     def inject(self, address: str, events: Events) -> None:
         """Hand events to an injected input; they arrive at their own times (before t = 0: time -1)."""
         if address not in self.injected:
-            raise KeyError(f"{address!r} is not injected. {nearest(address, self.injected)}")
+            raise StimloopError(f"{address!r} is not among the inputs given as `injected`. "
+                                f"{nearest(address, self.injected)}")
         name, _, key = address.partition(".")
         node = self.nodes[name]
         for time in map(int, np.unique(events.time)):

@@ -153,6 +153,22 @@ def test_a_ring_of_transparent_components_is_no_way_round() -> None:
     assert [where for where, *_ in found] == ["brain.inputs.current"]
 
 
+def injecting(*injected: Any) -> list[str]:
+    with pytest.raises(AssemblyError) as found:
+        check(System(chain(), name="t"), injected=injected)
+    return [problem.what for problem in found.value.problems if problem.where == "injected"]
+
+
+@pytest.mark.usefixtures("toys_may_guard")
+def test_only_event_inputs_that_nothing_guards_can_be_injected() -> None:
+    assert injecting("stimulator.command") == [
+        "stimulator.command is guarded: nothing reaches it past the safety limiter"]
+    assert injecting("current") == ["brain.current is guarded: nothing reaches it past the safety limiter"]
+    assert injecting("limiter.command") == ["limiter.command takes signals, and only events can be injected"]
+    assert injecting("limiter.comand", "nobody.begin", 5) == [
+        "there is no input 'limiter.comand'", "there is no input 'nobody.begin'", "5 is no address"]
+
+
 # -- views -------------------------------------------------------------------------------------------------------------
 
 
