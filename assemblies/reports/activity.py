@@ -9,7 +9,7 @@ import numpy as np
 from ...loops.storage.runs import Run
 from . import canvas, charge, traces
 
-_FAINT = 99.0  # percentile of |activity| at which colours end, so that one loud unit does not hide the others
+_FAINT = 90.0  # percentile of the units' peaks at which colours end, so that a few loud ones do not hide the others
 
 
 def draw(run: Run) -> Any:
@@ -31,13 +31,13 @@ def draw(run: Run) -> Any:
 def _image(figure: Any, axis: Any, run: Run, key: str, until: int) -> None:
     times, values = canvas.lane(run, key)
     edges, means = _binned(*canvas.held(times, values.astype(float), 0, until))
-    size = np.abs(means)
-    top = float(np.percentile(size[size > 0], _FAINT)) if (size > 0).any() else 1.0
+    peaks = np.abs(means).max(axis=0)  # [units]
+    top = float(np.percentile(peaks[peaks > 0], _FAINT)) if peaks.any() else 1.0
     signed = bool((means < 0).any())
     shown = axis.pcolormesh(edges, np.arange(means.shape[1] + 1) - 0.5, means.T, rasterized=True,
-                            cmap="RdBu_r" if signed else "YlGnBu", vmin=-top if signed else 0.0, vmax=top)
+                            cmap="RdBu_r" if signed else "Blues", vmin=-top if signed else 0.0, vmax=top)
     beyond = "both" if signed else "max"
-    bar = figure.colorbar(shown, ax=axis, pad=0.01, extend=beyond if size.max(initial=0.0) > top else "neither")
+    bar = figure.colorbar(shown, ax=axis, pad=0.01, extend=beyond if peaks.max() > top else "neither")
     bar.ax.tick_params(labelsize=7)
     bar.set_label(canvas.label(run, key), fontsize=8)
     axis.set_ylabel("unit / number", fontsize=8)

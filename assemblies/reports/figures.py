@@ -30,7 +30,7 @@ def compare(runs: list[Run]) -> str | None:
         return None
     axis.set_xticks(range(len(runs)), [f"{run.attributes.get('variant', '')}\nseed {run.attributes.get('seed')}"
                                        for run in runs], fontsize=8, rotation=0 if len(runs) <= _UPRIGHT else 60)
-    axis.set_ylabel("return of an episode\n/ sum of rewards", fontsize=8)
+    axis.set_ylabel("return of an episode / a.u.", fontsize=8)
     axis.set_xlim(-0.6, len(runs) - 0.4)
     return canvas.svg(figure)
 
@@ -47,7 +47,7 @@ def returns(run: Run) -> str | None:
     figure, (axis,) = canvas.figure([2.4])
     for lane, group in list(done.groupby("lane"))[:8]:
         axis.plot(group["end"].astype(float) * 1e-9, group["return"], ".-", lw=1, label=f"lane {lane}")
-    axis.set(xlabel="end of the episode, time / s", ylabel="return / sum of rewards")
+    axis.set(xlabel="end of the episode, time / s", ylabel="return / a.u.")
     if done["lane"].nunique() > 1:
         canvas.legend(axis)
     return canvas.svg(figure)
@@ -62,6 +62,6 @@ def evaluations(run: Run) -> str | None:
     for name in names:
         table = run.evaluations(name)
         axis.plot(table["steps"], table["return"], ".-", label=name)
-    axis.set(xlabel="time before the evaluation / steps", ylabel="mean return / sum of rewards")
+    axis.set(xlabel="time before the evaluation / steps", ylabel="mean return / a.u.")
     canvas.legend(axis)
     return canvas.svg(figure)

@@ -21,7 +21,9 @@ h1{margin-bottom:.2rem} h2{border-bottom:1px solid #d5dde5;padding-bottom:.2rem;
 table{border-collapse:collapse;font-variant-numeric:tabular-nums} th,td{padding:.25rem .7rem;text-align:right}
 th:first-child,td:first-child{text-align:left} tr:nth-child(even){background:#f4f7fa} th{border-bottom:2px solid #9ab}
 .warn{background:#fff4e0;border-left:4px solid #e09f3e;padding:.6rem 1rem} .fine{color:#3a7d44} .note{color:#5f6c72}
-svg{width:100%;height:auto} .wide{overflow-x:auto} li,td,th,h1,h2,h3{overflow-wrap:anywhere} pre{background:#f4f7fa;padding:.8rem;overflow:auto;font-size:12px}
+svg{width:100%;height:auto}
+.wide{overflow-x:auto} li,td,th,h1,h2,h3{overflow-wrap:anywhere}
+pre{background:#f4f7fa;padding:.8rem;overflow:auto;font-size:12px}
 """
 _MARK = "<!doctype html><!-- stimloop report -->"
 _FACTS = ("versions", "host", "git", "command", "started", "hash", "until", "facts")
@@ -112,8 +114,8 @@ def _outcome(run: Run) -> str:
 def _latencies(run: Run) -> list[str]:
     chains = said(run, "latency", [])
     lines = "".join(f"<li>{escape(str(line))}</li>" for line in chains)
-    return [f"<p class=note>Latency of each closed chain: its delays (nominal), and what they act like.</p><ul>{lines}</ul>"
-            ] if chains else []
+    meaning = "Latency of each closed chain: its delays (nominal), and what they act like."
+    return [f"<p class=note>{meaning}</p><ul>{lines}</ul>"] if chains else []
 
 
 def _heading(run: Run) -> str:

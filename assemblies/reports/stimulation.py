@@ -30,8 +30,8 @@ def _one(run: Run, key: str) -> str:
     pulses = [other for other in run.streams if other.endswith(".pulses")]
     said_of_pulses = "" if not pulses else (f" Where it is the height of pulses ({escape(', '.join(pulses))}), less "
                                             "flows than this integral says.")
-    return (f"{canvas.svg(draw(run, key))}<p class=note>Charge is the time integral of |{escape(key)}| over all lanes and "
-            f"channels.{said_of_units}{said_of_pulses}</p>")
+    return (f"{canvas.svg(draw(run, key))}<p class=note>Charge is the time integral of |{escape(key)}| over all lanes "
+            f"and channels.{said_of_units}{said_of_pulses}</p>")
 
 
 def draw(run: Run, key: str) -> Any:

@@ -13,9 +13,9 @@ from .reading import said
 
 COLUMNS = ("variant", "seed", "episodes", "return", "spread", "length", "solved", "charge", "steps/s")
 _HEADS = {"spread": "+-95 %", "length": "length / steps", "solved": "solved / share"}
-MEANING = ("return: mean over ended episodes of the sum of rewards; +-95 %: half-width of its confidence interval; length: "
-           "mean, in steps; solved: share of episodes; charge: time integral of |delivered command| over all channels and "
-           "lanes (a.u.: the command declares no physical unit).")
+MEANING = ("return: mean over ended episodes of the sum of rewards; +-95 %: half-width of its confidence interval; "
+           "length: mean, in steps; solved: share of episodes; charge: time integral of |delivered command| over all "
+           "channels and lanes (a.u.: the command declares no physical unit).")
 
 
 def row(run: Run) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def cell(value: Any) -> str:
 
 
 def heads_and_cells(rows: Iterable[dict[str, Any]], columns: Iterable[str]) -> list[list[str]]:
-    """Return the heads with their units, then the cells of each row; charges of several units have theirs beside them."""
+    """Return the heads with their units, then each row's cells; charges of several units name theirs themselves."""
     rows, columns = list(rows), list(columns)
     units = {str(row["charge_unit"]) for row in rows if row.get("charge_unit") and row.get("charge")}
     charges = f"charge / {units.pop()}" if len(units) == 1 else "charge"

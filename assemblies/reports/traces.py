@@ -14,7 +14,9 @@ _LINES = 12  # elements of a port drawn as lines
 def span(run: Run) -> int:
     """Return up to when (ns) the beginning of a run is shown: its first ticks, or all of it."""
     key = f"{run.body()}.status"
-    return int(run.columns(key)["time"].read(_TICKS, _TICKS + 1)[0]) if run.streams[key].rows > _TICKS else charge.end(run)
+    if run.streams[key].rows <= _TICKS:
+        return charge.end(run)
+    return int(run.columns(key)["time"].read(_TICKS, _TICKS + 1)[0])
 
 
 def draw(run: Run) -> Any:
