@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
-from ..loops.errors import AssemblyError, Problem, Problems, RunError, nearest
+from ..loops.errors import AssemblyError, PortError, Problem, Problems, RunError, nearest
 from ..loops.external import External
 from ..loops.port import Port
 from ..loops.seeds import derive
@@ -38,6 +38,10 @@ def as_env(assembly: Assembly, agent: str, reward: str = "body.reward", *, low: 
 
     `low` and `high` bound the action where the ports leave it open. What learns from the agent is left out.
     """
+    for name, side in (("low", low), ("high", high)):
+        if side is not None and not (isinstance(side, int | float) and np.isfinite(side)):
+            raise AssemblyError([Problem(f"{side!r} is no finite number", name, "Write a number, or None.")],
+                                assembly.name)
     seat = Seat(assembly, agent, reward, low, high, settings)
     return SeatEnv(seat) if assembly.lanes == 1 else SeatVectorEnv(seat)
 
@@ -102,6 +106,8 @@ class Seat:
 
     def act(self, action: Any) -> None:
         """Answer with an action and come to the next turn with a new observation."""
+        if self.loop.pending is None:
+            raise gymnasium.error.ResetNeeded("call reset() before step(): nothing runs yet")
         self._last = self._outputs(action)
         self._clear()
         self.loop.answer(self._last)
@@ -120,9 +126,22 @@ class Seat:
 
     def _outputs(self, action: Any) -> dict[str, np.ndarray]:
         values = action if isinstance(action, Mapping) else {self.acted[0]: action}
-        ports = self.loop.components[self.agent].outputs
-        return {key: np.array(value, ports[key].dtype).reshape(ports[key].full_shape(self.lanes))
-                for key, value in values.items()}
+        if len(values) != len(self.acted) or set(values) != set(self.acted):
+            raise PortError(f"an action for {self.agent} has the entries {list(self.acted)}, not {list(values)}")
+        return {key: self._output(key, value) for key, value in values.items()}
+
+    def _output(self, key: str, value: Any) -> np.ndarray:
+        port = self.loop.components[self.agent].outputs[key]
+        shape = port.full_shape(self.lanes)
+        expected = shape[1:] if self.lanes == 1 else shape
+        try:
+            array = np.array(value, port.dtype)
+        except (TypeError, ValueError) as error:
+            raise PortError(f"the action {key} of {self.agent} is no array of {port.dtype}: {error}") from None
+        if array.shape != expected:
+            raise PortError(f"the action {key} of {self.agent} has shape {array.shape}, not {expected}"
+                            + (" (lanes first)" if self.lanes > 1 else ""))
+        return array.reshape(shape)
 
     def observation(self) -> Any:
         """Return what the agent sees now, [lanes, ...]: one array, or a dictionary where it has several inputs."""

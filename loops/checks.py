@@ -7,7 +7,7 @@ from collections.abc import Mapping, Set
 import numpy as np
 
 from .component import Component
-from .errors import Problem, Problems
+from .errors import Problem, Problems, nearest
 from .external import External
 from .port import Port
 from .shapes import Wire
@@ -24,7 +24,7 @@ def is_guard(component: Component) -> bool:
 
 
 def is_transparent(component: Component) -> bool:
-    """Is this one of our own gains, sums or delays? Others may do anything with a current."""
+    """Is this one of our own that neither adds to a current nor keeps it? Others may do anything with it."""
     return component.transparent and type(component).__module__.startswith(_COMPONENTS)
 
 
@@ -110,6 +110,28 @@ def check_stepped(system: System, components: Mapping[str, Component], wires: li
                          "Give it a period, for example params: {period: 20 ms}.")
 
 
+def check_injected(components: Mapping[str, Component], injected: tuple[str, ...], problems: Problems) -> None:
+    """Report what the caller cannot feed: inputs that are not there, signals, and what stimulation safety guards."""
+    for given in injected:
+        if not isinstance(given, str):
+            problems.add(f"{given!r} is no address", "injected", "Write body.begin, or begin for every such input.")
+            continue
+        owner, _, key = given.rpartition(".")
+        named = [owner] if owner else [name for name, component in components.items() if key in component.inputs]
+        if owner and key not in getattr(components.get(owner), "inputs", {}):
+            every = [f"{name}.{own}" for name, component in components.items() for own in component.inputs]
+            problems.add(f"there is no input {given!r}", "injected", nearest(given, every))
+            continue
+        for name in named:
+            port = components[name].inputs[key]
+            if port.guarded:
+                problems.add(f"{name}.{key} is guarded: nothing reaches it past the safety limiter", "injected",
+                             "Wire it, or feed an input before the limiter.")
+            elif port.kind != "event":
+                problems.add(f"{name}.{key} takes signals, and only events can be injected", "injected",
+                             "Put a component there whose output you answer for: loops.external.External.")
+
+
 def check_guarded(components: Mapping[str, Component], wires: list[Wire], unknown: Set[str],
                   problems: Problems) -> None:
     """Stimulation safety: a stimulator hears only a limiter, a brain's current comes only from a guarded stimulator.
@@ -132,29 +154,53 @@ def check_guarded(components: Mapping[str, Component], wires: list[Wire], unknow
                 continue
             for found in getattr(components[source], "check_stimulator", _no_word)(components[wire.receiver]):
                 problems.add(found.what, f"{source}.params.{found.where}" if found.where else source, found.fix)
-        elif not _safe_current(source, components, by_input, unknown):
-            problems.add(f"{wire.source} is not the current of a guarded stimulator", where,
-                         "Wire a stimulator whose command comes from a links.safety_limiter; to ablate it, remove this "
-                         "wire (write null) or silence the command before the limiter.")
+            continue
+        sources = _CurrentSources(components, by_input, unknown)
+        if not sources.follow(source):
+            problems.add(f"{wire.source} is not the current of a guarded stimulator" + sources.why, where, sources.fix)
 
 
 def _no_word(stimulator: Component) -> list[Problem]:
     return []
 
 
-def _safe_current(name: str, components: Mapping[str, Component], by_input: Mapping[tuple[str, str], Wire],
-                  unknown: Set[str], seen: Set[str] = frozenset()) -> bool:
-    """Does all that is known to feed this current come from guarded stimulators?"""
-    component = components[name]
-    if isinstance(component, External):
-        return False  # whoever plays it may answer anything
-    if any(port.guarded and key == "command" for key, port in component.inputs.items()):
-        return True
-    if not is_transparent(component) or name in seen:
+def _commanded(component: Component) -> bool:
+    return any(port.guarded and key == "command" for key, port in component.inputs.items())
+
+
+class _CurrentSources:
+    """Where a brain's current comes from: is all that is known of it the current of guarded stimulators, each once?"""
+
+    fix = ("Wire a stimulator whose command comes from a links.safety_limiter; to ablate it, remove this wire (write "
+           "null) or silence the command before the limiter.")
+
+    def __init__(self, components: Mapping[str, Component], by_input: Mapping[tuple[str, str], Wire],
+                 unknown: Set[str]) -> None:
+        self._components, self._unknown = components, unknown
+        self._feeding: dict[str, list[str]] = {}
+        for (receiver, _), wire in by_input.items():
+            self._feeding.setdefault(receiver, []).append(wire.source.component)
+        self._passed: set[str] = set()
+        self.why = ""
+
+    def follow(self, name: str) -> bool:
+        component = self._components[name]
+        if isinstance(component, External):
+            return False  # whoever plays it may answer anything
+        again, stimulator = name in self._passed, _commanded(component)
+        self._passed.add(name)
+        if again or not (stimulator or is_transparent(component)):
+            return self._refuse(name, again)
+        feeding = self._feeding.get(name, [])
+        return stimulator or ((bool(feeding) or name in self._unknown) and all(map(self.follow, feeding)))
+
+    def _refuse(self, name: str, again: bool) -> bool:
+        if again:
+            self.why = f": what {name} gives would reach the brain twice"
+        elif any(_commanded(self._components[source]) for source in self._feeding.get(name, ())):
+            self.why = f": {name} may add up a current, strengthen it or keep it longer than the limiter allowed"
+            self.fix = f"Put {name} before the limiter, or remove it; a wire may have a delay."
         return False
-    feeding = [w.source.component for (receiver, _), w in by_input.items() if receiver == name]
-    return (bool(feeding) or name in unknown) and all(
-        _safe_current(source, components, by_input, unknown, seen | {name}) for source in feeding)
 
 
 def check_views(system: System, components: Mapping[str, Component], wires: list[Wire], problems: Problems) -> None:

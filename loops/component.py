@@ -55,7 +55,7 @@ class Component:
     open_outputs: bool = False  # offers whatever others ask of it
     random: bool = False  # does it draw random numbers?
     guard: bool = False  # a safety limiter: the one thing that may feed a stimulator
-    transparent: bool = False  # a gain, sum or delay: what leaves it counts, for safety, as what feeds it
+    transparent: bool = False  # of a current, what leaves it is never more than came in, nor lasts longer
     lateness: Callable[[], int] | None = None  # real-time loops only: ns by which the loop is behind the wall clock
     resumes: str = "exact"  # or "restarts noise", "no"
     lanes: Lanes

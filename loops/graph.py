@@ -9,7 +9,7 @@ from typing import Any
 
 from . import checks
 from .component import Component
-from .errors import Problems, StimloopError
+from .errors import Problems, StimloopError, reason
 from .latency import Chain, analyse
 from .order import cycles, reference_edges, same_instant, sort
 from .port import Port
@@ -75,6 +75,7 @@ def check(system: System, problems: Problems | None = None, injected: tuple[str,
     check_references(system, components, problems)
     checks.check_lanes(system, components, problems)
     checks.check_stepped(system, components, wires.whole, injected, problems)
+    checks.check_injected(components, injected, problems)
     checks.check_guarded(components, wires.whole, wires.doubtful(system), problems)
     checks.check_views(system, components, wires.read(system), problems)
     order, edges = _order(system, components, wires, problems)
@@ -94,8 +95,8 @@ def _make(system: System, problems: Problems) -> dict[str, Component]:
         try:
             component = part.create()
         except (TypeError, ValueError, OSError, ArithmeticError, LookupError, ImportError, RuntimeError,
-                StimloopError) as error:
-            problems.add(f"{part.type or 'component'} cannot be made: {error}", name)
+                MemoryError, StimloopError, SystemExit) as error:
+            problems.add(f"{part.type or 'component'} cannot be made: {reason(error)}", name)
             continue
         sides: list[Any] = [getattr(component, side, None) for side in ("inputs", "outputs")]
         if not all(isinstance(side, dict) and all(isinstance(p, Port) for p in side.values()) for side in sides):

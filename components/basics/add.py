@@ -22,7 +22,6 @@ class Add(Component):
     """
 
     open_inputs = True
-    transparent = True
 
     def __init__(self) -> None:
         self.inputs: dict[str, Port] = {}

@@ -21,12 +21,11 @@ class Select(Component):
         indices: positions in the input, counted from 0; one may stand several times.
     """
 
-    transparent = True
-
     def __init__(self, indices: list[int] = [0]) -> None:  # noqa: B006 (never written)
         if not indices or min(indices) < 0:
             raise ValueError(f"indices {indices} select nothing; write positions counted from 0, for example [0, 2]")
         self.indices = list(indices)
+        self.transparent = len(set(indices)) == len(indices)  # the same current twice would be more of it
         self.inputs = {"input": Port("what is selected from", (None,), reads="now", wakes=True, also=("hold",))}
         self.outputs = {"output": Port("the elements selected", (len(indices),))}
 

@@ -29,7 +29,6 @@ class BusyProcessor(Component):
     """
 
     random = True
-    transparent = True
 
     def __init__(self, service: Duration = 1_000_000, spread: Duration = 0,
                  when_busy: Literal["queue", "drop", "latest"] = "queue", capacity: int = 16) -> None:

@@ -29,7 +29,6 @@ class Jitter(Component):
     """
 
     random = True
-    transparent = True
 
     def __init__(self, latency: Duration = 0, spread: Duration = 0,
                  distribution: Literal["uniform", "exponential", "normal"] = "uniform", in_order: bool = True) -> None:

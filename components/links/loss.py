@@ -18,7 +18,6 @@ class Loss(Component):
     """
 
     random = True
-    transparent = True
 
     def __init__(self, probability: float = 0.1) -> None:
         if not 0 <= probability <= 1:

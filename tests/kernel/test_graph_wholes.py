@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stimloop.assemblies.assembly import Assembly
 from stimloop.components.basics.silence import Silence
 from stimloop.loops import checks
 from stimloop.loops.component import Use
@@ -62,18 +63,64 @@ def test_a_stimulator_hears_only_a_limiter() -> None:
 @pytest.mark.usefixtures("toys_may_guard")
 def test_a_brain_hears_only_current_of_a_guarded_stimulator() -> None:
     both = {"in0": Port("in", (2,), wakes=True), "in1": Port("in", (2,), wakes=True)}
+    parts = chain()
+    second = {"limiter_b": parts["limiter"], "stimulator_b": part(
+        {"command": Port("command", (2,), wakes=True, guarded=True)}, {"current": CURRENT},
+        wired={"command": "limiter_b.command"})}
     one_safe = part(both, {"out": CURRENT}, wired={"in0": "stimulator.current", "in1": "coprocessor.command"},
                     transparent=True)
     all_safe = part(both, {"out": CURRENT}, wired={"in0": "stimulator.current", "in1": "smooth.out"}, transparent=True)
-    smooth = part({"in": Port("in", (2,), wakes=True)}, {"out": CURRENT}, wired={"in": "stimulator.current"},
+    smooth = part({"in": Port("in", (2,), wakes=True)}, {"out": CURRENT}, wired={"in": "stimulator_b.current"},
                   transparent=True)
-    check(System(chain(current="all_safe.out", all_safe=all_safe, smooth=smooth)))
+    check(System(chain(current="all_safe.out", all_safe=all_safe, smooth=smooth, **second)))
     opaque = part({"in": Port("in", (2,), wakes=True)}, {"out": CURRENT}, wired={"in": "stimulator.current"})
-    for current, more in (("coprocessor.command", {}), ("one_safe.out", {"one_safe": one_safe}),
-                          ("opaque.out", {"opaque": opaque}), ("quiet.current", {"quiet": Part(Silence)})):
+    twice = part(both, {"out": CURRENT}, wired={"in0": "stimulator.current", "in1": "stimulator.current"},
+                 transparent=True)
+    for current, more, why in (
+            ("coprocessor.command", {}, ""), ("one_safe.out", {"one_safe": one_safe}, ""),
+            ("opaque.out", {"opaque": opaque},
+             ": opaque may add up a current, strengthen it or keep it longer than the limiter allowed"),
+            ("twice.out", {"twice": twice}, ": what stimulator gives would reach the brain twice"),
+            ("quiet.current", {"quiet": Part(Silence)}, "")):
         found = told(**chain(current=current, **more))
         assert [(where, what) for where, what, _ in found] == [
-            ("brain.inputs.current", f"{current} is not the current of a guarded stimulator")]
+            ("brain.inputs.current", f"{current} is not the current of a guarded stimulator{why}")]
+
+
+LIMITED = """name: t
+until: 30 steps
+components:
+  body: {{type: bodies.point_mass, params: {{max_steps: 10}}, inputs: [brain.action]}}
+  world: {{type: bodies.point_mass, params: {{max_steps: 10}}, inputs: [other.action]}}
+  brain:
+    type: brains.mlp
+    params: {{hidden: [2]}}
+    inputs: [body.observation, body.status, {{current: between.output}}]
+  other: {{type: brains.mlp, params: {{hidden: [2]}}, inputs: [world.observation, world.status, stimulator.current]}}
+  coprocessor: {{type: coprocessors.constant, params: {{command: [9.0, 9.0]}}, inputs: [body.observation, body.status]}}
+  limiter: {{type: links.safety_limiter, params: {{peak: 1}}, inputs: [coprocessor.command, body.status]}}
+  stimulator: {{type: stimulators.pulse_train, params: {{channels: 2, units: uA}}, inputs: [limiter.command]}}
+  between: {{type: {type}, params: {params}, inputs: [{{input: stimulator.current}}{more}]}}
+"""
+
+
+@pytest.mark.parametrize(("type", "params", "more"), [
+    ("basics.add", "{}", ", {b: {from: stimulator.current, delay: 1 ms}}"), ("basics.add", "{}", ""),
+    ("basics.sample_hold", "{period: 20 ms}", ""), ("links.loss", "{probability: 0.9}", ""),
+    ("links.jitter", "{latency: 1 ms, spread: 30 ms}", ""), ("links.busy_processor", "{service: 14 ms}", ""),
+    ("basics.gain", "{gain: 1.01}", ""), ("basics.gain", "{offset: 0.1}", ""),
+    ("basics.select", "{indices: [0, 0]}", ""),
+    ("basics.concat", "{}", ", {b: {from: stimulator.current, delay: 1 ms}}")])
+def test_what_could_raise_or_keep_a_limited_current_may_not_stand_behind_the_stimulator(
+        type: str, params: str, more: str) -> None:
+    with pytest.raises(AssemblyError, match=r"brain\.inputs.*: between\.output is not the current of a guarded"):
+        Assembly.from_yaml(LIMITED.format(type=type, params=params, more=more)).build()
+
+
+@pytest.mark.parametrize(("type", "params"), [
+    ("basics.gain", "{gain: -1}"), ("basics.select", "{indices: [1, 0]}"), ("basics.concat", "{}")])
+def test_what_only_weakens_or_sorts_a_current_may_stand_behind_the_stimulator(type: str, params: str) -> None:
+    Assembly.from_yaml(LIMITED.format(type=type, params=params, more="")).build().close()
 
 
 @pytest.mark.usefixtures("toys_may_guard")
@@ -104,6 +151,22 @@ def test_a_ring_of_transparent_components_is_no_way_round() -> None:
     ring_b = part({"in": Port("in", (2,), wakes=True)}, {"out": CURRENT}, wired={"in": "ring_a.out"}, transparent=True)
     found = told(**chain(current="ring_a.out", ring_a=ring_a, ring_b=ring_b))
     assert [where for where, *_ in found] == ["brain.inputs.current"]
+
+
+def injecting(*injected: Any) -> list[str]:
+    with pytest.raises(AssemblyError) as found:
+        check(System(chain(), name="t"), injected=injected)
+    return [problem.what for problem in found.value.problems if problem.where == "injected"]
+
+
+@pytest.mark.usefixtures("toys_may_guard")
+def test_only_event_inputs_that_nothing_guards_can_be_injected() -> None:
+    assert injecting("stimulator.command") == [
+        "stimulator.command is guarded: nothing reaches it past the safety limiter"]
+    assert injecting("current") == ["brain.current is guarded: nothing reaches it past the safety limiter"]
+    assert injecting("limiter.command") == ["limiter.command takes signals, and only events can be injected"]
+    assert injecting("limiter.comand", "nobody.begin", 5) == [
+        "there is no input 'limiter.comand'", "there is no input 'nobody.begin'", "5 is no address"]
 
 
 # -- views -------------------------------------------------------------------------------------------------------------

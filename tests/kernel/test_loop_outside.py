@@ -163,7 +163,7 @@ def test_injected_events_are_saved() -> None:
 
 
 def test_an_input_that_is_not_injected_is_named() -> None:
-    with pytest.raises(KeyError, match=r"Did you mean \"body\.begin\""):
+    with pytest.raises(StimloopError, match=r"Did you mean \"body\.begin\""):
         inbox().inject("body.begn", Events.of(0, 0, 0))
 
 

@@ -8,7 +8,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import stimloop as sl
-from stimloop.loops.errors import AssemblyError
+from stimloop.loops.errors import AssemblyError, PortError
 
 
 def point_mass(**entries):
@@ -122,6 +122,35 @@ def test_errors_say_what_is_missing():
         point_mass().as_env("brain", "body.rewad")
     with pytest.raises(AssemblyError, match="cannot be played"):
         point_mass().as_env("metrics")
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_step_before_the_first_reset_is_told(lanes):
+    env = point_mass(lanes=lanes).as_env("brain")
+    with pytest.raises(gymnasium.error.ResetNeeded, match="call reset"):
+        env.step(env.action_space.sample())
+    env.close()
+
+
+@pytest.mark.parametrize(("lanes", "action", "what"), [
+    (1, [0.0, 0.0, 0.0], r"shape \(3,\), not \(2,\)"), (1, [[0.0, 0.0]], r"shape \(1, 2\), not \(2,\)"),
+    (3, [0.0] * 6, r"shape \(6,\), not \(3, 2\) \(lanes first\)"), (2, [[0.0] * 2], r"shape \(1, 2\), not \(2, 2\)"),
+    (3, [[0.0] * 3] * 2, r"shape \(2, 3\), not \(3, 2\)"), (1, "left", "no array of float32"),
+    (1, None, "shape|no array"),
+    (1, {"push": [0.0, 0.0]}, r"has the entries \['action'\], not \['push'\]")])
+def test_an_action_of_another_shape_is_never_bent_into_the_right_one(lanes, action, what):
+    env = point_mass(lanes=lanes).as_env("brain")
+    env.reset(seed=0)
+    with pytest.raises(PortError, match=what):
+        env.step(action)
+    env.step(env.action_space.sample())  # the refused action changed nothing
+    env.close()
+
+
+@pytest.mark.parametrize("bound", ["x", float("nan"), float("inf"), [1]])
+def test_bounds_of_the_action_are_numbers(bound):
+    with pytest.raises(AssemblyError, match=r"low.* is no finite number"):
+        point_mass().as_env("brain", low=bound)
 
 
 def test_stable_baselines_trains_on_a_seat():
