@@ -81,8 +81,6 @@ class Assembly:
         made._init(document, origin)
         return made
 
-    # -- what it says ------------------------------------------------------------------------------------------------
-
     @property
     def name(self) -> str:
         return str(self._document["name"])
@@ -155,8 +153,6 @@ class Assembly:
         from .document import write
 
         return write(normal.tidy(self._document))
-
-    # -- new ones from old ones --------------------------------------------------------------------------------------
 
     def add(self, name: str, type: str | type, *, inputs: Any = None, uses: Mapping[str, str] | None = None,
             seed: int | None = None, lanes: int | None = None, **params: Any) -> Assembly:
@@ -238,8 +234,6 @@ class Assembly:
             base = self.with_class(kind, cls)
         entry = {"type": kind, "params": params, "inputs": inputs, "uses": uses, "seed": seed, "lanes": lanes}
         return base, {key: value for key, value in plain(entry).items() if value is not None}
-
-    # -- what it does ------------------------------------------------------------------------------------------------
 
     def system(self, problems: Problems | None = None, settings: Settings | None = None) -> System:
         """Return the assembly as the parts, wires and references that a Loop is made of."""
