@@ -192,3 +192,16 @@ def test_bounds_of_the_sender_leave_room_for_what_is_read_before_the_first_arriv
     half = observed_bounds(replace(receiver, low=-9), sender)
     np.testing.assert_array_equal(half.low, -9)
     np.testing.assert_array_equal(half.high, 5)
+
+
+def test_stable_baselines_takes_several_inputs_as_a_dict():
+    sb3 = pytest.importorskip("stable_baselines3")
+    import torch
+
+    torch.set_num_threads(1)
+    env = sl.load("elbow_stimulation").as_env("brain")
+    assert isinstance(env.observation_space, gymnasium.spaces.Dict)
+    model = sb3.PPO("MultiInputPolicy", env, n_steps=32, batch_size=32, n_epochs=1, seed=0, device="cpu")
+    model.learn(32)
+    assert model.num_timesteps == 32
+    env.close()
