@@ -51,6 +51,8 @@ def _check_reads(wire: Wire, port: Port, where: str, problems: Problems) -> None
         problems.add(f"this input cannot read {wire.reads!r}", where, f"It offers {', '.join(dict.fromkeys(allowed))}.")
     elif wire.reads == "mean" and np.dtype(port.dtype).kind != "f":
         problems.add(f"the mean of a port of {port.dtype} has no meaning", where, "Read now, hold or all.")
+    elif wire.reads == "mean" and wire.source.port == "reward":
+        problems.add("the mean over time of rewards does not count them", where, "Read all: each one counts once.")
     elif port.kind == "event" and wire.reads not in ("now", "all"):
         problems.add(f"events cannot be read by {wire.reads!r}", where, "Read now or all.")
 
@@ -234,13 +236,15 @@ def check_views(system: System, components: Mapping[str, Component], wires: list
                     problems.add(f"{name} {verb} {target} but sees another {key!r}: {_seen(mine)}, "
                                  f"not {_seen(theirs)}",
                                  f"{name}.inputs.{key}", f"Write {{{key}: {{like: {target}.{key}}}}}.")
-            _check_action(name, target, by_input, components, problems)
+        if name in components and any(use.changes for use in components[name].uses.values()):
+            _check_action(name, by_input, components, problems)
 
 
-def _check_action(name: str, target: str, by_input: Mapping[tuple[str, str], Wire],
-                  components: Mapping[str, Component], problems: Problems) -> None:
+def _check_action(name: str, by_input: Mapping[tuple[str, str], Wire], components: Mapping[str, Component],
+                  problems: Problems) -> None:
+    """Whoever learns takes an action to be in force when the body does, whether it uses the actor or only a critic."""
     mine = by_input.get((name, "action"))
-    if mine is None or mine.source.component != target:
+    if mine is None:
         return
     for (receiver, key), wire in by_input.items():
         body = key == "action" and {"status", "reward"} <= set(components[receiver].outputs)
