@@ -123,6 +123,11 @@ def _foreign_class(module: str, attribute: str, allow: Collection[str], folders:
     with _importable(module, folders):
         try:
             value: Any = import_module(module)
+        except SystemExit as leaving:
+            raise LookupFailed(f"importing {module} called sys.exit({leaving.code!r})",
+                               "Guard what runs as a script by `if __name__ == \"__main__\":`.") from leaving
+        except SyntaxError as error:
+            raise LookupFailed(f"{module} is not valid Python: {error}", "Mend the file, then try again.") from error
         except ModuleNotFoundError as error:
             if error.name is None or not (module + ".").startswith(error.name + "."):
                 raise

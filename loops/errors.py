@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -90,6 +91,37 @@ class Problems:
     def raise_if_any(self, name: str = "") -> None:
         if self.errors:
             raise AssemblyError(self.errors, name)
+
+
+@contextmanager
+def doing(what: str, name: str, component: object) -> Iterator[None]:
+    """Say of every error that leaves a component's own code what it was asked for; none of it may end the program."""
+    try:
+        yield
+    except SystemExit as leaving:
+        raise left(name, leaving) from leaving
+    except Exception as error:
+        error.add_note(f"while {what} `{name}` ({type(component).__name__})")
+        raise
+
+
+def left(name: str, leaving: SystemExit) -> StimloopError:
+    """Return the error that is told where code of a component wanted to end the program, whatever its exit code."""
+    return StimloopError(f"{name} called sys.exit({leaving.code!r}): only the user ends a run; raise an error instead")
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error says; one whose text alone means little ('foo', division by zero) says its kind too."""
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
+    if isinstance(error, StimloopError | OSError) or type(error) in (ValueError, TypeError, ImportError, RuntimeError):
+        return str(error) or type(error).__name__
+    return f"{type(error).__name__}: {error}"
+
+
+def notes(error: BaseException) -> list[str]:
+    """Return what was noted at an error on its way."""
+    return list(getattr(error, "__notes__", ()))
 
 
 def closest(name: object, names: Iterable[str]) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import checks
 from .component import Component
-from .errors import Problems, StimloopError
+from .errors import Problems, StimloopError, reason
 from .latency import Chain, analyse
 from .order import cycles, reference_edges, same_instant, sort
 from .port import Port
@@ -95,8 +95,8 @@ def _make(system: System, problems: Problems) -> dict[str, Component]:
         try:
             component = part.create()
         except (TypeError, ValueError, OSError, ArithmeticError, LookupError, ImportError, RuntimeError,
-                StimloopError) as error:
-            problems.add(f"{part.type or 'component'} cannot be made: {error}", name)
+                MemoryError, StimloopError, SystemExit) as error:
+            problems.add(f"{part.type or 'component'} cannot be made: {reason(error)}", name)
             continue
         sides: list[Any] = [getattr(component, side, None) for side in ("inputs", "outputs")]
         if not all(isinstance(side, dict) and all(isinstance(p, Port) for p in side.values()) for side in sides):

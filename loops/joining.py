@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .errors import AssemblyError, Problem, StimloopError
+from .errors import AssemblyError, Problem, StimloopError, doing, reason
 from .external import External
 from .graph import Graph
 from .lanes import Lanes
@@ -21,14 +21,12 @@ def build_components(graph: Graph) -> None:
         component = graph.components[name]
         component.used = {key: graph.components[target] for key, target in graph.system.parts[name].uses.items()}
         try:
-            component.build(Lanes.of(graph.lanes(name)), graph.seed(name))
+            with doing("building", name, component):  # a fault in the component's own code keeps its traceback
+                component.build(Lanes.of(graph.lanes(name)), graph.seed(name))
         except AssemblyError as error:
             problems += [replace(each, where=f"{name}.{each.where}" if each.where else name) for each in error.problems]
-        except (ValueError, TypeError, LookupError, OSError, StimloopError) as error:
-            problems.append(Problem(f"cannot be built: {error}", name))
-        except Exception as error:  # a fault in the component's own code keeps its traceback
-            error.add_note(f"while building `{name}` ({type(component).__name__})")
-            raise
+        except (ValueError, TypeError, LookupError, ArithmeticError, OSError, MemoryError, StimloopError) as error:
+            problems.append(Problem(f"cannot be built: {reason(error)}", name))
         for text in getattr(component, "warnings", ()):
             graph.problems.notice(text, name)
     if problems:

@@ -6,6 +6,7 @@ This file is longer than 300 lines because the hot path and what people call on 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from copy import deepcopy
 from heapq import heappop, heappush
 from math import isfinite
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 import simpy
 
-from .errors import PortError, Problem, Problems, StimloopError, TimeError, nearest
+from .component import Component
+from .errors import PortError, Problem, Problems, StimloopError, TimeError, doing, left, nearest
 from .evaluation import Evaluation
 from .events import Events
 from .graph import Graph, check
@@ -62,7 +64,8 @@ class Loop:
     def reset(self) -> None:
         """Return to the moment before t = 0; what was learned stays."""
         for name in self.graph.build_order():
-            self.components[name].reset(self.graph.seed(name))
+            with doing("resetting", name, self.components[name]):
+                self.components[name].reset(self.graph.seed(name))
         for cell in self.cells.values():
             cell.clear()
         for node in self.plan:
@@ -220,6 +223,8 @@ class Loop:
                     self.last = now
                     return
                 outputs = node.step(now, inputs)
+                if outputs.__class__ is not dict:
+                    outputs = _answer(node, outputs)
                 if outputs:
                     self._publish(node, now, outputs, ready)
                 node.previous = now
@@ -230,6 +235,8 @@ class Loop:
                         self.schedule(following, node.rank)
                 elif not node.idle or node.wake is not None:
                     self._plan_wake(node, now)
+        except SystemExit as leaving:
+            raise self._note(left(node.name, leaving), node, now) from leaving
         except Exception as error:
             self._note(error, node, now)
             raise
@@ -309,9 +316,10 @@ class Loop:
             if following is not None:
                 self.schedule(following, node.rank)
 
-    def _note(self, error: Exception, node: Node, now: int) -> None:
+    def _note(self, error: Exception, node: Node, now: int) -> Exception:
         kind = self.system.parts[node.name].type or type(node.component).__name__
         error.add_note(f"while stepping `{node.name}` ({kind}) at {say(now)}, lanes {node.lanes}")
+        return error
 
     # -- from outside --------------------------------------------------------------------------------------------------
 
@@ -376,13 +384,16 @@ class Loop:
     @property
     def learned(self) -> dict[str, dict[str, Any]]:
         """The learned arrays of every component that has any."""
-        states = {name: component.state_dict().get("learned") for name, component in self.components.items()}
+        from .loop_state import ask_state
+
+        states = {name: ask_state(name, component).get("learned") for name, component in self.components.items()}
         return {name: learned for name, learned in states.items() if learned}
 
     def close(self) -> None:
         """Close every component; may be called twice."""
-        for component in self.components.values():
-            component.close()
+        with ExitStack() as closing:  # every one is closed, whatever another one raises
+            for name, component in self.components.items():
+                closing.callback(_close, name, component)
         for evaluation in self.evaluations.values():
             evaluation.close()
 
@@ -391,3 +402,15 @@ class Loop:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _answer(node: Node, outputs: Any) -> dict[str, Any]:
+    if isinstance(outputs, Mapping) or outputs is None:
+        return dict(outputs or {})
+    raise PortError(f"{node.name} answered {type(outputs).__name__}; step returns a dictionary of outputs by name, for "
+                    f"example {{{next(iter(node.cells), 'output')!r}: value}}")
+
+
+def _close(name: str, component: Component) -> None:
+    with doing("closing", name, component):
+        component.close()

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import RunError
+from .errors import RunError, doing, notes
 from .events import Events
 
 if TYPE_CHECKING:
+    from .component import Component
     from .loop import Loop
     from .node import Cell, Node
 
 FORMAT = 1
+_PARTS = ("components", "nodes", "cells", "injected", "counters", "evaluations")
 
 
 def gather(loop: Loop) -> dict[str, Any]:
@@ -23,13 +25,19 @@ def gather(loop: Loop) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "now": loop.last,
-        "components": {name: component.state_dict() for name, component in loop.components.items()},
+        "components": {name: ask_state(name, component) for name, component in loop.components.items()},
         "nodes": {node.name: _gather_node(node) for node in loop.plan},
         "cells": {key: _gather_cell(cell) for key, cell in loop.cells.items()},
         "injected": {address: pipe.state_dict() for address, pipe in loop.injected.items()},
         "counters": {name: counter.state_dict() for name, counter in loop.counters.items()},
         "evaluations": {name: evaluation.state_dict() for name, evaluation in loop.evaluations.items()},
     }
+
+
+def ask_state(name: str, component: Component) -> dict[str, Any]:
+    """Return a component's state; whatever goes wrong says whose it was."""
+    with doing("taking the state of", name, component):
+        return component.state_dict()
 
 
 def _gather_node(node: Node) -> dict[str, Any]:
@@ -54,9 +62,28 @@ def _gather_cell(cell: Cell) -> dict[str, Any]:
 
 
 def scatter(loop: Loop, state: dict[str, Any]) -> None:
-    """Put a loop of the same system into a gathered state; SimPy's agenda is rebuilt from names."""
-    if state.get("format") != FORMAT:
-        raise RunError(f"this state has format {state.get('format')!r}; this version reads {FORMAT}")
+    """Put a loop of the same system into a gathered state; one that does not fit leaves the loop as it was."""
+    _check(loop, state)
+    before = gather(loop) if loop.pending is None else None
+    try:
+        _scatter(loop, state)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        if before is not None:
+            _scatter(loop, before)
+        else:
+            loop.reset()
+        now = "as it was" if before is not None else "reset"
+        raise RunError(f"this state does not fit this loop ({type(error).__name__}: {error}); the loop is {now}. "
+                       f"{' '.join(notes(error))}".rstrip()) from error
+
+
+def _check(loop: Loop, state: dict[str, Any]) -> None:
+    """Hold the names in a state against the loop's own."""
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        form = state.get("format") if isinstance(state, dict) else type(state).__name__
+        raise RunError(f"this state has format {form!r}; this version reads {FORMAT}")
+    if missing := [key for key in _PARTS if not isinstance(state.get(key), dict)] + ["now"] * ("now" not in state):
+        raise RunError(f"this state is incomplete: it has no {', '.join(missing)}")
     mine, theirs = set(loop.components), set(state["components"])
     if mine != theirs:
         raise RunError(f"this state belongs to another system: only there {sorted(theirs - mine)}, "
@@ -64,9 +91,14 @@ def scatter(loop: Loop, state: dict[str, Any]) -> None:
     lacking = _lacking(loop, state)
     if lacking:
         raise RunError(f"this state belongs to another system: it holds nothing for {', '.join(lacking)}")
+
+
+def _scatter(loop: Loop, state: dict[str, Any]) -> None:
+    """SimPy's agenda is rebuilt from names."""
     loop.reset()
     for name in loop.graph.build_order():
-        loop.components[name].load_state_dict(state["components"][name])
+        with doing("loading the state of", name, loop.components[name]):
+            loop.components[name].load_state_dict(state["components"][name])
     for key, cell in loop.cells.items():
         _scatter_cell(cell, state["cells"][key])
     loop.last = int(state["now"])
@@ -87,7 +119,7 @@ def _lacking(loop: Loop, state: dict[str, Any]) -> list[str]:
     nodes, lacking = state["nodes"], sorted(set(loop.cells) - set(state["cells"]))
     lacking += sorted(set(loop.nodes) - set(nodes)) + sorted(set(loop.injected) - set(state["injected"]))
     for node in loop.plan:
-        kinds = nodes.get(node.name, {}).get("kinds", {})
+        kinds = nodes.get(node.name, {}).get("kinds", {}) if isinstance(nodes.get(node.name), dict) else {}
         lacking += [f"{node.name}.{name}" for name, pipe, _, _ in node.pipes if kinds.get(name) != type(pipe).__name__]
     return lacking
 
@@ -98,7 +130,10 @@ def _scatter_cell(cell: Cell, state: dict[str, Any]) -> None:
         columns = [_frozen(state["events"][name]) for name in ("time", "lane", "index", "value")]
         cell.value = Events(*columns)
     elif "value" in state:
-        cell.value = _frozen(state["value"])
+        value = _frozen(state["value"])
+        if value.shape != cell.shape or value.dtype != cell.dtype:
+            raise ValueError(f"{cell.key} holds {value.dtype} {value.shape} there, {cell.dtype} {cell.shape} here")
+        cell.value = value
 
 
 def _scatter_node(loop: Loop, node: Node, state: dict[str, Any]) -> None:

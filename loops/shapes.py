@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .component import Component
-from .errors import Problems
+from .errors import Problems, doing
 from .port import Port, Reads, Size
 from .system import Source
 
@@ -72,7 +72,8 @@ def flow(components: Mapping[str, Component], wires: list[Wire], problems: Probl
         del todo[name]
         _tell_peers(name, components, touching[name])
         before = _facts(components[name])
-        components[name].infer()
+        with doing("sizing", name, components[name]):
+            components[name].infer()
         for wire in touching[name]:
             todo.update(dict.fromkeys(_join(components, wire, clashes)))
         if _facts(components[name]) != before:

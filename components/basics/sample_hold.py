@@ -17,7 +17,6 @@ class SampleHold(Component):
         period: time between two samples, or their rate.
     """
 
-
     def __init__(self, period: Period = 20_000_000) -> None:
         self.period = period
         self.inputs = {"input": Port("what is sampled", ("n",), reads="now", also=("hold", "mean"))}

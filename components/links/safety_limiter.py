@@ -340,8 +340,8 @@ class SafetyLimiter(Component):
         reasons = self._watch.look(now, new, late)  # [lanes] rule or 0
         if flagged:
             reasons = np.where(idle(status), np.int16(Rule.IDLE), np.int16(0) if reasons is None else reasons)
-        if not np.isfinite(wanted).all():
-            unsound = ~np.isfinite(wanted).all(axis=1)  # [lanes] nothing else in such a command is to be trusted
+        if not np.isfinite(inputs["command"]).all():  # as long as it is in force, whatever woke the limiter
+            unsound = ~np.isfinite(inputs["command"]).all(axis=1)  # [lanes] nothing in such a command is to be trusted
             reasons = np.where(unsound, np.int16(Rule.NON_FINITE), np.int16(0) if reasons is None else reasons)
         if reasons is not None and reasons.any():
             silent = reasons != 0

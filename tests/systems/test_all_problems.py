@@ -135,7 +135,7 @@ components:
   stimulation: {type: coprocessors.random_stimulation, inputs: [body.observation, body.status]}
   limiter: {type: links.safety_limiter, params: {peak: 5}, inputs: [stimulation.command, body.status]}
   stimulator: {type: stimulators.electrode_field, params: {channels: 2}, inputs: [limiter.command, body.status]}
-  relay: {type: links.jitter, inputs: [stimulator.current]}
+  relay: {type: basics.gain, inputs: [stimulator.current]}
   metrics: {type: learners.metrics, inputs: [body.reward, {status: {like: brain.status}}]}
   both: {type: basics.concat, inputs: {seen: body.observation, done: other_brain.action}}
   half: {type: basics.gain, params: {gain: 0.5}, inputs: {input: {from: both.output, delay: 1 ms}}}
@@ -181,7 +181,7 @@ FAULTS: dict[str, Callable[[dict[str, Any]], None]] = {  # what is told -> the f
     "stimulation.inputs.observation": put(C, "stimulation", "inputs", 0, {"observation": "bodi.observation"}),
     "limiter.inputs.command": put(C, "limiter", "inputs", 0, {"command": "stimulation.commnd"}),
     "stimulator.inputs.1": put(C, "stimulator", "inputs", 1, "body-status"),
-    "relay.inptus": put(C, "relay", {"type": "links.jitter", "inptus": ["stimulator.current"]}),
+    "relay.inptus": put(C, "relay", {"type": "basics.gain", "inptus": ["stimulator.current"]}),
     "metrics.inputs.status.like": put(C, "metrics", "inputs", 1, {"status": {"like": "brain.statu"}}),
     "both.inputs.seen.from": put(C, "both", "inputs", "seen", {"from": "body"}),
     "half.inputs.input.delay": put(C, "half", "inputs", "input", {"from": "both.output", "delay": "1 parsec"}),

@@ -409,6 +409,19 @@ def test_no_adversary_gets_past_a_hard_limit(attack):
     assert changed <= {(row[0], row[1], row[2]) for row in trace.decisions}  # no intervention without an event
 
 
+def test_a_command_that_is_not_finite_is_one_decision_however_often_the_limiter_wakes():
+    limiter = built(SafetyLimiter(peak=5.0, stale=None), channels=2, lanes=2)
+    trace, previous = [], None
+    command = np.array([[0, np.nan], [0, 5]], np.float32)
+    for now, new in ((0, {"command", "status"}), (200 * US, set()), (60 * MS, set())):
+        given_ = {"command": command, "status": np.array([2, 0])}
+        batch = limiter.step(now, driver.Inputs(given_, frozenset(new), previous)).get("decisions")
+        trace += [] if batch is None else [(now, int(lane), int(i), Rule(int(v[2]))) for lane, i, v
+                                           in zip(batch.lane, batch.index, batch.value, strict=True)]
+        previous = now
+    assert trace == [(0, 0, 1, Rule.NON_FINITE)]
+
+
 @settings(max_examples=60, deadline=None)
 @given(attacks())
 def test_the_quick_path_and_the_careful_one_agree(attack):
