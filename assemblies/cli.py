@@ -36,7 +36,7 @@ app = typer.Typer(
 @contextmanager
 def told(as_json: bool) -> Iterator[None]:
     """Tell errors in words (or as JSON) and leave with exit code 1; anything unexpected keeps its traceback."""
-    from ..loops.errors import AssemblyError, StimloopError
+    from ..loops.errors import AssemblyError, StimloopError, notes
 
     try:
         yield
@@ -45,8 +45,10 @@ def told(as_json: bool) -> Iterator[None]:
             problems = error.problems if isinstance(error, AssemblyError) else []
             emit({"error": str(error), "problems": [_problem(problem) for problem in problems]})
         else:
-            notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
-            typer.echo(f"{error}{notes}", err=True)
+            typer.echo("\n".join([str(error), *notes(error)]), err=True)
+        raise typer.Exit(1) from error
+    except MemoryError as error:
+        typer.echo("\n".join([f"not enough memory: {error}", *notes(error)]), err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as stopped:
         typer.echo(str(stopped) or "interrupted", err=True)
@@ -76,9 +78,9 @@ def run(name: Annotated[str, typer.Argument(help="A shipped assembly, or the pat
         until: Annotated[str, typer.Option(help="Stop here instead: 10 s, 3000 steps, 5 episodes.")] = "",
         variant: VARIANT = "base", sets: SET = [], small: SMALL = False,  # noqa: B006 (typer copies it)
         dry: Annotated[bool, typer.Option("--dry", help="Check and print what would run; run nothing.")] = False,
-        trace: Annotated[int, typer.Option(help="Print the first N instants as a table; record nothing.")] = 0,
+        trace: Annotated[int, typer.Option(min=0, help="Print the first N instants as a table; record nothing.")] = 0,
         profile: Annotated[bool, typer.Option("--profile", help="Print what each component cost.")] = False,
-        speed: Annotated[float, typer.Option(help="Keep pace with the wall clock (1: real time).")] = 0.0,
+        speed: Annotated[float | None, typer.Option(help="Keep pace with the wall clock (1: real time).")] = None,
         out: Annotated[str, typer.Option(help="Folder for runs (default: runs, or as stimloop.toml says).")] = "",
         allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Run an assembly, recorded.
@@ -97,7 +99,7 @@ def run(name: Annotated[str, typer.Argument(help="A shipped assembly, or the pat
 
         profiles: list[Any] = []
         outcome = start(assembly, until or None, folder=Path(out) if out else None, allowed=allowed,
-                        speed=speed or None, show=False if as_json else None,
+                        speed=speed, show=False if as_json else None,
                         prepare=_profiler(profiles) if profile else None)
         _finish(outcome, as_json, [row for each in profiles for row in each.table()])
 
@@ -198,7 +200,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME|RUN", help="An assemb
 
 @app.command()
 def check(name: Annotated[str, typer.Argument(metavar="MODULE:CLASS|NAME", help="A component, or an assembly.")],
-          examples: Annotated[int, typer.Option(help="Random lives tried for each property.")] = 10,
+          examples: Annotated[int, typer.Option(min=1, help="Random lives tried for each property.")] = 10,
           variant: VARIANT = "base", allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Check a component of your own against every property of the contract, or an assembly without running it.
 

@@ -142,7 +142,8 @@ def _evaluation(assembly: Assembly, name: str, entry: Mapping[str, Any], problem
     episodes = entry.get("episodes", 1)  # where it or `every` could not be read, that is told and nothing will run
     second = replace(second, lanes=_lanes(second, episodes))
     return EvaluationPlan(second, entries.every(entry.get("every", "1 episode"), f"{where}.every", problems), episodes,
-                          entry.get("seeds", _SEEDS), entry.get("at_start", True))
+                          entry.get("seeds", _SEEDS), entry.get("at_start", True),
+                          parse_duration(entry["longest"]) if "longest" in entry else None)
 
 
 def _names(assembly: Assembly) -> overrides.PortNames:
