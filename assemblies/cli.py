@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .commands import ALLOW, JSON, SET, SMALL, VARIANT, allowing, emit, say_notices
+from .commands import ALLOW, JSON, SET, SMALL, VARIANT, allowing, emit, named, say_notices
 
 if TYPE_CHECKING:
     from ..loops.errors import Problem
@@ -74,14 +74,14 @@ def chosen(name: str, variant: str, small: bool, sets: list[str], allow: list[st
 
 
 @app.command()
-def run(name: Annotated[str, typer.Argument(help="A shipped assembly, or the path of a YAML file.")],
+def run(name: Annotated[str, typer.Argument(callback=named, help="A shipped assembly, or the path of a YAML file.")],
         until: Annotated[str, typer.Option(help="Stop here instead: 10 s, 3000 steps, 5 episodes.")] = "",
         variant: VARIANT = "base", sets: SET = [], small: SMALL = False,  # noqa: B006 (typer copies it)
         dry: Annotated[bool, typer.Option("--dry", help="Check and print what would run; run nothing.")] = False,
         trace: Annotated[int, typer.Option(min=0, help="Print the first N instants as a table; record nothing.")] = 0,
         profile: Annotated[bool, typer.Option("--profile", help="Print what each component cost.")] = False,
         speed: Annotated[float | None, typer.Option(help="Keep pace with the wall clock (1: real time).")] = None,
-        out: Annotated[str, typer.Option(help="Folder for runs (default: runs, or as stimloop.toml says).")] = "",
+        out: Annotated[str, typer.Option(callback=named, help="Folder for runs (default: runs, or as stimloop.toml says).")] = "",
         allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Run an assembly, recorded.
 
@@ -124,7 +124,7 @@ def _finish(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> None:
 
 
 @app.command()
-def resume(path: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")],
+def resume(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
            until: Annotated[str, typer.Option(help="Go on to here instead.")] = "", allow: ALLOW = [],  # noqa: B006
            as_json: JSON = False) -> None:
     """Go on with a run exactly where its newest checkpoint stands.
@@ -140,7 +140,7 @@ def resume(path: Annotated[str, typer.Argument(metavar="RUN", help="The director
 
 
 @app.command()
-def evaluate(path: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")],
+def evaluate(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
              name: Annotated[list[str], typer.Option(help="Only this evaluation of the assembly.")] = [],  # noqa: B006
              sets: SET = [], allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Run the evaluations of a run's assembly with what its newest checkpoint has learned; the run is not changed.
@@ -163,7 +163,7 @@ def evaluate(path: Annotated[str, typer.Argument(metavar="RUN", help="The direct
 
 @app.command("list")
 def list_(what: Annotated[str, typer.Argument(help="components, assemblies, studies or runs")] = "assemblies",
-          out: Annotated[str, typer.Option(help="Folder of the runs.")] = "", as_json: JSON = False) -> None:
+          out: Annotated[str, typer.Option(callback=named, help="Folder of the runs.")] = "", as_json: JSON = False) -> None:
     """List components, assemblies, studies or runs.
 
     Example: stimloop list components
@@ -176,7 +176,7 @@ def list_(what: Annotated[str, typer.Argument(help="components, assemblies, stud
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(metavar="NAME|RUN", help="An assembly, a component or a run.")],
+def show(name: Annotated[str, typer.Argument(callback=named, metavar="NAME|RUN", help="An assembly, a component or a run.")],
          latency: Annotated[bool, typer.Option("--latency", help="Print the latency of each closed chain.")] = False,
          schedule: Annotated[bool, typer.Option("--schedule", help="Print who steps when.")] = False,
          variant: VARIANT = "base", sets: SET = [], small: SMALL = False, allow: ALLOW = [],  # noqa: B006
@@ -199,7 +199,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME|RUN", help="An assemb
 
 
 @app.command()
-def check(name: Annotated[str, typer.Argument(metavar="MODULE:CLASS|NAME", help="A component, or an assembly.")],
+def check(name: Annotated[str, typer.Argument(callback=named, metavar="MODULE:CLASS|NAME", help="A component, or an assembly.")],
           examples: Annotated[int, typer.Option(min=1, help="Random lives tried for each property.")] = 10,
           variant: VARIANT = "base", allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Check a component of your own against every property of the contract, or an assembly without running it.
@@ -225,7 +225,7 @@ def check(name: Annotated[str, typer.Argument(metavar="MODULE:CLASS|NAME", help=
 
 
 @app.command()
-def compare(first: Annotated[str, typer.Argument(metavar="RUN")], second: Annotated[str, typer.Argument(metavar="RUN")],
+def compare(first: Annotated[str, typer.Argument(callback=named, metavar="RUN")], second: Annotated[str, typer.Argument(callback=named, metavar="RUN")],
             as_json: JSON = False) -> None:
     """Compare two runs: what differs in description and versions, results side by side, and where the streams part.
 
@@ -241,8 +241,8 @@ def compare(first: Annotated[str, typer.Argument(metavar="RUN")], second: Annota
 
 
 @app.command()
-def report(paths: Annotated[list[str], typer.Argument(metavar="RUN", help="One run, or several to be compared.")],
-           to: Annotated[str, typer.Option(help="File to write (default: beside the first run).")] = "",
+def report(paths: Annotated[list[str], typer.Argument(callback=named, metavar="RUN", help="One run, or several to be compared.")],
+           to: Annotated[str, typer.Option(callback=named, help="File to write (default: beside the first run).")] = "",
            as_json: JSON = False) -> None:
     """Write a page with curves, activity, stimulation, wiring and warnings of a run.
 
@@ -256,8 +256,8 @@ def report(paths: Annotated[list[str], typer.Argument(metavar="RUN", help="One r
 
 
 @app.command()
-def export(path: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")],
-           to: Annotated[str, typer.Option(help="Folder to write into; it must not exist.")],
+def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
+           to: Annotated[str, typer.Option(callback=named, help="Folder to write into; it must not exist.")],
            as_json: JSON = False) -> None:
     """Write a run as plain files: one .npz for each stream, one .csv for episodes and each evaluation.
 
@@ -275,7 +275,7 @@ app.add_typer(new, name="new")
 
 
 @new.command()
-def component(name: Annotated[str, typer.Argument(help="Name of the module, such as my_brain.")],
+def component(name: Annotated[str, typer.Argument(callback=named, help="Name of the module, such as my_brain.")],
               as_json: JSON = False) -> None:
     """Write the skeleton of a component that passes the checks.
 

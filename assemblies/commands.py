@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from .settings import Settings
+
+_LONGEST, _PART = 4096, 255  # characters that a path, and each of its parts, may have
+
+
+def named(text: str | list[str]) -> str | list[str]:
+    """Return names and paths of the command line; refuse what no file system can hold."""
+    for name in text if isinstance(text, list) else [text]:
+        if "\0" in name:
+            raise typer.BadParameter("a name or path cannot hold a NUL character")
+        if len(name) > _LONGEST or any(len(os.fsencode(part)) > _PART for part in re.split(r"[/\\]", name)):
+            raise typer.BadParameter(f"{name[:40]!r}... is longer than a name or path can be")
+    return text
+
 
 VARIANT = Annotated[str, typer.Option(help="One of the variants that the file defines.")]
 SET = Annotated[list[str], typer.Option("--set", metavar="ADDRESS=VALUE",

@@ -39,9 +39,11 @@ def read(path: str | Path, problems: Problems | None = None) -> tuple[Any, Marks
             raise _error(f"the file is larger than {MAX_BYTES} bytes", path.name)
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
-        raise _error(f"cannot be read: {error.strerror or error}", str(path)) from error
+        raise _error(f"cannot be read: {error.strerror or error}", str(path)[:200]) from error
     except UnicodeDecodeError as error:
         raise _error(f"is not UTF-8 text (byte {error.start})", path.name, "Save it as UTF-8.") from error
+    except ValueError as error:  # a NUL in the path
+        raise _error(f"cannot be read: {error}", repr(str(path)[:200])) from error
     return parse(text, path.name, problems)
 
 

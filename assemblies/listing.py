@@ -54,8 +54,10 @@ def _runs(folder: Path | None) -> list[dict[str, Any]]:
     from ..assemblies import settings
     from ..loops.storage.runs import Run, list_runs
 
-    rows = []
-    for path in list_runs(folder or settings.read().runs):
+    rows, folder = [], folder or settings.read().runs
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is no folder; give the one in which runs lie")
+    for path in list_runs(folder):
         try:
             run = Run(path)
             facts = run.attributes

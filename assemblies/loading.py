@@ -20,7 +20,7 @@ def load(name: str | Path, allowed: Settings | None = None) -> Assembly:
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         path = SHIPPED / f"{name}.yaml"
-        if not path.is_file() or path.parent != SHIPPED:
+        if str(name) not in shipped():
             raise AssemblyError([Problem(f"there is no shipped assembly {str(name)[:80]!r}", "",
                                          nearest(name, shipped()) + " A file is named with its ending .yaml.")])
     problems = Problems()

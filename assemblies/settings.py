@@ -78,9 +78,21 @@ def _parse(path: Path, start: Path) -> Settings:
     if not isinstance(runs, str):
         problems.add("runs is not a folder", str(path))
     problems.raise_if_any()
-    home = path.parent
-    return Settings(tuple(allow), {k: (home / Path(r).expanduser()).resolve() for k, r in roots.items()},
-                    home / Path(runs).expanduser(), start)
+    folders = {name: _folder(path, f"roots.{name}", text, problems) for name, text in roots.items()}
+    kept = _folder(path, "runs", runs, problems)
+    problems.raise_if_any()
+    return Settings(tuple(allow), {name: folder.resolve() for name, folder in folders.items()}, kept, start)
+
+
+def _folder(path: Path, name: str, text: str, problems: Problems) -> Path:
+    """Return a folder that a stimloop.toml names; it may begin with the home of a user."""
+    try:
+        if "\0" in text:
+            raise ValueError("a path cannot hold a NUL character")
+        return path.parent / Path(text).expanduser()
+    except (RuntimeError, ValueError) as error:
+        problems.add(f"{name} = {text[:80]!r} names no folder: {error}", str(path), "Write the folder out.")
+        return path.parent
 
 
 def guard(params: dict[str, Any], where: str, folder: Path, settings: Settings, problems: Problems) -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""Words on the command line, and files, that cannot be meant: each is told in words, none ends in a traceback."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import stimloop as sl
+from stimloop.assemblies.cli import app
+from stimloop.loops.errors import AssemblyError, TimeError
+
+SMALL = ("run", "point_mass", "--small", "--until", "40 ms")
+NUL, LONG = "a\0b", "x" * 5000
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def told(*words, code=1):
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exception is None or isinstance(done.exception, SystemExit), repr(done.exception)
+    assert done.exit_code == code, done.output
+    return " ".join(done.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(("words", "code", "said"), [
+    ((*SMALL, "--trace", "-1"), 2, "Invalid value for '--trace'"),
+    ((*SMALL, "--speed", "-1"), 1, "it must be above 0"),
+    ((*SMALL, "--speed", "0"), 1, "it must be above 0"),
+    ((*SMALL, "--speed", "nan"), 1, "it must be above 0"),
+    ((*SMALL, "--speed", "inf"), 1, "from 1e-06 to 1e+06"),
+    ((*SMALL, "--speed", "1e300"), 1, "from 1e-06 to 1e+06"),
+    ((*SMALL, "--set", "brain.params.hidden=[1000000000, 1000000000]"), 1, "Unable to allocate"),
+    (("check", "basics.gain", "--examples", "0"), 2, "Invalid value for '--examples'"),
+])
+def test_numbers_that_cannot_be_meant(words, code, said):
+    assert said in told(*words, code=code)
+
+
+@pytest.mark.parametrize("word", [NUL, LONG, LONG + ".yaml", "y/" * 3000])
+@pytest.mark.parametrize("words", [
+    ("run", "{}"), (*SMALL, "--out", "{}"), ("resume", "{}"), ("evaluate", "{}"), ("list", "runs", "--out", "{}"),
+    ("show", "{}"), ("check", "{}"), ("compare", "{}", "x"), ("compare", "x", "{}"), ("report", "x", "{}"),
+    ("report", "x", "--to", "{}"), ("export", "x", "--to", "{}"), ("export", "{}", "--to", "x"),
+    ("new", "component", "{}")])
+def test_paths_that_no_file_system_holds(words, word):
+    said = told(*(each.format(word) for each in words), code=2)
+    assert "NUL character" in said or "longer than a name or path can be" in said
+    assert len(said) < 400
+
+
+@pytest.mark.parametrize("name", [NUL, NUL + ".yaml", LONG, LONG + ".yaml"])
+def test_from_python_such_paths_are_told_too(name):
+    with pytest.raises(AssemblyError):
+        sl.load(name)
+
+
+def test_a_stop_before_the_beginning():
+    with pytest.raises(TimeError, match="before the beginning"):
+        sl.load("point_mass").run(-5)
+
+
+@pytest.mark.parametrize("text", ["runs = '~nosuchuser/x'", "[roots]\nx = '~nosuchuser'", "runs = 'a\\u0000b'",
+                                  'runs = "a\\u0000b"', '[roots]\na = "a\\u0000b"'])
+def test_a_stimloop_toml_that_names_no_folder(text):
+    Path("stimloop.toml").write_text(text)
+    said = told(*SMALL, code=0 if text == "runs = 'a\\u0000b'" else 1)
+    assert text == "runs = 'a\\u0000b'" or "names no folder" in said  # in single quotes TOML reads no escapes
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("this is no python", "is not valid Python"), ("1/0", "raised ZeroDivisionError: division by zero (mine.py line 1)"),
+    ("import nosuch_thing", "No module named 'nosuch_thing'"), ("nobody", "raised NameError"),
+    ("raise SystemExit(0)", "called sys.exit(0)")])
+def test_a_file_of_ones_own_that_cannot_be_imported(text, said):
+    Path("mine.py").write_text(text + "\n")
+    Path("mine.yaml").write_text("name: r\nuntil: 1 s\ncomponents: {body: {type: 'mine:X'}}")
+    assert said in told("check", "mine:X", "--allow", "mine")
+    assert said in told("run", "mine.yaml", "--allow", "mine")
+
+
+def test_an_environment_whose_package_is_not_there(monkeypatch):
+    import gymnasium
+
+    def make(env, **_):
+        raise gymnasium.error.DependencyNotInstalled('Box2D is not installed, run `pip install "gymnasium[box2d]"`')
+
+    monkeypatch.setattr(gymnasium, "make", make)
+    said = told(*SMALL, "--set", "body={type: bodies.gymnasium_env, params: {env: LunarLander-v3}}")
+    assert "body" in said
+    assert "gymnasium[box2d]" in said
+
+
+def test_runs_are_looked_for_in_a_folder():
+    Path("file").write_text("")
+    assert "file is no folder" in told("list", "runs", "--out", "file")
