@@ -58,7 +58,7 @@ def start(assembly: Assembly, until: str | int | None = None, *, folder: Path | 
         attributes = identity.attributes(assembly, loop, stop, [str(chain) for chain in chains],
                                  [stream.key for stream in streams])
         recorder = Recorder(path, streams, attributes)
-        return Session(assembly, loop, recorder, stop, show, prepare).execute()
+        return Session(assembly, loop, recorder, stop, show, prepare, identity.origin(attributes)).execute()
     finally:
         loop.close()
 

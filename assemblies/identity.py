@@ -8,6 +8,8 @@ import platform
 import subprocess
 import sys
 import time
+import uuid
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +39,8 @@ def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
 
     origin = assembly.origin
     return {
-        "assembly": _written_out(assembly), "name": assembly.name, "hash": assembly.hash, "variant": origin.variant,
+        "id": uuid.uuid4().hex, "assembly": _written_out(assembly),
+        "name": assembly.name, "hash": assembly.hash, "variant": origin.variant,
         "small": origin.is_small, "removed": sorted(origin.removed),
         "seed": assembly.seed, "lanes": assembly.lanes, "until": str(stop),
         "folder": str(origin.base), "file": str(origin.path) if origin.path else None,
@@ -50,6 +53,11 @@ def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
         "speed": getattr(loop, "speed", None),  # of the wall clock that it keeps pace with; None: as fast as it can
         "resumes": resumes(loop), "sessions": [session(loop)],
     }
+
+
+def origin(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a checkpoint says of the run that wrote it, so that it is never taken for another run's."""
+    return {"run": str(attributes.get("id")), "assembly": str(attributes.get("hash"))}
 
 
 def resumes(loop: Loop) -> dict[str, str]:

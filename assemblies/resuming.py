@@ -52,7 +52,7 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
         recorder = Recorder(path, streams, changed, resume=True, rows=rows)
         for folder, why in damaged.items():  # only now: the recorder holds the lock of the run
             _pass_over(folder, why, loop)
-        return Session(assembly, loop, recorder, stop, show, prepare).execute()
+        return Session(assembly, loop, recorder, stop, show, prepare, identity.origin(attributes)).execute()
     finally:
         loop.close()
 
@@ -100,7 +100,7 @@ def _newest_whole(path: Path, attributes: Mapping[str, Any]) -> tuple[dict[str, 
                        "begin a new run\n" + "\n".join(damaged.values()))
     if state is None or (damaged and attributes.get("resumes")):
         return _newest(path, attributes), {}  # refused: with other noise, what is cut could not be recorded again
-    return _of_run(path, state), damaged
+    return _of_run(path, state, attributes), damaged
 
 
 def _pass_over(folder: Path, why: str, loop: Loop) -> None:
@@ -116,12 +116,19 @@ def _newest(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
         why = f" ({', '.join(unsaved)} cannot be resumed)" if unsaved else ""
         raise RunError(f"{path} has no whole checkpoint{why}: there is nothing to go on from. "
                        "What it recorded stays as it is; begin a new run")
-    return _of_run(path, state)
+    return _of_run(path, state, attributes)
 
 
-def _of_run(path: Path, state: dict[str, Any]) -> dict[str, Any]:
+def _of_run(path: Path, state: dict[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint's state, if the run in `path` wrote it."""
     if "recorder" not in state:
         raise RunError(f"the newest checkpoint in {path} says nothing of recorded rows; it was not written by a run")
+    theirs, mine = state.pop("origin", {}), identity.origin(attributes)
+    if theirs != mine:
+        what = "assembly" if theirs.get("assembly") != mine["assembly"] else "run"
+        raise RunError(f"the newest checkpoint in {path / CHECKPOINTS} was written by another {what} "
+                       f"({str(theirs.get(what))[:12]}, not {mine[what][:12]}); nothing was changed. Take it away, "
+                       "or bring back this run's own")
     return state
 
 

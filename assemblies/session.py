@@ -51,8 +51,9 @@ class Session:
     """One execution of a built loop into a recorder."""
 
     def __init__(self, assembly: Assembly, loop: Loop, recorder: Recorder, stop: Until, show: bool | None,
-                 prepare: Callable[[Loop], None] | None) -> None:
+                 prepare: Callable[[Loop], None] | None, origin: Mapping[str, Any]) -> None:
         self.loop, self.recorder, self.stop = loop, recorder, stop
+        self.origin = dict(origin)  # of which run every checkpoint is
         self.asked: str | None = None  # the signal that asked to stop
         for key in recorder.streams:
             tap = recorder.tap(key)
@@ -132,7 +133,8 @@ class Session:
     def _save(self) -> None:
         if not self.unsaved:
             rows = self.recorder.commit()
-            checkpoint.write({**self.loop.save(), "recorder": rows}, self.recorder.path / CHECKPOINTS, self.keep)
+            state = {**self.loop.save(), "recorder": rows, "origin": self.origin}
+            checkpoint.write(state, self.recorder.path / CHECKPOINTS, self.keep)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

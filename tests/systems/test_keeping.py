@@ -274,3 +274,15 @@ def test_the_newest_checkpoint_is_found_by_its_number(tmp_path):
     assert checkpoint.newest(tmp_path)["now"] == 100
     shutil.rmtree(tmp_path / f"{100:020d}")
     assert checkpoint.newest(tmp_path)["now"] == 100
+
+
+@pytest.mark.parametrize(("changes", "what"), [({}, "run"), ({"seed": 5}, "assembly")])
+def test_a_checkpoint_of_another_run_is_no_checkpoint_of_this_one(changes, what, tmp_path):
+    path = unfinished(tmp_path)
+    assembly = sl.Assembly("t", until="200 ms", checkpoint={"every": "50 ms"}).add("a", Counting)
+    mine, other = (each.run(folder=tmp_path / "two") for each in (assembly, assembly.set(changes)))
+    newest = max((other.path / "checkpoints").iterdir())
+    shutil.copytree(newest, mine.path / "checkpoints" / "99999999")
+    refused(mine.path, f"written by another {what}", until="1 s",
+            allowed=replace(settings.read(), allow=(__name__,)))
+    assert resuming.resume(path).reason == "finished"
