@@ -204,7 +204,7 @@ def check(name: Annotated[str, typer.Argument(callback=named, metavar="MODULE:CL
           variant: VARIANT = "base", allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Check a component of your own against every property of the contract, or an assembly without running it.
 
-    Of an assembly every variant and `small` are checked too, unless --variant names one.
+    Of an assembly every variant, `small` and each value of `sweep` are checked too, unless --variant names one.
 
     Example: stimloop check my_brain:MyBrain
     """

@@ -20,6 +20,7 @@ from .settings import Settings
 if TYPE_CHECKING:
     from .assembly import Assembly
 
+_NOT_EVALUATED = ("name", "about", "lanes", "until", "record", "checkpoint", "evaluate")  # what `set` cannot change
 _SEEDS = 1000  # seed of the first test episode, where the file names none
 
 
@@ -128,6 +129,10 @@ def _evaluation(assembly: Assembly, name: str, entry: Mapping[str, Any], problem
             problems.add(f"there is no component {left_out!r} to leave out", f"{where}.without",
                          nearest(left_out, assembly.components))
     trial = Problems()
+    for address in entry.get("set", {}):
+        if address.partition(".")[0] in _NOT_EVALUATED and address.partition(".")[0] not in assembly.components:
+            trial.add("means nothing to an evaluation", address, "It has `episodes` lanes, ends when each has ended one "
+                      "(longest: 60 s cuts them off) and records a row; set addresses of components, seed or check.")
     document = overrides.apply(dict(assembly.form), entry.get("set", {}), trial, names=_names(assembly),
                                removed=assembly.origin.removed)
     problems.found += [replace(problem, where=f"{where}.set: {problem.where}") for problem in trial.found
