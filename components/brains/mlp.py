@@ -129,10 +129,8 @@ class Mlp(Component):
         self.network = Perceptron(size, self.hidden, self._heads(), self.activation, derive(seed, "weights"))
         self.mask = self._draw_lesion(derive(seed, "lesion"))  # of connections [out, in], of neurons [neurons], or None
         if self.weights is not None:
-            learned, meta = artifact.load(self.weights)
-            learned.pop("lesion", None)  # a lesion is this brain's own: the parameters describe it
-            artifact.check(artifact.nested(self.network.arrays), learned, self.weights, meta)
-            self._learn(learned)
+            expected = artifact.nested(self.network.arrays)
+            self._learn(artifact.take(self.weights, expected, ("lesion",)))  # the parameters describe this one's lesion
         self.reset(seed)
 
     def _draw_lesion(self, seed: int) -> np.ndarray | None:
