@@ -30,7 +30,7 @@ def build(assembly: Assembly, allowed: Settings | None = None,
         return (make or Loop)(made, problems)
     except AssemblyError as error:
         told = check(assembly, allowed).errors  # says of each problem whether it lies in an evaluation
-        raise AssemblyError(told or placed(error.problems, assembly.origin), assembly.name) from error
+        raise AssemblyError(told or placed(error.problems, assembly.origin), assembly.name) from None
 
 
 def check(assembly: Assembly, allowed: Settings | None = None, form: Problems | None = None) -> Problems:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .commands import ALLOW, JSON, SET, SMALL, VARIANT, allowing, emit, named, say_notices
+from .commands import ALLOW, JSON, SET, SMALL, VARIANT, allowing, emit, named, say_notices, say_version, told
 
 if TYPE_CHECKING:
-    from ..loops.errors import Problem
     from .assembly import Assembly
     from .settings import Settings
 
@@ -33,44 +30,30 @@ app = typer.Typer(
     """)
 
 
-@contextmanager
-def told(as_json: bool) -> Iterator[None]:
-    """Tell errors in words (or as JSON) and leave with exit code 1; anything unexpected keeps its traceback."""
-    from ..loops.errors import AssemblyError, StimloopError, notes
-
-    try:
-        yield
-    except StimloopError as error:
-        if as_json:
-            problems = error.problems if isinstance(error, AssemblyError) else []
-            emit({"error": str(error), "problems": [_problem(problem) for problem in problems]})
-        else:
-            typer.echo("\n".join([str(error), *notes(error)]), err=True)
-        raise typer.Exit(1) from error
-    except MemoryError as error:
-        typer.echo("\n".join([f"not enough memory: {error}", *notes(error)]), err=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as stopped:
-        typer.echo(str(stopped) or "interrupted", err=True)
-        raise typer.Exit(130) from stopped
-
-
-def _problem(problem: Problem) -> dict[str, str]:
-    return {"what": problem.what, "where": problem.where, "fix": problem.fix}
+@app.callback()
+def common(version: Annotated[bool, typer.Option("--version", callback=say_version, is_eager=True,
+                                                 help="Print the version.")] = False) -> None:
+    """Options of the command line as a whole."""
 
 
 def chosen(name: str, variant: str, small: bool, sets: list[str], allow: list[str]) -> tuple[Assembly, Settings]:
     """Return the assembly that the options describe, and what the user allows."""
-    from ..loops.errors import Problems
     from .loading import load
+
+    changes, allowed = changed(sets), allowing(allow)
+    return load(name, allowed).resolve(variant=variant, small=small, set=changes), allowed
+
+
+def changed(sets: list[str]) -> dict[str, Any]:
+    """Return what the options `--set` change, by address."""
+    from ..loops.errors import Problems
     from .overrides import parse_set
 
     problems, changes = Problems(), {}
     for text in sets:
         changes.update(parse_set(text, problems))
     problems.raise_if_any()
-    allowed = allowing(allow)
-    return load(name, allowed).resolve(variant=variant, small=small, set=changes), allowed
+    return changes
 
 
 @app.command()
@@ -148,16 +131,10 @@ def evaluate(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", 
     Example: stimloop evaluate runs/first/....zarr --set evaluate.test.episodes=50
     """
     with told(as_json):
-        from ..loops.errors import Problems
         from .inspection import evaluation_text
-        from .overrides import parse_set
         from .resuming import evaluate as judge
 
-        problems, changes = Problems(), {}
-        for text in sets:
-            changes.update(parse_set(text, problems))
-        problems.raise_if_any()
-        rows = judge(Path(path), list(name), changes=changes, allowed=allowing(allow))
+        rows = judge(Path(path), list(name), changes=changed(sets), allowed=allowing(allow))
         emit(rows, as_json, evaluation_text(rows))
 
 
@@ -190,8 +167,8 @@ def show(name: Annotated[str, typer.Argument(callback=named, metavar="NAME|RUN",
 
         if Path(name).is_dir():
             facts, text = listing.run_facts(Path(name), latency)
-        elif "." in name and listing.is_component(name):
-            facts, text = listing.component_facts(name)
+        elif ":" in name or ("." in name and listing.is_component(name)):
+            facts, text = listing.component_facts(name, allowing(allow))
         else:
             assembly, allowed = chosen(name, variant, small, sets, allow)
             facts, text = inspection.assembly_facts(assembly, allowed, latency, schedule)
@@ -201,7 +178,7 @@ def show(name: Annotated[str, typer.Argument(callback=named, metavar="NAME|RUN",
 @app.command()
 def check(name: Annotated[str, typer.Argument(callback=named, metavar="MODULE:CLASS|NAME", help="A component, or an assembly.")],
           examples: Annotated[int, typer.Option(min=1, help="Random lives tried for each property.")] = 10,
-          variant: VARIANT = "base", allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
+          variant: VARIANT = "base", sets: SET = [], allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Check a component of your own against every property of the contract, or an assembly without running it.
 
     Of an assembly every variant, `small` and each value of `sweep` are checked too, unless --variant names one.
@@ -215,9 +192,9 @@ def check(name: Annotated[str, typer.Argument(callback=named, metavar="MODULE:CL
         if ":" in name or listing.is_component(name):
             ok, facts, text = inspection.check_component(name, examples)
         else:
-            assembly, allowed = chosen(name, variant, False, [], allow)
+            assembly, allowed = chosen(name, variant, False, sets, allow)
             if variant == "base":
-                assembly = load(name, allowed)  # with its variants
+                assembly = load(name, allowed).set(changed(sets))  # with its variants
             ok, facts, text = inspection.check_assembly(assembly, allowed)
         emit(facts, as_json, text)
         if not ok:

@@ -42,7 +42,7 @@ class Until:
             return Until("time", parse_duration(text))
         except TimeError as error:
             raise TimeError(f"{text!r} is not a stop; write '40 min', '30000 steps', '10 episodes' or 'learner.done'"
-                            ) from error
+                            ) from None
 
     def __str__(self) -> str:
         if self.kind == "time":

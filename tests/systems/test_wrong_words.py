@@ -96,3 +96,38 @@ def test_an_environment_whose_package_is_not_there(monkeypatch):
 def test_runs_are_looked_for_in_a_folder():
     Path("file").write_text("")
     assert "file is no folder" in told("list", "runs", "--out", "file")
+
+
+def test_the_name_of_a_file_that_was_meant():
+    Path("reach.yaml").write_text("name: reach\nuntil: 40 ms\ncomponents: {body: {type: bodies.point_mass}}")
+    assert 'Did you mean "reach.yaml"?' in told("run", "raech.yaml")
+    assert 'Did you mean the file "reach.yaml"?' in told("run", "reach")
+    assert "no errors" in told("check", "reach.yaml", "--set", "body.params.dimensions=3", code=0)
+    assert "body.params.dimension" in told("check", "reach.yaml", "--set", "body.params.dimension=3", code=3)
+
+
+@pytest.mark.parametrize(("name", "fine"), [("MyBrain", "my_brain"), ("a b", "a_b"), ("../x", "x"), ("1a", "my_1a"),
+                                            ("é", "my_brain"), ("Class", "my_class")])
+def test_a_name_that_a_module_can_have_is_offered(name, fine):
+    assert f"such as {fine}." in told("new", "component", name)
+
+
+def test_the_version_is_told():
+    assert told("--version", code=0) == f"stimloop {sl.__version__}"
+
+
+def test_a_component_of_ones_own_is_shown():
+    told("new", "component", "my_filter", code=0)
+    assert "--allow my_filter" in told("show", "my_filter:MyFilter")
+    said = told("show", "my_filter:MyFilter", "--allow", "my_filter", code=0)
+    assert "`share`" in said
+
+
+def test_what_is_wrong_has_no_inner_traceback():
+    Path("bad.yaml").write_text("a: [")
+    with pytest.raises(AssemblyError) as caught:
+        sl.load("bad.yaml")
+    assert caught.value.__suppress_context__
+    with pytest.raises(AssemblyError) as caught:
+        sl.load("point_mass").set("body.params.radius", -1.0).build()
+    assert caught.value.__cause__ is None
