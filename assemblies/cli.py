@@ -64,7 +64,8 @@ def run(name: Annotated[str, typer.Argument(callback=named, help="A shipped asse
         trace: Annotated[int, typer.Option(min=0, help="Print the first N instants as a table; record nothing.")] = 0,
         profile: Annotated[bool, typer.Option("--profile", help="Print what each component cost.")] = False,
         speed: Annotated[float | None, typer.Option(help="Keep pace with the wall clock (1: real time).")] = None,
-        out: Annotated[str, typer.Option(callback=named, help="Folder for runs (default: runs, or as stimloop.toml says).")] = "",
+        out: Annotated[str, typer.Option(
+            callback=named, help="Folder for runs (default: runs, or as stimloop.toml says).")] = "",
         allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Run an assembly, recorded.
 
@@ -108,9 +109,11 @@ def _finish(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> None:
 
 @app.command()
 def resume(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
-           until: Annotated[str, typer.Option(help="Go on to here instead.")] = "", allow: ALLOW = [],  # noqa: B006
+           until: Annotated[str, typer.Option(help="Go on to here; a later stop.")] = "", allow: ALLOW = [],  # noqa: B006
            as_json: JSON = False) -> None:
     """Go on with a run exactly where its newest checkpoint stands.
+
+    Without --until it goes on to the stop it was last given, and from there to the assembly's own `until`.
 
     Example: stimloop resume runs/first/2026-11-20T170233_base_s0_1f3a9c02.zarr --until "20 episodes"
     """
@@ -140,7 +143,8 @@ def evaluate(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", 
 
 @app.command("list")
 def list_(what: Annotated[str, typer.Argument(help="components, assemblies, studies or runs")] = "assemblies",
-          out: Annotated[str, typer.Option(callback=named, help="Folder of the runs.")] = "", as_json: JSON = False) -> None:
+          out: Annotated[str, typer.Option(callback=named, help="Folder of the runs.")] = "",
+          as_json: JSON = False) -> None:
     """List components, assemblies, studies or runs.
 
     Example: stimloop list components
@@ -153,7 +157,8 @@ def list_(what: Annotated[str, typer.Argument(help="components, assemblies, stud
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(callback=named, metavar="NAME|RUN", help="An assembly, a component or a run.")],
+def show(name: Annotated[str, typer.Argument(
+        callback=named, metavar="NAME|RUN", help="An assembly, a component or a run.")],
          latency: Annotated[bool, typer.Option("--latency", help="Print the latency of each closed chain.")] = False,
          schedule: Annotated[bool, typer.Option("--schedule", help="Print who steps when.")] = False,
          variant: VARIANT = "base", sets: SET = [], small: SMALL = False, allow: ALLOW = [],  # noqa: B006
@@ -176,7 +181,8 @@ def show(name: Annotated[str, typer.Argument(callback=named, metavar="NAME|RUN",
 
 
 @app.command()
-def check(name: Annotated[str, typer.Argument(callback=named, metavar="MODULE:CLASS|NAME", help="A component, or an assembly.")],
+def check(name: Annotated[str, typer.Argument(
+        callback=named, metavar="MODULE:CLASS|NAME", help="A component, or an assembly.")],
           examples: Annotated[int, typer.Option(min=1, help="Random lives tried for each property.")] = 10,
           variant: VARIANT = "base", sets: SET = [], allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Check a component of your own against every property of the contract, or an assembly without running it.
@@ -202,7 +208,8 @@ def check(name: Annotated[str, typer.Argument(callback=named, metavar="MODULE:CL
 
 
 @app.command()
-def compare(first: Annotated[str, typer.Argument(callback=named, metavar="RUN")], second: Annotated[str, typer.Argument(callback=named, metavar="RUN")],
+def compare(first: Annotated[str, typer.Argument(callback=named, metavar="RUN")],
+            second: Annotated[str, typer.Argument(callback=named, metavar="RUN")],
             as_json: JSON = False) -> None:
     """Compare two runs: what differs in description and versions, results side by side, and where the streams part.
 
@@ -218,7 +225,8 @@ def compare(first: Annotated[str, typer.Argument(callback=named, metavar="RUN")]
 
 
 @app.command()
-def report(paths: Annotated[list[str], typer.Argument(callback=named, metavar="RUN", help="One run, or several to be compared.")],
+def report(paths: Annotated[list[str], typer.Argument(
+        callback=named, metavar="RUN", help="One run, or several to be compared.")],
            to: Annotated[str, typer.Option(callback=named, help="File to write (default: beside the first run).")] = "",
            as_json: JSON = False) -> None:
     """Write a page with curves, activity, stimulation, wiring and warnings of a run.

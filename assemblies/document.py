@@ -68,7 +68,7 @@ def parse(text: str, name: str = "assembly", problems: Problems | None = None) -
         what = getattr(error, "problem", None) or getattr(error, "reason", None) or "this is not YAML"
         found.add(f"not valid YAML: {what}", where)
         raise AssemblyError(found.errors) from None
-    except UnicodeError as error:
+    except UnicodeError:
         raise _error("the text holds characters that UTF-8 cannot write", name) from None
     if problems is None:
         found.raise_if_any()

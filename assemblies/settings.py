@@ -24,7 +24,6 @@ WEIGHTS = Path(__file__).resolve().parent / "weights"
 _MODULE = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_][\w.\-/]*")
 _ROOTED = re.compile(r"([A-Za-z_]\w*):(.*)", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_NONE = "; weights: null begins without any"
 _PATHS = re.compile(r"(.*_)?(weights|command|path|file|folder|checkpoint|xml|run)")
 
 
@@ -136,7 +135,7 @@ def _shipped(name: str, where: str, problems: Problems) -> str:
     if not path.is_file():
         known = (file.stem for file in WEIGHTS.glob("*.safetensors"))
         problems.add(f"there are no shipped weights {name!r}", where,
-                     f"{nearest(name, known)} A file is written with its ending{_NONE if where.endswith('weights') else ''}.")
+                     f"{nearest(name, known)} A file is written with its ending{_doing_without(where)}.")
     return str(path)
 
 
@@ -156,8 +155,12 @@ def _inside(root: Path, text: str, where: str, problems: Problems) -> str:
         exists = False
     if not exists:
         problems.add(f"there is no file {text[:80]!r} in {root}", where,
-                     f"Look at its name{_NONE}." if where.endswith("weights") else "")
+                     f"Look at its name{_doing_without(where)}.")
     return str(path)
+
+
+def _doing_without(where: str) -> str:
+    return "; weights: null begins without any" if where.endswith("weights") else ""
 
 
 def _roots_fix() -> str:

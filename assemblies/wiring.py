@@ -131,8 +131,9 @@ def _evaluation(assembly: Assembly, name: str, entry: Mapping[str, Any], problem
     trial = Problems()
     for address in entry.get("set", {}):
         if address.partition(".")[0] in _NOT_EVALUATED and address.partition(".")[0] not in assembly.components:
-            trial.add("means nothing to an evaluation", address, "It has `episodes` lanes, ends when each has ended one "
-                      "(longest: 60 s cuts them off) and records a row; set addresses of components, seed or check.")
+            trial.add("means nothing to an evaluation", address,
+                      "It has `episodes` lanes, ends when each has ended one (longest: 60 s cuts them off) and records "
+                      "a row. Set addresses of components, seed or check.")
     document = overrides.apply(dict(assembly.form), entry.get("set", {}), trial, names=_names(assembly),
                                removed=assembly.origin.removed)
     problems.found += [replace(problem, where=f"{where}.set: {problem.where}") for problem in trial.found

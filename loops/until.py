@@ -29,7 +29,7 @@ class Until:
             return text
         if isinstance(text, int) and not isinstance(text, bool):
             if text < 0:
-                raise TimeError(f"a stop at {text} ns lies before the beginning; write 0 or more, or a text such as '10 s'")
+                raise TimeError(f"a stop at {text} ns lies before the beginning; write 0 or more, or for example '10 s'")
             return Until("time", int(text))
         if not isinstance(text, str):
             raise TimeError(f"{text!r} is not a stop; write '40 min', '30000 steps', '10 episodes' or 'learner.done'")
@@ -40,7 +40,7 @@ class Until:
             return Until("port", 0, match.group(1), match.group(2))
         try:
             return Until("time", parse_duration(text))
-        except TimeError as error:
+        except TimeError:
             raise TimeError(f"{text!r} is not a stop; write '40 min', '30000 steps', '10 episodes' or 'learner.done'"
                             ) from None
 

@@ -290,8 +290,8 @@ def endless(longest: int | None) -> Loop:
 
 def test_an_episode_that_does_not_end_is_told_with_its_lanes_and_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stimloop.loops.evaluation.PATIENCE", 500)
-    with pytest.raises(AssemblyError, match=r"evaluate.test: the episode of body has not ended in lanes 1, 2: after 500 "
-                                            r"ns\n.*max_steps.*longest: 60 s"):
+    with pytest.raises(AssemblyError, match=r"evaluate.test: the episode of body has not ended in lanes 1, 2: after "
+                                            r"500 ns\n.*max_steps.*longest: 60 s"):
         endless(None).run(100)
 
 

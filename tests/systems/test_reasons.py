@@ -57,7 +57,8 @@ def test_a_fault_while_stepping_keeps_its_kind_and_names_the_component(tmp_path)
 @pytest.mark.parametrize(("weights", "said"), [
     ("nosuch", "there are no shipped weights 'nosuch'"), ("none.safetensors", "there is no file 'none.safetensors'"),
     ("junk.safetensors", "junk.safetensors: cannot be read as weights"),
-    ("hand_tuned_elbow", "hand_tuned_elbow.safetensors: layer1/bias is (32,) (made by brains.mlp), here it must be (8,)"),
+    ("hand_tuned_elbow",
+     "hand_tuned_elbow.safetensors: layer1/bias is (32,) (made by brains.mlp), here it must be (8,)"),
 ])
 def test_what_is_wrong_with_weights_is_said_once_at_their_address(weights, said, tmp_path):
     Path(tmp_path / "junk.safetensors").write_text("junk")

@@ -1,5 +1,6 @@
 """Words on the command line, and files, that cannot be meant: each is told in words, none ends in a traceback."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,8 @@ def test_a_stimloop_toml_that_names_no_folder(text):
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ("this is no python", "is not valid Python"), ("1/0", "raised ZeroDivisionError: division by zero (mine.py line 1)"),
+    ("this is no python", "is not valid Python"),
+    ("1/0", "raised ZeroDivisionError: division by zero (mine.py line 1)"),
     ("import nosuch_thing", "No module named 'nosuch_thing'"), ("nobody", "raised NameError"),
     ("raise SystemExit(0)", "called sys.exit(0)")])
 def test_a_file_of_ones_own_that_cannot_be_imported(text, said):
@@ -99,10 +101,10 @@ def test_runs_are_looked_for_in_a_folder():
 
 
 def test_the_name_of_a_file_that_was_meant():
-    Path("reach.yaml").write_text("name: reach\nuntil: 40 ms\ncomponents: {body: {type: bodies.point_mass}}")
+    Path("reach.yaml").write_text("name: reach\nuntil: 40 ms\ncomponents: {body: {type: bodies.cartpole}}")
     assert 'Did you mean "reach.yaml"?' in told("run", "raech.yaml")
     assert 'Did you mean the file "reach.yaml"?' in told("run", "reach")
-    assert "no errors" in told("check", "reach.yaml", "--set", "body.params.dimensions=3", code=0)
+    assert "no errors" in told("check", "reach.yaml", "--set", "body.type=basics.noise", "--set", "body.params.period=20 ms", code=0)
     assert "body.params.dimension" in told("check", "reach.yaml", "--set", "body.params.dimension=3", code=3)
 
 
@@ -117,9 +119,10 @@ def test_the_version_is_told():
 
 
 def test_a_component_of_ones_own_is_shown():
-    told("new", "component", "my_filter", code=0)
-    assert "--allow my_filter" in told("show", "my_filter:MyFilter")
-    said = told("show", "my_filter:MyFilter", "--allow", "my_filter", code=0)
+    told("new", "component", "shown_filter", code=0)
+    assert "--allow shown_filter" in told("show", "shown_filter:ShownFilter")
+    said = told("show", "shown_filter:ShownFilter", "--allow", "shown_filter", code=0)
+    sys.modules.pop("shown_filter")
     assert "`share`" in said
 
 
