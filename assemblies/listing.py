@@ -96,13 +96,13 @@ def run_facts(path: Path, latency: bool) -> tuple[dict[str, Any], str]:
     """Return what a run holds."""
     from ..loops.storage.runs import Run
     from .inspection import table
-    from .reports import tables
+    from .reports.reading import said
 
     run = Run(path)
     attributes = run.attributes
     streams = [{"port": key, "kind": facts.kind, "rows": facts.rows, "shape": "x".join(map(str, facts.shape)) or "1",
                 "dtype": facts.dtype, "mb": facts.bytes / 1e6} for key, facts in run.streams.items()]
-    notices, chains = tables.said(run, "notices", []), tables.said(run, "latency", [])
+    notices, chains = said(run, "notices", []), said(run, "latency", [])
     facts = {"path": str(path), "state": run.state, "damage": run.damage, **{key: attributes.get(key) for key in (
         "name", "variant", "seed", "until", "hash", "started", "versions", "facts")},
         "latency": chains, "notices": notices,

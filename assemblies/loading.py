@@ -17,7 +17,14 @@ SHIPPED = Path(__file__).resolve().parent
 
 
 def load(name: str | Path, allowed: Settings | None = None) -> Assembly:
-    """Load an assembly: the name of a shipped one, or the path of a YAML file."""
+    """Load an assembly from a YAML file, or one that is shipped.
+
+    Raises AssemblyError with everything that is wrong in it, and where. `stimloop list assemblies` names those shipped.
+
+    Args:
+        name: of a shipped assembly ("elbow_stimulation"), or the path of a file that ends in .yaml.
+        allowed: what may be loaded (left out: what the nearest stimloop.toml says).
+    """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         path = SHIPPED / f"{name}.yaml"

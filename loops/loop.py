@@ -226,7 +226,11 @@ class Loop:
                 if outputs.__class__ is not dict:
                     outputs = _answer(node, outputs)
                 if outputs:
-                    self._publish(node, now, outputs, ready)
+                    try:
+                        self._publish(node, now, outputs, ready)
+                    except AttributeError:  # the quick checks take an array for granted
+                        node.check_arrays(outputs)
+                        raise
                 node.previous = now
                 if node.period:
                     following = now - now % node.period + node.period
