@@ -10,7 +10,7 @@ from ..loops.errors import Problems, TimeError, closest, nearest
 from ..loops.time import parse_duration
 from ..loops.until import Until
 
-EVALUATE = ("every", "episodes", "seeds", "without", "set", "at_start")
+EVALUATE = ("every", "episodes", "seeds", "without", "set", "at_start", "longest")
 CHECKPOINT = ("every", "keep")
 MAX_LANES = 1_000_000
 
@@ -155,6 +155,10 @@ def _evaluation(entry: dict[str, Any], where: str, problems: Problems) -> dict[s
         before = len(problems.errors)
         every(entry["every"], f"{where}.every", problems)
         entry["every"] = entry["every"] if len(problems.errors) == before else None
+    if entry.get("longest") is not None and delay(entry["longest"], f"{where}.longest", problems) <= 0:
+        if not any(problem.where == f"{where}.longest" for problem in problems.errors):
+            problems.add("must be more than nothing", f"{where}.longest", "Write for example 60 s.")
+        entry["longest"] = None
     for name, low, high in (("episodes", 1, 100_000), ("seeds", 0, 2**62)):
         if entry.get(name) is not None:
             entry[name] = integer(entry[name], low, high, f"{where}.{name}", problems)

@@ -153,14 +153,17 @@ def check_component(name: str, examples: int) -> tuple[bool, dict[str, Any], str
 
 
 def check_assembly(assembly: Assembly, allowed: Settings) -> tuple[bool, dict[str, Any], str]:
-    """Check an assembly, each of its variants and its `small` without running anything."""
+    """Check an assembly, each of its variants, its `small` and each value of its `sweep` without running anything."""
     from .checking import check
+    from .entries import short
 
     problems = check(assembly.resolve(), allowed)
     errors = [str(p) for p in problems.errors]
     layers: list[tuple[str, dict[str, Any]]] = [(f"variant {name}", {"variant": name}) for name in assembly.variants]
     if assembly.get("small"):
         layers.append(("small", {"small": True}))
+    layers += [(f"sweep {address}={short(value)}", {"sweep": {address: value}})
+               for address, values in (assembly.get("sweep") or {}).items() for value in values]
     for which, layer in layers:
         found = [str(p) for p in _errors(assembly, layer, allowed)]
         errors += [f"{which}: {text}" for text in found if text not in errors]

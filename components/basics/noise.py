@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...loops.bounds import NonNegative
 from ...loops.component import Component, Inputs
 from ...loops.events import Events
 from ...loops.lanes import Lanes
@@ -34,8 +35,8 @@ class Noise(Component):
     open_outputs = True
     random = True
 
-    def __init__(self, distribution: Literal["uniform", "normal"] = "uniform", scale: float = 1.0, rate: float = 10.0,
-                 period: Period | None = None) -> None:
+    def __init__(self, distribution: Literal["uniform", "normal"] = "uniform", scale: NonNegative = 1.0,
+                 rate: NonNegative = 10.0, period: Period | None = None) -> None:
         if scale < 0 or rate < 0:
             raise ValueError(f"scale {scale} and rate {rate} may not be negative")
         self.distribution, self.scale, self.rate, self.period = distribution, scale, rate, period

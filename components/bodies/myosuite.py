@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...loops.bounds import Amount, AnyNumbers
 from ...loops.component import Component, Inputs
 from ...loops.errors import nearest
 from ...loops.lanes import Lanes
@@ -42,8 +43,8 @@ class Myosuite(Component):
 
     random = True
 
-    def __init__(self, *, env: str, env_params: dict | None = None, info: list[str] | None = None,
-                 period: Period | None = None, max_steps: int | None = None, threads: int = 0,
+    def __init__(self, *, env: str, env_params: AnyNumbers | None = None, info: list[str] | None = None,
+                 period: Period | None = None, max_steps: Amount | None = None, threads: Amount = 0,
                  divergence: Literal["error", "terminate"] = "error", restart: Restart = "next_tick") -> None:
         from ..parts import environments, spaces
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...loops.bounds import Amount, Count, NonNegative, Positive
 from ...loops.component import Component, Inputs
 from ...loops.lanes import Lanes
 from ...loops.port import Port
@@ -33,9 +34,9 @@ class PointMass(Component):
 
     random = True
 
-    def __init__(self, *, dimensions: int = 2, strength: float = 4.0, friction: float = 1.0, radius: float = 0.1,
-                 stop_when_solved: bool = False, max_steps: int = 100, period: Period = 20 * MILLISECOND,
-                 restart: Restart = "next_tick") -> None:
+    def __init__(self, *, dimensions: Count = 2, strength: NonNegative = 4.0, friction: NonNegative = 1.0,
+                 radius: Positive = 0.1, stop_when_solved: bool = False, max_steps: Amount = 100,
+                 period: Period = 20 * MILLISECOND, restart: Restart = "next_tick") -> None:
         if dimensions < 1:
             raise ValueError(f"dimensions: a point in {dimensions} dimensions cannot move; write 1 or more")
         if friction < 0:

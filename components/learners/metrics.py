@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...loops.bounds import Count
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
@@ -22,7 +23,7 @@ class Metrics(Component):
         window: number of episodes that the means look back on.
     """
 
-    def __init__(self, *, window: int = 1) -> None:
+    def __init__(self, *, window: Count = 1) -> None:
         if window < 1:
             raise AssemblyError([Problem(f"a mean over {window} episodes does not exist", "window",
                                          "Give at least 1.")])

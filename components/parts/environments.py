@@ -31,6 +31,10 @@ def make(env: str, params: dict[str, Any], max_steps: int | None, known: Iterabl
     limit = {} if max_steps is None else {"max_episode_steps": max_steps or -1}
     try:
         return gymnasium.make(env, disable_env_checker=True, **limit, **params)
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise ValueError(f"env {env!r} needs a package that is not there: {error}") from error
+    except gymnasium.error.Error as error:
+        raise ValueError(f"env {env!r} cannot be made: {error}") from error
     except TypeError as error:
         raise ValueError(f"env {env!r} does not take these env_params {params}: {error}") from error
 

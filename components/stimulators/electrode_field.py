@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...loops.bounds import Count, Positive
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
@@ -13,7 +14,7 @@ from ...loops.port import Port
 from ...loops.status import begins, idle, status_input
 from ...loops.time import Period
 from ..parts import electrodes, flags
-from ..parts.electrodes import Placement
+from ..parts.electrodes import Placement, Spread
 
 
 class ElectrodeField(Component):
@@ -40,9 +41,9 @@ class ElectrodeField(Component):
         period: inject the command in force once per period; left out, once per command.
     """
 
-    def __init__(self, *, channels: int = 2, placement: Placement = "even", spread: float = 0.1,
+    def __init__(self, *, channels: Count = 2, placement: Placement = "even", spread: Spread = 0.1,
                  centres: list[float] | None = None, dead: list[int] | None = None, span: list[int] | None = None,
-                 decay: float = 1.0, limit: float = 5.0, units: str = "", lose_first: bool = False,
+                 decay: float = 1.0, limit: Positive = 5.0, units: str = "", lose_first: bool = False,
                  period: Period | None = None) -> None:
         electrodes.check(channels, placement, centres, dead, spread, span, decay)
         if not 0 < decay <= 1:
