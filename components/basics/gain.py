@@ -45,6 +45,7 @@ class Gain(Component):
                 self.inputs["input"] = replace(self.inputs["input"], shape=port.shape)
         self.outputs["output"] = port = replace(port, axes=sender(self, "input").axes)
         low, high = bounds(sender(self, "input"))
+        low, high = min(low, 0.0), max(high, 0.0)  # zero stands there before the first message
         lengths = {len(given) for given in (self.gain, self.offset) if isinstance(given, list)}
         if port.known and lengths <= {port.shape[0]} and np.isfinite([low, high]).all():
             size = int(port.shape[0])  # type: ignore[arg-type]

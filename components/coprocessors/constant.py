@@ -34,7 +34,9 @@ class Constant(Component):
                                 optional=True),
             "status": status_input(wakes=True, optional=True),
         }
-        self.outputs = {"command": Port("what each channel is to deliver", (size,), axes=("electrode",))}
+        told = np.append(np.asarray(self.given, np.float32), np.float32(0))  # a lane where nobody acts gets zero
+        self.outputs = {"command": Port("what each channel is to deliver", (size,), axes=("electrode",),
+                                        low=float(told.min()), high=float(told.max()))}
 
     @classmethod
     def example(cls) -> Constant:
