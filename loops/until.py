@@ -29,7 +29,7 @@ class Until:
             return text
         if isinstance(text, int) and not isinstance(text, bool):
             if text < 0:
-                raise TimeError(f"a stop at {text} ns lies before the beginning; write 0 or more, or for example '10 s'")
+                raise TimeError(f"a stop at {text} ns lies before the beginning; write 0 or more, such as '10 s'")
             return Until("time", int(text))
         if not isinstance(text, str):
             raise TimeError(f"{text!r} is not a stop; write '40 min', '30000 steps', '10 episodes' or 'learner.done'")

@@ -38,9 +38,9 @@ class Faulty(Component):
         return {}
 
 
-@pytest.mark.parametrize("where", ["made", "built"])
-@pytest.mark.parametrize(("kind", "said"), [("KeyError", "KeyError: 'foo'"),
-                                            ("ZeroDivisionError", "ZeroDivisionError: division by zero")])
+@pytest.mark.parametrize(("where", "kind", "said"), [
+    ("made", "KeyError", "KeyError: 'foo'"), ("built", "KeyError", "KeyError: 'foo'"),
+    ("made", "ZeroDivisionError", "ZeroDivisionError: division by zero")])
 def test_the_kind_of_an_error_is_said(where, kind, said):
     with pytest.raises(AssemblyError) as caught:
         sl.Assembly("t").add("it", Faulty, where=where, kind=kind).build()
@@ -48,9 +48,12 @@ def test_the_kind_of_an_error_is_said(where, kind, said):
     assert said in str(caught.value)
 
 
-def test_a_fault_while_stepping_keeps_its_kind_and_names_the_component(tmp_path):
-    with pytest.raises(KeyError) as caught:
-        sl.Assembly("t").add("it", Faulty, where="stepped").run("2 ms", folder=tmp_path)
+@pytest.mark.parametrize(("where", "kind", "error"), [("built", "ZeroDivisionError", ZeroDivisionError),
+                                                      ("stepped", "ZeroDivisionError", ZeroDivisionError),
+                                                      ("stepped", "KeyError", KeyError)])
+def test_a_fault_in_its_own_code_keeps_its_kind_and_names_the_component(where, kind, error, tmp_path):
+    with pytest.raises(error) as caught:
+        sl.Assembly("t").add("it", Faulty, where=where, kind=kind).run("2 ms", folder=tmp_path)
     assert any("`it`" in note for note in caught.value.__notes__)
 
 

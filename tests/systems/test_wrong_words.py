@@ -104,7 +104,8 @@ def test_the_name_of_a_file_that_was_meant():
     Path("reach.yaml").write_text("name: reach\nuntil: 40 ms\ncomponents: {body: {type: bodies.cartpole}}")
     assert 'Did you mean "reach.yaml"?' in told("run", "raech.yaml")
     assert 'Did you mean the file "reach.yaml"?' in told("run", "reach")
-    assert "no errors" in told("check", "reach.yaml", "--set", "body.type=basics.noise", "--set", "body.params.period=20 ms", code=0)
+    assert "no errors" in told("check", "reach.yaml", "--set", "body.type=basics.noise",
+                               "--set", "body.params.period=20 ms", code=0)
     assert "body.params.dimension" in told("check", "reach.yaml", "--set", "body.params.dimension=3", code=3)
 
 
