@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..loops.errors import Problems, TimeError, closest, nearest
+from ..loops.errors import Problems, TimeError, closest, nearest, short
 from ..loops.time import parse_duration
 from ..loops.until import Until
 
@@ -60,12 +60,6 @@ def unknown(value: Mapping[str, Any], known: tuple[str, ...], where: str, proble
         problems.add(f"unknown entry {short(key)}", f"{where}.{str(key)[:60]}" if where else str(key)[:60],
                      nearest(key, known))
     return {closest(key, known) for key in strange}
-
-
-def short(value: Any) -> str:
-    """Show a value in a message without letting it fill the screen."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _name(key: str, value: Any, problems: Problems) -> str | None:

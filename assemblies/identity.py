@@ -22,7 +22,7 @@ from ..loops.until import Until
 if TYPE_CHECKING:
     from .assembly import Assembly
 
-_LIBRARIES = ("numpy", "simpy", "zarr", "torch", "gymnasium", "mujoco", "myosuite", "nengo")
+_LIBRARIES = ("numpy", "simpy", "zarr", "torch", "gymnasium", "mujoco", "myosuite", "myo-sim", "nengo")
 
 
 def _written_out(assembly: Assembly) -> dict[str, Any]:
@@ -52,6 +52,8 @@ def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
         "recorded": recorded, "ended": "running",
         "notices": [str(problem) for problem in loop.graph.problems.notices],
         "speed": getattr(loop, "speed", None),  # of the wall clock that it keeps pace with; None: as fast as it can
+        "physics_steps": {name: component.physics_step for name, component in loop.components.items()
+                          if hasattr(component, "physics_step")},  # ns by which a body's world advances at each tick
         "resumes": resumes(loop), "sessions": [session(loop)],
     }
 

@@ -154,8 +154,8 @@ def check_component(name: str, examples: int) -> tuple[bool, dict[str, Any], str
 
 def check_assembly(assembly: Assembly, allowed: Settings) -> tuple[bool, dict[str, Any], str]:
     """Check an assembly, each of its variants, its `small` and each value of its `sweep` without running anything."""
+    from ..loops.errors import short
     from .checking import check
-    from .entries import short
 
     problems = check(assembly.resolve(), allowed)
     errors = [str(p) for p in problems.errors]

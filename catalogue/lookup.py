@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..loops.errors import StimloopError, nearest
+from ..loops.errors import StimloopError, nearest, short
 
 ROOT = __package__.rpartition(".")[0]  # the package that holds the four folders
 FOLDER = Path(__file__).resolve().parent.parent / "components"
@@ -85,7 +85,7 @@ def find(name: str, allow: Collection[str] = (), folders: Sequence[Path] = ()) -
         if name in installed():
             return _component(installed()[name].load(), name)
     known = [*shipped(), *installed()]
-    raise LookupFailed(f"there is no component {_short(name)}", _nearest_type(str(name)[:200], known))
+    raise LookupFailed(f"there is no component {short(name)}", _nearest_type(str(name)[:200], known))
 
 
 def allowed(module: str, allow: Collection[str]) -> bool:
@@ -190,8 +190,3 @@ def _nearest_type(name: str, known: Sequence[str]) -> str:
         return f'Did you mean "{same[0]}"?'
     hint = nearest(name, known)
     return hint if hint.startswith("Did") else f"{hint} `stimloop list components` shows all."
-
-
-def _short(name: object) -> str:
-    text = repr(name)
-    return text if len(text) <= 60 else text[:57] + "..."

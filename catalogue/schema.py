@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from ..loops.bounds import Bound
-from ..loops.errors import Problems, closest, nearest
+from ..loops.errors import Problems, closest, nearest, short
 from ..loops.time import Clock, Text
 
 
@@ -212,12 +212,12 @@ def _tell(error: ValidationError, made: type[BaseModel], params: Mapping[str, An
             continue  # it is there, but misspelt
         place = ".".join([where, *(str(part)[:60] for part in _address(loc, params, kind == "missing"))])
         if kind == "extra_forbidden":
-            found = f"{label} has no parameter {_short(loc[-1])}", nearest(loc[-1], _known(loc, made))
+            found = f"{label} has no parameter {short(loc[-1])}", nearest(loc[-1], _known(loc, made))
         elif kind == "missing":
             found = f"{label} needs this parameter", ""
         else:
             message = item["msg"].removeprefix("Value error, ")
-            given = f"{_short(item['input'])} " if message.startswith("Input ") else ""
+            given = f"{short(item['input'])} " if message.startswith("Input ") else ""
             found = given + message.removeprefix("Input "), ""
         told.setdefault(place, found)
     for place, (what, fix) in told.items():
@@ -255,11 +255,6 @@ def _known(loc: tuple[Any, ...], made: type[BaseModel]) -> list[str]:
 
 def _meant(loc: tuple[Any, ...], made: type[BaseModel]) -> str | None:
     return closest(loc[-1], _known(loc, made))
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _without_titles(value: Any) -> Any:

@@ -117,11 +117,11 @@ class Evaluation:
         """Run the episodes; return (and keep) one row, or None when the second loop was halted before it was over."""
         began = perf_counter()
         try:
-            return self._evaluate()
+            return self._evaluate(began)
         finally:
             self.seconds += perf_counter() - began
 
-    def _evaluate(self) -> dict[str, Any] | None:
+    def _evaluate(self, began: float) -> dict[str, Any] | None:
         parts = []
         lanes, left, seed = self.plan.system.lanes, self.plan.episodes, self.plan.seeds
         while left > 0:
@@ -134,6 +134,7 @@ class Evaluation:
         row: dict[str, Any] = {"time": self.main.now, **self._counts()}
         for key in ("return", "length", "success"):
             row[key] = np.concatenate([part[key] for part in parts])
+        row["wall"] = perf_counter() - began  # seconds
         self.rows.append(row)
         for sink in self.sinks:
             sink(self.name, row)

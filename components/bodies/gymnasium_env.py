@@ -46,6 +46,7 @@ class GymnasiumEnv(Component):
         probe = self._new_env()
         try:
             self.period, self.warnings = environments.asked_period(probe, period)
+            self.physics_step = environments.physics_step(probe)
             self._action = spaces.ActionDoor(probe.action_space, action_scale)
             self._observation = spaces.ObservationDoor(probe.observation_space)
             self.inputs = body_inputs(self._action.port)

@@ -44,6 +44,7 @@ class PointMass(Component):
         self.dimensions, self.strength, self.friction, self.radius = dimensions, strength, friction, radius
         self.stop_when_solved, self.max_steps, self.restart = stop_when_solved, max_steps, restart
         self.period = period
+        self.physics_step = period if isinstance(period, int) else None  # of a Clock's ticks no two need be equal
         self.inputs = body_inputs(Port("push", (dimensions,), ("direction",), low=-1.0, high=1.0, reads="hold",
                                        also=("now",)))
         self.outputs = body_outputs(Port("position, velocity, target minus position", (3 * dimensions,), ("variable",)))
