@@ -38,7 +38,8 @@ class Mirror(Component):
                 "status": np.full(lanes, FIRST if now == 0 else 0)}
 
 
-@pytest.mark.parametrize(("wire", "reads"), [("brain.action", "now"), ({"from": "brain.action", "reads": "hold"}, "hold")])
+@pytest.mark.parametrize(("wire", "reads"), [("brain.action", "now"),
+                                             ({"from": "brain.action", "reads": "hold"}, "hold")])
 def test_transitions_hold_the_action_that_the_body_acted_on(tmp_path, wire, reads):
     run = (sl.Assembly("t").add("brain", Ramp).add("body", Mirror, inputs=[{"action": wire}])
            .run("100 ms", folder=tmp_path))
