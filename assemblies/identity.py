@@ -49,13 +49,19 @@ def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
         "versions": versions(), "host": host(), "code": code(loop),
         "git": git(origin.base), "order": loop.graph.order, "latency": latency, "drawing": svg(loop.graph),
         "units": {key: cell.port.units for key, cell in loop.cells.items() if cell.port.units},
-        "recorded": recorded, "ended": "running",
+        "wires": wires(loop), "recorded": recorded, "ended": "running",
         "notices": [str(problem) for problem in loop.graph.problems.notices],
         "speed": getattr(loop, "speed", None),  # of the wall clock that it keeps pace with; None: as fast as it can
         "physics_steps": {name: component.physics_step for name, component in loop.components.items()
                           if hasattr(component, "physics_step")},  # ns by which a body's world advances at each tick
         "resumes": resumes(loop), "sessions": [session(loop)],
     }
+
+
+def wires(loop: Loop) -> dict[str, dict[str, Any]]:
+    """Return, for each wired input, where it gets its values, how late, and how it reads them in this very run."""
+    return {f"{wire.receiver}.{wire.input}": {"from": str(wire.source), "delay_ns": wire.source.delay,
+                                              "reads": wire.reads} for wire in loop.graph.wires}
 
 
 def origin(attributes: Mapping[str, Any]) -> dict[str, str]:

@@ -226,34 +226,30 @@ class Run:
         """Return one row a step: observation, action, reward, next_observation, terminated, truncated, lane, time.
 
         The action is what the body acted on. Which port that is, how it is read and how late it comes follow from the
-        assembly kept in the run, unless they are given (`action="brain.action", reads="hold", delay="2 ms"`).
+        wires kept in the run, unless they are given (`action="brain.action", reads="hold", delay="2 ms"`).
         """
         import xarray
 
         name = self.body(body)
-        wire = self._action_wire(name)
+        wire = self.attributes.get("wires", {}).get(f"{name}.action", {})
         source = action or wire.get("from") or self._only_action(name)
-        late = parse_duration(delay if delay is not None else wire.get("delay") or 0)
-        how = reads or wire.get("reads") or "hold"
+        how, late = reads or wire.get("reads"), delay if delay is not None else wire.get("delay_ns")
+        if how is None or late is None:
+            raise RunError(f"{self.path.name} does not say how {name} reads its action and how late it comes; pass "
+                           'both, for example reads="hold", delay=0')
         if how not in ("now", "hold"):
             raise RunError(f"{name} reads its action {how!r}: a step has no single action; pass reads='hold' to take "
                            "the one in force at its beginning")
         columns = cutting.transitions(
             self.columns(f"{name}.observation"), self.columns(source), self.columns(f"{name}.reward"),
-            self.columns(f"{name}.status"), answered=how == "now", delay=late, drop_truncated=drop_truncated)
+            self.columns(f"{name}.status"), answered=how == "now", delay=parse_duration(late),
+            drop_truncated=drop_truncated)
         axes = {"observation": self.streams[f"{name}.observation"].dimensions[2:],
                 "action": self.streams[source].dimensions[2:]}
         axes["next_observation"] = axes["observation"]
         return xarray.Dataset({key: (("transition", *(f"{'action' if key == 'action' else 'observation'}_{axis}"
                                                       for axis in axes.get(key, ()))), column)
                                for key, column in columns.items()})
-
-    def _action_wire(self, body: str) -> dict[str, Any]:
-        """Return {from, delay, reads} of the body's action input, as far as the assembly in the run says it."""
-        wire: Any = self.attributes
-        for level in ("assembly", "components", body, "inputs", "action"):
-            wire = wire.get(level) if isinstance(wire, Mapping) else None
-        return dict(wire) if isinstance(wire, Mapping) else {"from": wire} if isinstance(wire, str) else {}
 
     def _only_action(self, body: str) -> str:
         found = [key for key in self._places if key.endswith(".action") and not key.startswith(f"{body}.")]

@@ -189,7 +189,7 @@ def test_transitions_take_the_action_that_was_in_force(runs, reads, delay, perio
 @given(histories())
 def test_transitions_equal_a_plain_loop(tmp_path_factory, status):
     run = record(tmp_path_factory.mktemp("transitions") / "a.zarr", status)
-    found = run.transitions(drop_truncated=True)
+    found = run.transitions(reads="hold", delay=0, drop_truncated=True)
     check_transitions(found, plain_transitions(status, False, 0, TICK, True))
 
 
@@ -197,20 +197,26 @@ def test_a_truncated_step_without_successor_is_an_error_until_dropped(runs):
     status = np.array([[FIRST], [CUT | FIRST], [END | FIRST], [0]])
     run = record(runs / "a.zarr", status)
     with pytest.raises(RunError, match="drop_truncated=True"):
-        run.transitions()
-    found = run.transitions(drop_truncated=True)
+        run.transitions(reads="hold", delay=0)
+    found = run.transitions(reads="hold", delay=0, drop_truncated=True)
     assert found["time"].values.tolist() == [2 * TICK, 3 * TICK]
     assert_array_equal(found["next_observation"][0], found["observation"][0])  # nothing came after the end
 
 
-def test_the_wire_of_the_action_is_taken_from_the_assembly(runs):
-    wire = {"from": "brain.action", "delay": "10 ms", "reads": "now"}
-    assembly = {"assembly": {"components": {"body": {"inputs": {"action": wire}}}}}
-    run = record(runs / "a.zarr", STATUS, assembly, brain_period=TICK // 4)
+def test_the_wire_of_the_action_is_taken_from_the_run(runs):
+    wire = {"from": "brain.action", "delay_ns": TICK // 2, "reads": "now"}
+    attributes = {"wires": {"body.action": wire}}
+    run = record(runs / "a.zarr", STATUS, attributes, brain_period=TICK // 4)
     check_transitions(run.transitions(), plain_transitions(STATUS, True, TICK // 2, TICK // 4, False))
     wire["reads"] = "mean"
     with pytest.raises(RunError, match="no single action"):
-        record(runs / "b.zarr", STATUS, assembly).transitions()
+        record(runs / "b.zarr", STATUS, attributes).transitions()
+
+
+@pytest.mark.parametrize("given", [{}, {"reads": "hold"}, {"delay": 0}])
+def test_how_an_action_was_read_is_never_guessed(runs, given):
+    with pytest.raises(RunError, match="does not say how body reads its action"):
+        record(runs / "a.zarr", STATUS).transitions(**given)
 
 
 def test_trials_are_aligned_and_padded(runs):

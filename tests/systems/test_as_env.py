@@ -8,7 +8,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import stimloop as sl
-from stimloop.loops.errors import AssemblyError, PortError
+from stimloop.loops.errors import AssemblyError, PortError, RunError
 
 
 def point_mass(**entries):
@@ -112,6 +112,45 @@ def test_a_slow_seat_sums_the_rewards_in_between():
     _, reward, *_ = env.step(action)
     assert len(got) == 3
     assert reward == pytest.approx(sum(got))
+    env.close()
+
+
+def slow_seat(**body):
+    return (sl.Assembly("t").add("body", "bodies.point_mass", **body, inputs=["brain.action"])
+            .add("hold", "basics.sample_hold", period="60 ms", inputs=[{"input": "body.observation"}])
+            .add("brain", "brains.mlp", inputs=[{"observation": "hold.output"}]))
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_body_that_restarts_at_once_has_no_last_observation(lanes):
+    with pytest.raises(AssemblyError, match=r"body\.params\.restart(.|\n)*Write restart: next_tick"):
+        point_mass(lanes=lanes).set("body.params.restart", "at_once").as_env("brain")
+
+
+@pytest.mark.parametrize("steps", [3, 4, 5])
+def test_episodes_are_never_mixed_within_one_turn(steps):
+    """Turns at every third tick of a body whose episodes take `steps` and one tick to begin."""
+    env = slow_seat(max_steps=steps).as_env("brain")
+    env.reset(seed=0)
+    status = []
+    env.seat.loop.tap("body.status", lambda now, value: status.append(int(value[0])))
+
+    def play():
+        for _ in range(20):
+            status.clear()
+            assert not any(env.step(np.zeros(2, np.float32))[2:4]) or status[-1] == 4
+
+    with pytest.raises(RunError, match=r"between two turns of brain.*step as often as body.*begin"):
+        play()
+    assert 1 in status[1 + status.index(4):]
+    env.close()
+
+
+def test_a_slow_seat_plays_on_where_every_end_falls_on_a_turn():
+    env = slow_seat(max_steps=6).set("body.params.period", "30 ms").as_env("brain")
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(2, np.float32))[3] for _ in range(3)]
+    assert ends == [False, False, True]
     env.close()
 
 
