@@ -133,7 +133,7 @@ def sort(names: Iterable[str], edges: Set[tuple[str, str]]) -> tuple[list[str], 
             waiting[other] -= 1
             if waiting[other] == 0:
                 heappush(ready, other)
-    left = {name for name in following if name not in set(order)}
+    left = set(following) - set(order)
     return order, _cycle(left, following)
 
 
