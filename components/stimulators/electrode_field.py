@@ -11,7 +11,7 @@ from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
-from ...loops.status import begins, idle, status_input
+from ...loops.status import begins, calm, idle, status_input
 from ...loops.time import Period
 from ..parts import electrodes, flags
 from ..parts.electrodes import Placement, Spread
@@ -85,7 +85,7 @@ class ElectrodeField(Component):
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Inject the command, if it is a new one; deliver nothing in lanes where nobody acts."""
         status = inputs.get("status")
-        if status is None or not np.count_nonzero(status):
+        if status is None or calm(status):
             return self._inject(now, inputs)
         self._command = b""
         first, silent = begins(status) if "status" in inputs.new else np.zeros(status.shape, bool), idle(status)
