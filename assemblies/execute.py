@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ..assemblies import identity, recording, settings
 from ..loops.errors import AssemblyError, Problem, RunError
-from ..loops.latency import analyse
 from ..loops.loop import Loop
 from ..loops.storage.recorder import Recorder
 from ..loops.storage.run_directories import new_run_directory
@@ -51,7 +50,7 @@ def start(assembly: Assembly, until: str | int | None = None, *, folder: str | P
     loop = build_loop(assembly, allowed, speed)
     try:
         problems = loop.graph.problems
-        chains = analyse(loop.graph)
+        chains = loop.graph.chains
         streams = recording.streams(loop, assembly.get("record"), stop, problems)
         path = _directory(Path(folder or allowed.runs), assembly)
         attributes = identity.attributes(assembly, loop, stop, [str(chain) for chain in chains],

@@ -112,10 +112,9 @@ def _brief(value: Any) -> str:
 def assembly_facts(assembly: Assembly, allowed: Settings, latency: bool, schedule: bool) -> tuple[dict[str, Any], str]:
     """Return the wiring of an assembly, and on request its latencies and its first instants."""
     from ..loops.drawing import text as draw
-    from ..loops.latency import analyse
 
     with assembly.build(allowed) as loop:
-        chains = analyse(loop.graph)
+        chains = loop.graph.chains
         periods = {name: say_period(component.period) for name, component in loop.components.items()
                    if component.period is not None}
         drawing, order = draw(loop.graph), list(loop.graph.order)

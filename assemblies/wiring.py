@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..assemblies import entries, overrides, settings
 from ..catalogue.lookup import LookupFailed, find
-from ..components.parts.allowed import allow
+from ..components.parts.allowed import allow_only
 from ..loops.component import Component
 from ..loops.errors import AssemblyError, Problem, Problems, StimloopError, nearest
 from ..loops.system import EvaluationPlan, Part, Source, System
@@ -33,8 +33,7 @@ def system(assembly: Assembly, problems: Problems | None = None, allowed: Settin
     """
     found = problems if problems is not None else Problems()
     allowed = allowed or settings.read()
-    for module in allowed.allow:
-        allow(module)
+    allow_only(allowed.allow)
     form = form or Problems()
     made = _system(assembly, found, allowed, form)
     plans = {name: _evaluation(assembly, name, entry, found, allowed, form)

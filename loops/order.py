@@ -55,7 +55,7 @@ def reference_edges(components: Mapping[str, Component], uses: Mapping[str, Mapp
     for name, references in uses.items():
         for role, target in references.items():
             use = components[name].uses.get(role)
-            if use is not None and (use.changes or use.role.__name__ == "Body"):  # a world moves when it is asked
+            if use is not None and (use.changes or use.is_world):  # a world moves when it is asked
                 changers.setdefault(target, set()).add(name)
     edges: set[tuple[str, str]] = set()
     open_pairs = set(unsure)

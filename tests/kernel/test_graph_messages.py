@@ -169,6 +169,17 @@ def test_an_input_reads_only_as_it_offers() -> None:
     assert [wire.reads for wire in graph.wires] == ["now"]
 
 
+def test_a_role_is_a_world_by_what_it_offers_whatever_its_name() -> None:
+    class Arena(Protocol):
+        def step(self, now: int, inputs: Any) -> dict[str, Any]: ...
+
+    class Body(Protocol):
+        def value(self, observation: Any) -> Any: ...
+
+    assert Use(Arena).is_world
+    assert not Use(Body).is_world
+
+
 # -- references --------------------------------------------------------------------------------------------------------
 
 

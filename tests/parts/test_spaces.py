@@ -6,7 +6,7 @@ import pytest
 gymnasium = pytest.importorskip("gymnasium")
 from gymnasium import spaces  # noqa: E402
 
-from stimloop.components.parts.allowed import ALLOWED, allow, is_allowed, require_allowed  # noqa: E402
+from stimloop.components.parts.allowed import allow_only, is_allowed, require_allowed  # noqa: E402
 from stimloop.components.parts.environments import asked_period, make, own_period  # noqa: E402
 from stimloop.components.parts.replay import ActionLog  # noqa: E402
 from stimloop.components.parts.spaces import ActionDoor, ObservationDoor  # noqa: E402
@@ -92,12 +92,14 @@ def test_imports_need_permission():
         make("somebodys.package:Env-v0", {}, None)
     require = "stimloop_test_allowed"
     try:
-        allow(require)
+        allow_only([require])
         require_allowed(f"{require}.inner", "x")
         assert is_allowed(require)
         assert not is_allowed(require + "2")
+        allow_only(["other"])
+        assert not is_allowed(require), "what one build may import, the next one may not"
     finally:
-        ALLOWED.discard(require)
+        allow_only([])
 
 
 class Timed:
