@@ -54,7 +54,7 @@ def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
         "speed": getattr(loop, "speed", None),  # of the wall clock that it keeps pace with; None: as fast as it can
         "physics_steps": {name: component.physics_step for name, component in loop.components.items()
                           if hasattr(component, "physics_step")},  # ns by which a body's world advances at each tick
-        "resumes": resumes(loop), "sessions": [session(loop)],
+        "parents": parents(loop), "resumes": resumes(loop), "sessions": [session(loop)],
     }
 
 
@@ -67,6 +67,19 @@ def wires(loop: Loop) -> dict[str, dict[str, Any]]:
 def origin(attributes: Mapping[str, Any]) -> dict[str, str]:
     """Return what a checkpoint says of the run that wrote it, so that it is never taken for another run's."""
     return {"run": str(attributes.get("id")), "assembly": str(attributes.get("hash"))}
+
+
+def parents(loop: Loop) -> dict[str, dict[str, str]]:
+    """Return, for each component that began with weights of an artifact, its file, content hash and maker's note."""
+    from ..loops.storage import artifact
+
+    found = {}
+    for name, component in loop.components.items():
+        path = getattr(component, "weights", None)
+        if isinstance(path, str | Path):
+            _, meta = artifact.load(path)
+            found[name] = {"file": str(path), "hash": meta["hash"], "note": meta.get("note", "")}
+    return found
 
 
 def resumes(loop: Loop) -> dict[str, str]:

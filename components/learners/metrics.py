@@ -17,6 +17,8 @@ from ...loops.status import begins, ended, is_step, status_input
 class Metrics(Component):
     """Publishes a row of metrics whenever episodes end: means over the last `window` episodes, and counts.
 
+    Where more lanes than `window` end at one instant, the means are over all of these.
+
     `success` is the share of episodes solved at their last step, `solved_steps` the share of steps that were.
 
     Args:

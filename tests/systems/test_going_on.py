@@ -16,6 +16,7 @@ from stimloop.assemblies.reports.warnings import warnings
 from stimloop.loops.component import Component
 from stimloop.loops.errors import RunError, StimloopError
 from stimloop.loops.port import Port
+from stimloop.loops.storage import artifact
 from stimloop.loops.storage.runs import open as open_run
 
 TEXT = """
@@ -239,3 +240,14 @@ def test_warnings_of_all_runs_come_first(a, tmp_path):
         assert told < page.index("No episode ended.", told) < place
     alone = inspection.write_report([runs[0].path], Path(tmp_path / "one.html")).read_text()
     assert alone.count("No episode ended.") == 1
+
+
+def test_a_run_says_where_its_weights_came_from_and_how_its_world_advances(tmp_path):
+    run = sl.load("elbow_stimulation").small().set({"until": "3 steps"}).run(folder=tmp_path)
+    parents = run.attributes["parents"]
+    assert list(parents) == ["brain"]
+    _, meta = artifact.load(parents["brain"]["file"])
+    assert parents["brain"]["hash"] == meta["hash"]
+    assert run.attributes["physics_steps"] == {"body": 20_000_000}
+    assert "myo-sim" in run.attributes["versions"]
+    assert len(run.attributes["id"]) == 32
