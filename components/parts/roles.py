@@ -19,8 +19,11 @@ class Policy(Protocol):
     def respond(self, inputs: Mapping[str, Any], memory: Any) -> tuple[dict[str, Any], Any]:
         """Answer to inputs named as the ports, any batch size; pure, no exploration. Returns outputs and memory."""
 
-    def evaluate(self, observation: Any, action: Any, memory: Any = None) -> Any:
-        """Return log-probability and entropy [batch] of actions."""
+    def evaluate(self, inputs: Mapping[str, Any], action: Any, memory: Any = None) -> Any:
+        """Return log-probability and entropy [batch] of actions taken on inputs named as the ports, as for `respond`.
+
+        A current or an injury that was in force belongs to the inputs: without it the probability is another one.
+        """
 
     def memory(self) -> Any:
         """Return the present memory (None for a policy without one)."""

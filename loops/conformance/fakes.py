@@ -38,8 +38,8 @@ class FakePolicy(Fake):
         seen = np.asarray(inputs["observation"], np.float64).sum(-1, keepdims=True)
         return {"action": np.tanh(seen * self.weight).astype(np.float32)}, memory
 
-    def evaluate(self, observation: Any, action: Any, memory: Any = None) -> tuple[Any, Any]:
-        mean = self.respond({"observation": observation}, memory)[0]["action"]
+    def evaluate(self, inputs: Mapping[str, Any], action: Any, memory: Any = None) -> tuple[Any, Any]:
+        mean = self.respond(inputs, memory)[0]["action"]
         return -0.5 * ((np.asarray(action) - mean) ** 2).sum(-1), np.ones(len(mean))
 
     def memory(self) -> Any:

@@ -113,7 +113,7 @@ class Rehearses(Counter):
         """Imagine one step from here, in a world of its own; the numbers add up to something finite."""
         used: Any = self.used
         action, memory = used["policy"].respond({"observation": seen}, used["policy"].memory())
-        log_prob, entropy = used["policy"].evaluate(seen, action["action"], memory)
+        log_prob, entropy = used["policy"].evaluate({"observation": seen}, action["action"], memory)
         world = used["world"]
         world.reset(1)
         kept = world.state()
