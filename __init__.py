@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "Assembly": "assemblies.assembly",
-    "diff": "assemblies.assembly",
+    "diff": "assemblies.differences",
     "load": "assemblies.loading",
     "open": "loops.storage.runs",
     "Run": "loops.storage.runs",

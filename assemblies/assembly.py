@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..assemblies import normal, overrides
 from ..loops.errors import AssemblyError, Problem, Problems, nearest
+from .differences import exact
 from .doubts import Doubts
 from .origin import Origin, placed, plain
 from .settings import Settings
@@ -79,8 +80,6 @@ class Assembly:
         made = object.__new__(cls)
         made._init(document, origin)
         return made
-
-    # -- what it says ------------------------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
@@ -154,8 +153,6 @@ class Assembly:
         from .document import write
 
         return write(normal.tidy(self._document))
-
-    # -- new ones from old ones --------------------------------------------------------------------------------------
 
     def add(self, name: str, type: str | type, *, inputs: Any = None, uses: Mapping[str, str] | None = None,
             seed: int | None = None, lanes: int | None = None, **params: Any) -> Assembly:
@@ -238,8 +235,6 @@ class Assembly:
         entry = {"type": kind, "params": params, "inputs": inputs, "uses": uses, "seed": seed, "lanes": lanes}
         return base, {key: value for key, value in plain(entry).items() if value is not None}
 
-    # -- what it does ------------------------------------------------------------------------------------------------
-
     def system(self, problems: Problems | None = None, settings: Settings | None = None) -> System:
         """Return the assembly as the parts, wires and references that a Loop is made of."""
         from .wiring import system
@@ -247,39 +242,57 @@ class Assembly:
         return system(self, problems, settings)
 
     def build(self, settings: Settings | None = None) -> Loop:
-        """Check everything and return a loop that is ready to run; all problems are reported together."""
+        """Check everything and return a loop that is ready to run; all problems are reported together.
+
+        Args:
+            settings: what may be loaded (left out: what the nearest stimloop.toml says).
+        """
         from .checking import build
 
         return build(self, settings)
 
-    def run(self, until: str | int | None = None, **options: Any) -> Run:
-        """Run the assembly, recorded, and return the run (options: see stimloop.assemblies.execute.run)."""
+    def run(self, until: str | int | None = None, *, folder: str | Path | None = None, show: bool | None = None,
+            speed: float | None = None, allowed: Settings | None = None,
+            prepare: Callable[[Loop], None] | None = None) -> Run:
+        """Run the assembly, recorded, and return the run.
+
+        Ctrl-C saves the run (if it can be saved) and then raises KeyboardInterrupt, so that a script stops too.
+
+        Args:
+            until: where to stop instead of the assembly's own `until`: a text such as "10 s", "3000 steps" or
+                "5 episodes", or nanoseconds. An instant at exactly that time is not run.
+            folder: where runs lie (left out: `runs`, or as stimloop.toml says).
+            show: draw progress, or not (left out: on a terminal only).
+            prepare: called with the built loop before it runs, for example to tap a port.
+            speed: pace to keep with the wall clock; 1 is real time (left out: as fast as it goes).
+            allowed: what may be loaded (left out: what the nearest stimloop.toml says).
+        """
         from .execute import run
 
-        return run(self, until, **options)
+        return run(self, until, folder=folder, show=show, speed=speed, allowed=allowed, prepare=prepare)
 
-    def as_env(self, agent: str, reward: str = "body.reward", **options: Any) -> Any:
-        """Return a Gymnasium environment in which the component `agent` is played from outside."""
+    def as_env(self, agent: str, reward: str = "body.reward", *, low: float | None = None, high: float | None = None,
+               settings: Settings | None = None) -> Any:
+        """Return a Gymnasium environment for playing one component from outside; what learns from it is left out.
+
+        With one lane it is a `gymnasium.Env`, with several a `gymnasium.vector.VectorEnv` with next-step autoreset.
+
+        Args:
+            agent: name of the component whose seat is played, a brain or a coprocessor.
+            reward: output that rewards; the episodes are those of the same body.
+            low: lower bound of the action, where no port declares one.
+            high: upper bound of the action, where no port declares one.
+            settings: what may be loaded (left out: what the nearest stimloop.toml says).
+        """
         from .env import as_env
 
-        return as_env(self, agent, reward, **options)
+        return as_env(self, agent, reward, low=low, high=high, settings=settings)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Assembly) and _dumps(self._document) == _dumps(other._document)
+        return isinstance(other, Assembly) and exact(self._document) == exact(other._document)
 
     def __hash__(self) -> int:
-        return hash(_dumps(self._document))
+        return hash(exact(self._document))
 
     def __repr__(self) -> str:
         return f"Assembly({self.name!r}, {len(self.components)} components, hash {self.hash[:8]})"
-
-
-def diff(a: Assembly, b: Assembly) -> dict[str, tuple[Any, Any]]:
-    """Return the addresses at which two assemblies differ, with both values (None: not there)."""
-    left, right = normal.addresses(a.document()), normal.addresses(b.document())
-    return {key: (left.get(key), right.get(key)) for key in sorted(left.keys() | right.keys())
-            if key not in left or key not in right or _dumps(left[key]) != _dumps(right[key])}
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..assemblies import overrides
 from ..loops.errors import AssemblyError, Problem, Problems
@@ -30,7 +30,7 @@ def build(assembly: Assembly, allowed: Settings | None = None,
         return (make or Loop)(made, problems)
     except AssemblyError as error:
         told = check(assembly, allowed).errors  # says of each problem whether it lies in an evaluation
-        raise AssemblyError(told or placed(error.problems, assembly.origin), assembly.name) from error
+        raise AssemblyError(told or placed(error.problems, assembly.origin), assembly.name) from None
 
 
 def check(assembly: Assembly, allowed: Settings | None = None, form: Problems | None = None) -> Problems:
@@ -41,7 +41,7 @@ def check(assembly: Assembly, allowed: Settings | None = None, form: Problems | 
     problems = Problems(list(assembly.notices))
     doubts = Doubts(form.errors if form else ())
     made = system(assembly, problems, allowed, form)
-    problems.found = _look(made, problems)
+    problems.found = _look(made, problems, record=assembly.get("record"))
     for name, plan in made.evaluations.items():
         if any(doubts.touch(f"evaluate.{name}.{part}") for part in ("set", "without")):
             continue
@@ -75,10 +75,15 @@ def layer_problems(document: Mapping, entry: str, changes: Mapping, doubts: Doub
             if not doubts.cover(problem.where)]
 
 
-def _look(made: System, problems: Problems, injected: tuple[str, ...] = ()) -> list[Problem]:
-    """Check a system, build it and close it; returns what was found. Some component must have the injected inputs."""
+def _look(made: System, problems: Problems, injected: tuple[str, ...] = (), record: Any = None) -> list[Problem]:
+    """Check a system, build it and close it; returns what was found.
+
+    Some component must have the injected inputs, and what is to be recorded must be there.
+    """
     from ..loops.graph import check as check_graph
     from ..loops.joining import build_components
+    from ..loops.realtime import LATENESS
+    from .recording import missing
 
     try:
         graph = check_graph(made, problems, injected)
@@ -91,6 +96,8 @@ def _look(made: System, problems: Problems, injected: tuple[str, ...] = ()) -> l
     finally:
         for component in graph.components.values():
             component.close()
+    outputs = [f"{name}.{key}" for name, component in graph.components.items() for key in component.outputs]
+    problems.found += missing(record, [*outputs, LATENESS])
     if any(not any(key in graph.components[name].inputs for name in graph.order) for key in injected):
         problems.add("no body here can begin an episode on request", "",
                      "Give the body an optional event input `begin`.")

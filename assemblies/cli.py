@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .commands import ALLOW, JSON, SET, SMALL, VARIANT, allowing, emit, say_notices
+from .commands import ALLOW, JSON, SET, SMALL, VARIANT, allowing, emit, named, say_notices, say_version, told
 
 if TYPE_CHECKING:
-    from ..loops.errors import Problem
     from .assembly import Assembly
     from .settings import Settings
 
@@ -33,53 +30,42 @@ app = typer.Typer(
     """)
 
 
-@contextmanager
-def told(as_json: bool) -> Iterator[None]:
-    """Tell errors in words (or as JSON) and leave with exit code 1; anything unexpected keeps its traceback."""
-    from ..loops.errors import AssemblyError, StimloopError
-
-    try:
-        yield
-    except StimloopError as error:
-        if as_json:
-            problems = error.problems if isinstance(error, AssemblyError) else []
-            emit({"error": str(error), "problems": [_problem(problem) for problem in problems]})
-        else:
-            notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
-            typer.echo(f"{error}{notes}", err=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as stopped:
-        typer.echo(str(stopped) or "interrupted", err=True)
-        raise typer.Exit(130) from stopped
-
-
-def _problem(problem: Problem) -> dict[str, str]:
-    return {"what": problem.what, "where": problem.where, "fix": problem.fix}
+@app.callback()
+def common(version: Annotated[bool, typer.Option("--version", callback=say_version, is_eager=True,
+                                                 help="Print the version.")] = False) -> None:
+    """Options of the command line as a whole."""
 
 
 def chosen(name: str, variant: str, small: bool, sets: list[str], allow: list[str]) -> tuple[Assembly, Settings]:
     """Return the assembly that the options describe, and what the user allows."""
-    from ..loops.errors import Problems
     from .loading import load
+
+    changes, allowed = changed(sets), allowing(allow)
+    return load(name, allowed).resolve(variant=variant, small=small, set=changes), allowed
+
+
+def changed(sets: list[str]) -> dict[str, Any]:
+    """Return what the options `--set` change, by address."""
+    from ..loops.errors import Problems
     from .overrides import parse_set
 
     problems, changes = Problems(), {}
     for text in sets:
         changes.update(parse_set(text, problems))
     problems.raise_if_any()
-    allowed = allowing(allow)
-    return load(name, allowed).resolve(variant=variant, small=small, set=changes), allowed
+    return changes
 
 
 @app.command()
-def run(name: Annotated[str, typer.Argument(help="A shipped assembly, or the path of a YAML file.")],
+def run(name: Annotated[str, typer.Argument(callback=named, help="A shipped assembly, or the path of a YAML file.")],
         until: Annotated[str, typer.Option(help="Stop here instead: 10 s, 3000 steps, 5 episodes.")] = "",
         variant: VARIANT = "base", sets: SET = [], small: SMALL = False,  # noqa: B006 (typer copies it)
         dry: Annotated[bool, typer.Option("--dry", help="Check and print what would run; run nothing.")] = False,
-        trace: Annotated[int, typer.Option(help="Print the first N instants as a table; record nothing.")] = 0,
+        trace: Annotated[int, typer.Option(min=0, help="Print the first N instants as a table; record nothing.")] = 0,
         profile: Annotated[bool, typer.Option("--profile", help="Print what each component cost.")] = False,
-        speed: Annotated[float, typer.Option(help="Keep pace with the wall clock (1: real time).")] = 0.0,
-        out: Annotated[str, typer.Option(help="Folder for runs (default: runs, or as stimloop.toml says).")] = "",
+        speed: Annotated[float | None, typer.Option(help="Keep pace with the wall clock (1: real time).")] = None,
+        out: Annotated[str, typer.Option(
+            callback=named, help="Folder for runs (default: runs, or as stimloop.toml says).")] = "",
         allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Run an assembly, recorded.
 
@@ -97,7 +83,7 @@ def run(name: Annotated[str, typer.Argument(help="A shipped assembly, or the pat
 
         profiles: list[Any] = []
         outcome = start(assembly, until or None, folder=Path(out) if out else None, allowed=allowed,
-                        speed=speed or None, show=False if as_json else None,
+                        speed=speed, show=False if as_json else None,
                         prepare=_profiler(profiles) if profile else None)
         _finish(outcome, as_json, [row for each in profiles for row in each.table()])
 
@@ -122,10 +108,12 @@ def _finish(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> None:
 
 
 @app.command()
-def resume(path: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")],
-           until: Annotated[str, typer.Option(help="Go on to here instead.")] = "", allow: ALLOW = [],  # noqa: B006
+def resume(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
+           until: Annotated[str, typer.Option(help="Go on to here; a later stop.")] = "", allow: ALLOW = [],  # noqa: B006
            as_json: JSON = False) -> None:
     """Go on with a run exactly where its newest checkpoint stands.
+
+    Without --until it goes on to the stop it was last given, and from there to the assembly's own `until`.
 
     Example: stimloop resume runs/first/2026-11-20T170233_base_s0_1f3a9c02.zarr --until "20 episodes"
     """
@@ -138,7 +126,7 @@ def resume(path: Annotated[str, typer.Argument(metavar="RUN", help="The director
 
 
 @app.command()
-def evaluate(path: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")],
+def evaluate(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
              name: Annotated[list[str], typer.Option(help="Only this evaluation of the assembly.")] = [],  # noqa: B006
              sets: SET = [], allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Run the evaluations of a run's assembly with what its newest checkpoint has learned; the run is not changed.
@@ -146,22 +134,17 @@ def evaluate(path: Annotated[str, typer.Argument(metavar="RUN", help="The direct
     Example: stimloop evaluate runs/first/....zarr --set evaluate.test.episodes=50
     """
     with told(as_json):
-        from ..loops.errors import Problems
         from .inspection import evaluation_text
-        from .overrides import parse_set
         from .resuming import evaluate as judge
 
-        problems, changes = Problems(), {}
-        for text in sets:
-            changes.update(parse_set(text, problems))
-        problems.raise_if_any()
-        rows = judge(Path(path), list(name), changes=changes, allowed=allowing(allow))
+        rows = judge(Path(path), list(name), changes=changed(sets), allowed=allowing(allow))
         emit(rows, as_json, evaluation_text(rows))
 
 
 @app.command("list")
 def list_(what: Annotated[str, typer.Argument(help="components, assemblies, studies or runs")] = "assemblies",
-          out: Annotated[str, typer.Option(help="Folder of the runs.")] = "", as_json: JSON = False) -> None:
+          out: Annotated[str, typer.Option(callback=named, help="Folder of the runs.")] = "",
+          as_json: JSON = False) -> None:
     """List components, assemblies, studies or runs.
 
     Example: stimloop list components
@@ -174,7 +157,8 @@ def list_(what: Annotated[str, typer.Argument(help="components, assemblies, stud
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(metavar="NAME|RUN", help="An assembly, a component or a run.")],
+def show(name: Annotated[str, typer.Argument(
+        callback=named, metavar="NAME|RUN", help="An assembly, a component or a run.")],
          latency: Annotated[bool, typer.Option("--latency", help="Print the latency of each closed chain.")] = False,
          schedule: Annotated[bool, typer.Option("--schedule", help="Print who steps when.")] = False,
          variant: VARIANT = "base", sets: SET = [], small: SMALL = False, allow: ALLOW = [],  # noqa: B006
@@ -188,8 +172,8 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME|RUN", help="An assemb
 
         if Path(name).is_dir():
             facts, text = listing.run_facts(Path(name), latency)
-        elif "." in name and listing.is_component(name):
-            facts, text = listing.component_facts(name)
+        elif ":" in name or ("." in name and listing.is_component(name)):
+            facts, text = listing.component_facts(name, allowing(allow))
         else:
             assembly, allowed = chosen(name, variant, small, sets, allow)
             facts, text = inspection.assembly_facts(assembly, allowed, latency, schedule)
@@ -197,12 +181,13 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME|RUN", help="An assemb
 
 
 @app.command()
-def check(name: Annotated[str, typer.Argument(metavar="MODULE:CLASS|NAME", help="A component, or an assembly.")],
-          examples: Annotated[int, typer.Option(help="Random lives tried for each property.")] = 10,
-          variant: VARIANT = "base", allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
+def check(name: Annotated[str, typer.Argument(
+        callback=named, metavar="MODULE:CLASS|NAME", help="A component, or an assembly.")],
+          examples: Annotated[int, typer.Option(min=1, help="Random lives tried for each property.")] = 10,
+          variant: VARIANT = "base", sets: SET = [], allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Check a component of your own against every property of the contract, or an assembly without running it.
 
-    Of an assembly every variant and `small` are checked too, unless --variant names one.
+    Of an assembly every variant, `small` and each value of `sweep` are checked too, unless --variant names one.
 
     Example: stimloop check my_brain:MyBrain
     """
@@ -213,9 +198,9 @@ def check(name: Annotated[str, typer.Argument(metavar="MODULE:CLASS|NAME", help=
         if ":" in name or listing.is_component(name):
             ok, facts, text = inspection.check_component(name, examples)
         else:
-            assembly, allowed = chosen(name, variant, False, [], allow)
+            assembly, allowed = chosen(name, variant, False, sets, allow)
             if variant == "base":
-                assembly = load(name, allowed)  # with its variants
+                assembly = load(name, allowed).set(changed(sets))  # with its variants
             ok, facts, text = inspection.check_assembly(assembly, allowed)
         emit(facts, as_json, text)
         if not ok:
@@ -223,7 +208,8 @@ def check(name: Annotated[str, typer.Argument(metavar="MODULE:CLASS|NAME", help=
 
 
 @app.command()
-def compare(first: Annotated[str, typer.Argument(metavar="RUN")], second: Annotated[str, typer.Argument(metavar="RUN")],
+def compare(first: Annotated[str, typer.Argument(callback=named, metavar="RUN")],
+            second: Annotated[str, typer.Argument(callback=named, metavar="RUN")],
             as_json: JSON = False) -> None:
     """Compare two runs: what differs in description and versions, results side by side, and where the streams part.
 
@@ -239,8 +225,9 @@ def compare(first: Annotated[str, typer.Argument(metavar="RUN")], second: Annota
 
 
 @app.command()
-def report(paths: Annotated[list[str], typer.Argument(metavar="RUN", help="One run, or several to be compared.")],
-           to: Annotated[str, typer.Option(help="File to write (default: beside the first run).")] = "",
+def report(paths: Annotated[list[str], typer.Argument(
+        callback=named, metavar="RUN", help="One run, or several to be compared.")],
+           to: Annotated[str, typer.Option(callback=named, help="File to write (default: beside the first run).")] = "",
            as_json: JSON = False) -> None:
     """Write a page with curves, activity, stimulation, wiring and warnings of a run.
 
@@ -254,8 +241,8 @@ def report(paths: Annotated[list[str], typer.Argument(metavar="RUN", help="One r
 
 
 @app.command()
-def export(path: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")],
-           to: Annotated[str, typer.Option(help="Folder to write into; it must not exist.")],
+def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
+           to: Annotated[str, typer.Option(callback=named, help="Folder to write into; it must not exist.")],
            as_json: JSON = False) -> None:
     """Write a run as plain files: one .npz for each stream, one .csv for episodes and each evaluation.
 
@@ -273,7 +260,7 @@ app.add_typer(new, name="new")
 
 
 @new.command()
-def component(name: Annotated[str, typer.Argument(help="Name of the module, such as my_brain.")],
+def component(name: Annotated[str, typer.Argument(callback=named, help="Name of the module, such as my_brain.")],
               as_json: JSON = False) -> None:
     """Write the skeleton of a component that passes the checks.
 

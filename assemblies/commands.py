@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from ..loops.errors import Problem
     from .settings import Settings
+
+_LONGEST, _PART = 4096, 255  # characters that a path, and each of its parts, may have
+
+
+def named(text: str | list[str]) -> str | list[str]:
+    """Return names and paths of the command line; refuse what no file system can hold."""
+    for name in text if isinstance(text, list) else [text]:
+        if "\0" in name:
+            raise typer.BadParameter("a name or path cannot hold a NUL character")
+        if len(name) > _LONGEST or any(len(os.fsencode(part)) > _PART for part in re.split(r"[/\\]", name)):
+            raise typer.BadParameter(f"{name[:40]!r}... is longer than a name or path can be")
+    return text
+
 
 VARIANT = Annotated[str, typer.Option(help="One of the variants that the file defines.")]
 SET = Annotated[list[str], typer.Option("--set", metavar="ADDRESS=VALUE",
@@ -55,3 +73,38 @@ def say_notices(notices: list[Any], as_json: bool) -> None:
         for notice in notices:
             if not notice.what.startswith("nobody listens"):
                 typer.echo(f"notice: {notice}", err=True)
+
+
+def say_version(asked: bool) -> None:
+    """Print the version and leave, when asked for it."""
+    if asked:
+        from .. import __version__
+
+        typer.echo(f"stimloop {__version__}")
+        raise typer.Exit
+
+
+@contextmanager
+def told(as_json: bool) -> Iterator[None]:
+    """Tell errors in words (or as JSON) and leave with exit code 1; anything unexpected keeps its traceback."""
+    from ..loops.errors import AssemblyError, StimloopError, notes
+
+    try:
+        yield
+    except StimloopError as error:
+        if as_json:
+            problems = error.problems if isinstance(error, AssemblyError) else []
+            emit({"error": str(error), "problems": [_problem(problem) for problem in problems]})
+        else:
+            typer.echo("\n".join([str(error), *notes(error)]), err=True)
+        raise typer.Exit(1) from error
+    except MemoryError as error:
+        typer.echo("\n".join([f"not enough memory: {error}", *notes(error)]), err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as stopped:
+        typer.echo(str(stopped) or "interrupted", err=True)
+        raise typer.Exit(130) from stopped
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    return {"what": problem.what, "where": problem.where, "fix": problem.fix}

@@ -12,6 +12,11 @@ from ..loops.storage.runs import Run, first_difference
 from ..loops.time import say
 from .inspection import table
 from .normal import addresses
+from .reports import charge
+from .reports.reading import said
+
+_UNITS = {"episodes": "episodes", "length": "steps", "steps": "steps", "return": "a.u.", "success": "share",
+          "solved_steps": "share of steps"}
 
 
 def compare(first: Path, second: Path) -> tuple[dict[str, Any], str, bool]:
@@ -33,7 +38,7 @@ def compare(first: Path, second: Path) -> tuple[dict[str, Any], str, bool]:
     for title in ("addresses", "versions"):
         rows = [{title: key, "A": a, "B": b} for key, (a, b) in facts[title].items()]
         lines += [table(rows) if rows else f"{title}: equal", ""]
-    lines += [table([{"result": key, "A": a, "B": b} for key, (a, b) in results.items()]), ""]
+    lines += [table([{"result": key, "unit": _unit(key, runs), "A": a, "B": b} for key, (a, b) in results.items()]), ""]
     lines += [f"only in {', '.join(where)}: {key}" for key, where in only.items()]
     lines.append("every row that both recorded is equal" if parting is None
                  else f"the streams part at {say(parting[0])}, first at {parting[1]}")
@@ -59,11 +64,22 @@ def _results(run: Run) -> dict[str, float]:
     for name in run.evaluation_names:
         last = run.evaluations(name).iloc[-1]
         found |= {f"{name}.{key}": float(last[key]) for key in ("return", "length", "success") if key in last}
+    if charge.delivered(run):
+        found["charge"] = charge.total(run)
     for key, values in run.metrics().items():
         values = values.dropna()
         if len(values):
             found[str(key)] = float(values.iloc[-1])
     return found
+
+
+def _unit(result: str, runs: tuple[Run, Run]) -> str:
+    """Return the unit of a result: what its port declares, or what it counts."""
+    if result == "charge":
+        units = {charge.unit_of(run) for run in runs if charge.delivered(run)}
+        return units.pop() if len(units) == 1 else "differs"
+    declared = next((unit for run in runs if (unit := said(run, "units", {}).get(result))), None)
+    return str(declared or _UNITS.get(result.removesuffix(" (mean)").rpartition(".")[2], ""))
 
 
 def _side_by_side(results: list[dict[str, float]]) -> dict[str, tuple[float | None, float | None]]:

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..loops.errors import AssemblyError, Problem, Problems
+from ..loops.errors import AssemblyError, Problem, Problems, closest
 
 MAX_BYTES = 2_000_000
 MAX_DEPTH = 20
@@ -39,9 +39,11 @@ def read(path: str | Path, problems: Problems | None = None) -> tuple[Any, Marks
             raise _error(f"the file is larger than {MAX_BYTES} bytes", path.name)
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
-        raise _error(f"cannot be read: {error.strerror or error}", str(path)) from error
+        raise _error(f"cannot be read: {error.strerror or error}", str(path)[:200], _similar(path)) from None
     except UnicodeDecodeError as error:
-        raise _error(f"is not UTF-8 text (byte {error.start})", path.name, "Save it as UTF-8.") from error
+        raise _error(f"is not UTF-8 text (byte {error.start})", path.name, "Save it as UTF-8.") from None
+    except ValueError as error:  # a NUL in the path
+        raise _error(f"cannot be read: {error}", repr(str(path)[:200])) from None
     return parse(text, path.name, problems)
 
 
@@ -65,9 +67,9 @@ def parse(text: str, name: str = "assembly", problems: Problems | None = None) -
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         what = getattr(error, "problem", None) or getattr(error, "reason", None) or "this is not YAML"
         found.add(f"not valid YAML: {what}", where)
-        raise AssemblyError(found.errors) from error
-    except UnicodeError as error:
-        raise _error("the text holds characters that UTF-8 cannot write", name) from error
+        raise AssemblyError(found.errors) from None
+    except UnicodeError:
+        raise _error("the text holds characters that UTF-8 cannot write", name) from None
     if problems is None:
         found.raise_if_any()
     else:
@@ -217,6 +219,16 @@ def write(value: Any) -> str:
     nested = {True: None, False: False}  # leaves in one line, the outermost level always in lines of its own
     return "".join(yaml.dump({key: part}, default_flow_style=nested[isinstance(part, (dict, list))], **options)
                    for key, part in value.items())
+
+
+def _similar(path: Path) -> str:
+    """Return what may have been meant, where a file is not there."""
+    try:
+        beside = [other.name for other in path.parent.iterdir() if other.suffix in (".yaml", ".yml")]
+    except OSError:
+        return ""
+    meant = closest(path.name, beside)
+    return f'Did you mean "{path.parent / meant}"?' if meant and not path.exists() else ""
 
 
 def _error(what: str, where: str, fix: str = "") -> AssemblyError:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..loops.errors import Problems, TimeError, closest, nearest
+from ..loops.errors import Problems, TimeError, closest, nearest, short
 from ..loops.time import parse_duration
 from ..loops.until import Until
 
-EVALUATE = ("every", "episodes", "seeds", "without", "set", "at_start")
+EVALUATE = ("every", "episodes", "seeds", "without", "set", "at_start", "longest")
 CHECKPOINT = ("every", "keep")
 MAX_LANES = 1_000_000
 
@@ -60,12 +60,6 @@ def unknown(value: Mapping[str, Any], known: tuple[str, ...], where: str, proble
         problems.add(f"unknown entry {short(key)}", f"{where}.{str(key)[:60]}" if where else str(key)[:60],
                      nearest(key, known))
     return {closest(key, known) for key in strange}
-
-
-def short(value: Any) -> str:
-    """Show a value in a message without letting it fill the screen."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _name(key: str, value: Any, problems: Problems) -> str | None:
@@ -155,6 +149,10 @@ def _evaluation(entry: dict[str, Any], where: str, problems: Problems) -> dict[s
         before = len(problems.errors)
         every(entry["every"], f"{where}.every", problems)
         entry["every"] = entry["every"] if len(problems.errors) == before else None
+    if entry.get("longest") is not None and delay(entry["longest"], f"{where}.longest", problems) <= 0:
+        if not any(problem.where == f"{where}.longest" for problem in problems.errors):
+            problems.add("must be more than nothing", f"{where}.longest", "Write for example 60 s.")
+        entry["longest"] = None
     for name, low, high in (("episodes", 1, 100_000), ("seeds", 0, 2**62)):
         if entry.get(name) is not None:
             entry[name] = integer(entry[name], low, high, f"{where}.{name}", problems)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..assemblies import identity, recording, settings
 from ..loops.errors import AssemblyError, Problem, RunError
-from ..loops.latency import analyse
 from ..loops.loop import Loop
 from ..loops.storage.recorder import Recorder
 from ..loops.storage.run_directories import new_run_directory
@@ -22,21 +21,20 @@ if TYPE_CHECKING:
     from .assembly import Assembly
 
 
-def run(assembly: Assembly, until: str | int | None = None, **options: Any) -> Run:
-    """Run an assembly, recorded, and return the run; options as for `start`.
-
-    Ctrl-C saves the run (if it can be saved) and then raises KeyboardInterrupt, so that a script stops too.
-    """
+def run(assembly: Assembly, until: str | int | None = None, *, folder: str | Path | None = None,
+        show: bool | None = None, speed: float | None = None, allowed: Settings | None = None,
+        prepare: Callable[[Loop], None] | None = None) -> Run:
+    """Run an assembly, recorded, and return the run: `Assembly.run` says what the options mean."""
     from ..loops.storage.runs import open as open_run
 
-    outcome = start(assembly, until, **options)
+    outcome = start(assembly, until, folder=folder, show=show, speed=speed, allowed=allowed, prepare=prepare)
     if outcome.reason == "interrupted":
         raise KeyboardInterrupt(outcome.way_on)
     return open_run(outcome.path)
 
 
-def start(assembly: Assembly, until: str | int | None = None, *, folder: Path | None = None, show: bool | None = None,
-          allowed: Settings | None = None, speed: float | None = None,
+def start(assembly: Assembly, until: str | int | None = None, *, folder: str | Path | None = None,
+          show: bool | None = None, allowed: Settings | None = None, speed: float | None = None,
           prepare: Callable[[Loop], None] | None = None) -> Outcome:
     """Build an assembly and run it into a new directory below `folder` (default: runs/).
 
@@ -52,9 +50,9 @@ def start(assembly: Assembly, until: str | int | None = None, *, folder: Path | 
     loop = build_loop(assembly, allowed, speed)
     try:
         problems = loop.graph.problems
-        chains = analyse(loop.graph)
+        chains = loop.graph.chains
         streams = recording.streams(loop, assembly.get("record"), stop, problems)
-        path = _directory(folder or allowed.runs, assembly)
+        path = _directory(Path(folder or allowed.runs), assembly)
         attributes = identity.attributes(assembly, loop, stop, [str(chain) for chain in chains],
                                  [stream.key for stream in streams])
         recorder = Recorder(path, streams, attributes)

@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from ..loops.until import Until
 if TYPE_CHECKING:
     from .assembly import Assembly
 
-_LIBRARIES = ("numpy", "simpy", "zarr", "torch", "gymnasium", "mujoco", "myosuite", "nengo")
+_LIBRARIES = ("numpy", "simpy", "zarr", "torch", "gymnasium", "mujoco", "myosuite", "myo-sim", "nengo")
 
 
 def _written_out(assembly: Assembly) -> dict[str, Any]:
@@ -51,7 +52,9 @@ def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
         "wires": wires(loop), "recorded": recorded, "ended": "running",
         "notices": [str(problem) for problem in loop.graph.problems.notices],
         "speed": getattr(loop, "speed", None),  # of the wall clock that it keeps pace with; None: as fast as it can
-        "resumes": resumes(loop), "sessions": [session(loop)],
+        "physics_steps": {name: component.physics_step for name, component in loop.components.items()
+                          if hasattr(component, "physics_step")},  # ns by which a body's world advances at each tick
+        "parents": parents(loop), "resumes": resumes(loop), "sessions": [session(loop)],
     }
 
 
@@ -64,6 +67,19 @@ def wires(loop: Loop) -> dict[str, dict[str, Any]]:
 def origin(attributes: Mapping[str, Any]) -> dict[str, str]:
     """Return what a checkpoint says of the run that wrote it, so that it is never taken for another run's."""
     return {"run": str(attributes.get("id")), "assembly": str(attributes.get("hash"))}
+
+
+def parents(loop: Loop) -> dict[str, dict[str, str]]:
+    """Return, for each component that began with weights of an artifact, its file, content hash and maker's note."""
+    from ..loops.storage import artifact
+
+    found = {}
+    for name, component in loop.components.items():
+        path = getattr(component, "weights", None)
+        if isinstance(path, str | Path):
+            _, meta = artifact.load(path)
+            found[name] = {"file": str(path), "hash": meta["hash"], "note": meta.get("note", "")}
+    return found
 
 
 def resumes(loop: Loop) -> dict[str, str]:
@@ -128,14 +144,37 @@ def _code(cls: type) -> str:
     return f"source sha256 {hashlib.sha256(source).hexdigest()[:16]}"
 
 
+@cache
 def _release(package: str) -> str | None:
     """Return `name version` when the package is an installed release (not an editable one)."""
-    names = metadata.packages_distributions().get(package, [])
-    for name in names:
+    if not _beside_releases(package):
+        return None
+    for name in _providers(package):
         distribution = metadata.distribution(name)
         if not (distribution.read_text("direct_url.json") or "").count('"editable": true'):
             return f"{name} {distribution.version}"
     return None
+
+
+def _beside_releases(package: str) -> bool:
+    """Does the package lie in a folder of installed distributions? A source tree that is imported from does not."""
+    module = sys.modules.get(package)
+    folders = [Path(folder).parent for folder in getattr(module, "__path__", ())]
+    if not folders and getattr(module, "__file__", None):
+        folders = [Path(str(module.__file__)).parent]  # type: ignore[union-attr]
+    return any(next(folder.glob(f"*.{kind}-info"), None) for folder in folders for kind in ("dist", "egg"))
+
+
+def _providers(package: str) -> list[str]:
+    """Return the distributions that a package comes from: the one of its own name, else all are looked through."""
+    try:
+        own = metadata.distribution(package)
+        names = (own.read_text("top_level.txt") or "").split() or {file.parts[0] for file in own.files or ()}
+        if package in names or f"{package}.py" in names:
+            return [own.name]
+    except metadata.PackageNotFoundError:
+        pass
+    return metadata.packages_distributions().get(package, [])  # reads every distribution: seconds on a cold disk
 
 
 def git(folder: Path) -> dict[str, Any]:

@@ -112,10 +112,9 @@ def _brief(value: Any) -> str:
 def assembly_facts(assembly: Assembly, allowed: Settings, latency: bool, schedule: bool) -> tuple[dict[str, Any], str]:
     """Return the wiring of an assembly, and on request its latencies and its first instants."""
     from ..loops.drawing import text as draw
-    from ..loops.latency import analyse
 
     with assembly.build(allowed) as loop:
-        chains = analyse(loop.graph)
+        chains = loop.graph.chains
         periods = {name: say_period(component.period) for name, component in loop.components.items()
                    if component.period is not None}
         drawing, order = draw(loop.graph), list(loop.graph.order)
@@ -153,7 +152,8 @@ def check_component(name: str, examples: int) -> tuple[bool, dict[str, Any], str
 
 
 def check_assembly(assembly: Assembly, allowed: Settings) -> tuple[bool, dict[str, Any], str]:
-    """Check an assembly, each of its variants and its `small` without running anything."""
+    """Check an assembly, each of its variants, its `small` and each value of its `sweep` without running anything."""
+    from ..loops.errors import short
     from .checking import check
 
     problems = check(assembly.resolve(), allowed)
@@ -161,6 +161,8 @@ def check_assembly(assembly: Assembly, allowed: Settings) -> tuple[bool, dict[st
     layers: list[tuple[str, dict[str, Any]]] = [(f"variant {name}", {"variant": name}) for name in assembly.variants]
     if assembly.get("small"):
         layers.append(("small", {"small": True}))
+    layers += [(f"sweep {address}={short(value)}", {"sweep": {address: value}})
+               for address, values in (assembly.get("sweep") or {}).items() for value in values]
     for which, layer in layers:
         found = [str(p) for p in _errors(assembly, layer, allowed)]
         errors += [f"{which}: {text}" for text in found if text not in errors]

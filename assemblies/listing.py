@@ -8,9 +8,12 @@ from contextlib import suppress
 from importlib.util import find_spec
 from keyword import iskeyword, issoftkeyword
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..loops.errors import AssemblyError, Problem, RunError, nearest
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 KINDS = ("components", "assemblies", "studies", "runs")
 
@@ -54,8 +57,10 @@ def _runs(folder: Path | None) -> list[dict[str, Any]]:
     from ..assemblies import settings
     from ..loops.storage.runs import Run, list_runs
 
-    rows = []
-    for path in list_runs(folder or settings.read().runs):
+    rows, folder = [], folder or settings.read().runs
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is no folder; give the one in which runs lie")
+    for path in list_runs(folder):
         try:
             run = Run(path)
             facts = run.attributes
@@ -76,14 +81,14 @@ def is_component(name: str) -> bool:
         {known.partition(".")[0] for known in lookup.shipped()})
 
 
-def component_facts(name: str) -> tuple[dict[str, Any], str]:
+def component_facts(name: str, allowed: Settings | None = None) -> tuple[dict[str, Any], str]:
     """Return what the catalogue says about a component, and its text for people."""
     import inspect
 
     from ..catalogue import index, lookup, page
 
-    cls = lookup.find(name)
-    entry = index.load().get(name) or index.entry(name)
+    cls = lookup.find(name, allowed.allow, (Path.cwd(), allowed.folder)) if allowed else lookup.find(name)
+    entry = index.load().get(name) or index.entry_of(cls)
     return {"name": name, **entry}, page.component(name, entry).strip() + "\n\n" + (inspect.getdoc(cls) or "")
 
 
@@ -91,13 +96,13 @@ def run_facts(path: Path, latency: bool) -> tuple[dict[str, Any], str]:
     """Return what a run holds."""
     from ..loops.storage.runs import Run
     from .inspection import table
-    from .reports import tables
+    from .reports.reading import said
 
     run = Run(path)
     attributes = run.attributes
     streams = [{"port": key, "kind": facts.kind, "rows": facts.rows, "shape": "x".join(map(str, facts.shape)) or "1",
                 "dtype": facts.dtype, "mb": facts.bytes / 1e6} for key, facts in run.streams.items()]
-    notices, chains = tables.said(run, "notices", []), tables.said(run, "latency", [])
+    notices, chains = said(run, "notices", []), said(run, "latency", [])
     facts = {"path": str(path), "state": run.state, "damage": run.damage, **{key: attributes.get(key) for key in (
         "name", "variant", "seed", "until", "hash", "started", "versions", "facts")},
         "latency": chains, "notices": notices,
@@ -186,12 +191,20 @@ class {cls}(sl.Component):
 '''
 
 
+def _suitable(name: str) -> str:
+    """Return a name for a module that is as near to this one as can be."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    plain = re.sub(r"[^a-z0-9]+", "_", words).strip("_")[:40].strip("_")
+    return plain if plain[:1].isalpha() and not iskeyword(plain) else f"my_{plain or 'brain'}"
+
+
 def new_component(name: str) -> tuple[str, str]:
     """Write a module with one component into the working directory; returns its path and what to do next."""
     from ..catalogue.lookup import class_name
 
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,60}", name):
-        raise AssemblyError([Problem(f"{name!r} cannot name a module", "", "Use lower-case letters, digits and _.")])
+        raise AssemblyError([Problem(f"{name[:80]!r} cannot name a module", "", "Use lower-case letters, digits and _, "
+                                     f"a letter first, such as {_suitable(name)}.")])
     path = Path(f"{name}.py")
     cls = class_name(name)
     if iskeyword(name) or issoftkeyword(name) or (not path.exists() and find_spec(name) is not None):

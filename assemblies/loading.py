@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,32 @@ SHIPPED = Path(__file__).resolve().parent
 
 
 def load(name: str | Path, allowed: Settings | None = None) -> Assembly:
-    """Load an assembly: the name of a shipped one, or the path of a YAML file."""
+    """Load an assembly from a YAML file, or one that is shipped.
+
+    Raises AssemblyError with everything that is wrong in it, and where. `stimloop list assemblies` names those shipped.
+
+    Args:
+        name: of a shipped assembly ("elbow_stimulation"), or the path of a file that ends in .yaml.
+        allowed: what may be loaded (left out: what the nearest stimloop.toml says).
+    """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         path = SHIPPED / f"{name}.yaml"
-        if not path.is_file() or path.parent != SHIPPED:
-            raise AssemblyError([Problem(f"there is no shipped assembly {str(name)[:80]!r}", "",
-                                         nearest(name, shipped()) + " A file is named with its ending .yaml.")])
+        if str(name) not in shipped():
+            raise AssemblyError([Problem(f"there is no shipped assembly {str(name)[:80]!r}", "", _meant(str(name)))])
     problems = Problems()
     value, marks = read(path, problems)
     origin = Origin(path=path.resolve(), folder=path.resolve().parent, marks=marks)
     return Assembly.of(value, origin, allowed, problems)
+
+
+def _meant(name: str) -> str:
+    """Return what may have been meant by a name that no shipped assembly has: a file of that name, or another one."""
+    with suppress(OSError, ValueError):
+        for ending in (".yaml", ".yml"):
+            if Path(name + ending).is_file():
+                return f'Did you mean the file "{name}{ending}"?'
+    return f"{nearest(name, shipped())} A file is named with its ending .yaml."
 
 
 def shipped() -> list[str]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..loops.errors import Problems
-from .entries import ENTRIES, MAX_LANES, NAME, PORT, delay, integer, short, unknown
+from ..loops.errors import Problems, short
+from .entries import ENTRIES, MAX_LANES, NAME, PORT, delay, integer, unknown
 
 TOP = ("name", "about", "seed", "lanes", "until", "check", "components", "record", "checkpoint", "evaluate",
        "variants", "small", "sweep")

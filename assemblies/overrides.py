@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ..assemblies import normal
-from ..loops.errors import Problems, nearest
-from .entries import ENTRIES, integer, short
+from ..loops.errors import Problems, nearest, short
+from .entries import ENTRIES, integer
 
 SETTABLE = ("name", "about", "seed", "lanes", "until", "check", "record", "checkpoint", "evaluate")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -80,15 +81,17 @@ def _stream(loop: Loop, key: str) -> Stream:
 
 
 def _listed(loop: Loop, record: list[str]) -> set[str]:
-    wanted: set[str] = set()
-    names = {key.partition(".")[0] for key in loop.cells}
-    for entry in record:
-        found = {key for key in loop.cells if key == entry or key.partition(".")[0] == entry}
-        if not found:
-            raise AssemblyError([Problem(f"there is no output {entry!r} to record", "record",
-                                         nearest(entry, [*loop.cells, *names]))], loop.system.name)
-        wanted |= found
-    return wanted
+    if problems := missing(record, list(loop.cells)):
+        raise AssemblyError(problems, loop.system.name)
+    return {key for key in loop.cells if key in record or key.partition(".")[0] in record}
+
+
+def missing(record: Any, outputs: Sequence[str]) -> list[Problem]:
+    """Return a problem for each entry of a list to record that is no output and no component with any."""
+    names = {key.partition(".")[0] for key in outputs}
+    return [Problem(f"there is no output {entry!r} to record", "record", nearest(entry, [*outputs, *names]))
+            for entry in (record if isinstance(record, list) else ())
+            if entry not in outputs and entry not in names]
 
 
 def _tell(sizes: dict[str, int], problems: Problems) -> None:

@@ -28,8 +28,9 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
 
     A damaged checkpoint counts as one that was never finished: the one before it is taken and a notice says so, as
     long as everything resumes exactly, so that what is cut is recorded again bit for bit. The disk is changed only
-    when nothing stands in the way. A run that is at the stop already is left as it is; a stop before the end of what
-    is recorded is refused, for the rows behind it would be lost.
+    when nothing stands in the way. Without `until` it goes on to the stop that it was last given; a run that is there
+    goes on to the assembly's own `until`. A run that is at its stop already is left as it is; a stop before the end of
+    what is recorded is refused, for the rows behind it would be lost.
     """
     path = Path(path)
     allowed = allowed or settings.read()
@@ -45,6 +46,8 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
     try:
         streams = recording.streams(loop, attributes.get("recorded", assembly.get("record")), stop, Problems())
         loop.load(state)
+        if until is None and assembly.until is not None and going_on.is_reached(loop, stop):
+            stop = Until.parse(assembly.until)
         if _is_there(path, loop, rows, stop, before):
             return Outcome(path, "already there", {"simulated_s": loop.now / 1e9})
         session = {**identity.session(loop), **({"passed_over": list(damaged.values())} if damaged else {})}

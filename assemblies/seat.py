@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 
 from ..loops.errors import AssemblyError, PortError, Problem, Problems, RunError, nearest
 from ..loops.external import External
-from ..loops.port import Port
 from ..loops.seeds import derive
 from ..loops.status import ENDED, FIRST
 from ..loops.system import System
 from .checking import build
+from .seat_spaces import bounded, known_bounds, observed_bounds, sender, space
 from .settings import Settings
 from .wiring import without
 
@@ -57,15 +56,16 @@ class Seat:
         self.loop.tap(reward, self._add_reward)
         self.loop.tap(self._status_at, self._add_status)
         component = self.loop.components[agent]
-        seen = {key: port for key, port in component.inputs.items() if key not in _APART}
-        acted = {key: _known_bounds(self.loop, agent, key, _bounded(port, low, high))
+        seen = {key: observed_bounds(port, sender(self.loop, agent, key))
+                for key, port in component.inputs.items() if key not in _APART}
+        acted = {key: known_bounds(self.loop, agent, key, bounded(port, low, high))
                  for key, port in component.outputs.items()}
         self.observed, self.acted = tuple(seen), tuple(acted)
         if not seen or not acted:
             self.loop.close()
             what = "observes nothing" if not seen else "acts on nothing"
             raise AssemblyError([Problem(f"{what}, so it cannot be played", agent)], assembly.name)
-        self.observation_space, self.action_space = _space(seen), _space(acted)
+        self.observation_space, self.action_space = space(seen), space(acted)
         self._system = self.loop.graph.system
         self._last: dict[str, Any] = {}
         self._clear()
@@ -174,45 +174,3 @@ def _played(system: System, agent: str) -> System:
                                      "Name the brain or the coprocessor.")], system.name)
     seat = replace(part, create=lambda: External(inputs, offered), uses={}, type="external")
     return replace(system, parts={**system.parts, agent: seat})
-
-
-def _known_bounds(loop: Loop, agent: str, key: str, port: Port) -> Port:
-    """Return an output's port with the bounds of whoever had the seat, or of the limiter behind it, if it has none."""
-    if np.isfinite([port.low, port.high]).all():
-        return port
-    own = loop.components[agent].offered.get(key)  # type: ignore[attr-defined]
-    if own is not None and np.isfinite([own.low, own.high]).all():
-        return replace(port, low=own.low, high=own.high)
-    for wire in loop.graph.wires:
-        limiter = loop.components[wire.receiver]
-        if (wire.source.component, wire.source.port) == (agent, key) and limiter.guard:
-            passed = limiter.outputs["command"]
-            return replace(port, low=passed.low, high=passed.high)
-    return port
-
-
-def _bounded(port: Port, low: float | None, high: float | None) -> Port:
-    if port.choices:
-        return port
-    low = low if low is not None and not np.isfinite(port.low).all() else None
-    high = high if high is not None and not np.isfinite(port.high).all() else None
-    return replace(port, low=port.low if low is None else low, high=port.high if high is None else high)
-
-
-def _space(ports: Mapping[str, Port]) -> spaces.Space:
-    made: dict[str, spaces.Space] = {}
-    for key, port in ports.items():
-        if port.kind == "event":
-            raise AssemblyError([Problem("events have no Gymnasium space", key,
-                                         "Put a component between that turns them into a signal.")])
-        shape = tuple(int(size) for size in port.shape if size is not None)  # type: ignore[arg-type]
-        if port.choices:
-            made[key] = spaces.Discrete(port.choices)
-            continue
-        dtype = np.dtype(port.dtype)
-        low, high = (np.broadcast_to(np.asarray(side, np.float64), shape) for side in (port.low, port.high))
-        if dtype.kind != "f":
-            info = np.iinfo(dtype) if dtype.kind in "iu" else np.iinfo(np.int8)
-            low, high = np.clip(low, info.min, info.max), np.clip(high, info.min, info.max)
-        made[key] = spaces.Box(low.astype(dtype), high.astype(dtype), shape, dtype.type)
-    return made[next(iter(made))] if len(made) == 1 else spaces.Dict(made)

@@ -78,9 +78,21 @@ def _parse(path: Path, start: Path) -> Settings:
     if not isinstance(runs, str):
         problems.add("runs is not a folder", str(path))
     problems.raise_if_any()
-    home = path.parent
-    return Settings(tuple(allow), {k: (home / Path(r).expanduser()).resolve() for k, r in roots.items()},
-                    home / Path(runs).expanduser(), start)
+    folders = {name: _folder(path, f"roots.{name}", text, problems) for name, text in roots.items()}
+    kept = _folder(path, "runs", runs, problems)
+    problems.raise_if_any()
+    return Settings(tuple(allow), {name: folder.resolve() for name, folder in folders.items()}, kept, start)
+
+
+def _folder(path: Path, name: str, text: str, problems: Problems) -> Path:
+    """Return a folder that a stimloop.toml names; it may begin with the home of a user."""
+    try:
+        if "\0" in text:
+            raise ValueError("a path cannot hold a NUL character")
+        return path.parent / Path(text).expanduser()
+    except (RuntimeError, ValueError) as error:
+        problems.add(f"{name} = {text[:80]!r} names no folder: {error}", str(path), "Write the folder out.")
+        return path.parent
 
 
 def guard(params: dict[str, Any], where: str, folder: Path, settings: Settings, problems: Problems) -> dict[str, Any]:
@@ -123,7 +135,7 @@ def _shipped(name: str, where: str, problems: Problems) -> str:
     if not path.is_file():
         known = (file.stem for file in WEIGHTS.glob("*.safetensors"))
         problems.add(f"there are no shipped weights {name!r}", where,
-                     nearest(name, known) + " A file is written with its ending.")
+                     f"{nearest(name, known)} A file is written with its ending{_doing_without(where)}.")
     return str(path)
 
 
@@ -142,8 +154,13 @@ def _inside(root: Path, text: str, where: str, problems: Problems) -> str:
     except OSError:
         exists = False
     if not exists:
-        problems.add(f"there is no file {text[:80]!r} in {root}", where)
+        problems.add(f"there is no file {text[:80]!r} in {root}", where,
+                     f"Look at its name{_doing_without(where)}.")
     return str(path)
+
+
+def _doing_without(where: str) -> str:
+    return "; weights: null begins without any" if where.endswith("weights") else ""
 
 
 def _roots_fix() -> str:

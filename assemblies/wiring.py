@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..assemblies import entries, overrides, settings
 from ..catalogue.lookup import LookupFailed, find
-from ..components.parts.allowed import allow
+from ..components.parts.allowed import allow_only
 from ..loops.component import Component
 from ..loops.errors import AssemblyError, Problem, Problems, StimloopError, nearest
 from ..loops.system import EvaluationPlan, Part, Source, System
@@ -20,6 +20,7 @@ from .settings import Settings
 if TYPE_CHECKING:
     from .assembly import Assembly
 
+_NOT_EVALUATED = ("name", "about", "lanes", "until", "record", "checkpoint", "evaluate")  # what `set` cannot change
 _SEEDS = 1000  # seed of the first test episode, where the file names none
 
 
@@ -32,8 +33,7 @@ def system(assembly: Assembly, problems: Problems | None = None, allowed: Settin
     """
     found = problems if problems is not None else Problems()
     allowed = allowed or settings.read()
-    for module in allowed.allow:
-        allow(module)
+    allow_only(allowed.allow)
     form = form or Problems()
     made = _system(assembly, found, allowed, form)
     plans = {name: _evaluation(assembly, name, entry, found, allowed, form)
@@ -128,6 +128,11 @@ def _evaluation(assembly: Assembly, name: str, entry: Mapping[str, Any], problem
             problems.add(f"there is no component {left_out!r} to leave out", f"{where}.without",
                          nearest(left_out, assembly.components))
     trial = Problems()
+    for address in entry.get("set", {}):
+        if address.partition(".")[0] in _NOT_EVALUATED and address.partition(".")[0] not in assembly.components:
+            trial.add("means nothing to an evaluation", address,
+                      "It has `episodes` lanes, ends when each has ended one (longest: 60 s cuts them off) and records "
+                      "a row. Set addresses of components, seed or check.")
     document = overrides.apply(dict(assembly.form), entry.get("set", {}), trial, names=_names(assembly),
                                removed=assembly.origin.removed)
     problems.found += [replace(problem, where=f"{where}.set: {problem.where}") for problem in trial.found
@@ -142,7 +147,8 @@ def _evaluation(assembly: Assembly, name: str, entry: Mapping[str, Any], problem
     episodes = entry.get("episodes", 1)  # where it or `every` could not be read, that is told and nothing will run
     second = replace(second, lanes=_lanes(second, episodes))
     return EvaluationPlan(second, entries.every(entry.get("every", "1 episode"), f"{where}.every", problems), episodes,
-                          entry.get("seeds", _SEEDS), entry.get("at_start", True))
+                          entry.get("seeds", _SEEDS), entry.get("at_start", True),
+                          parse_duration(entry["longest"]) if "longest" in entry else None)
 
 
 def _names(assembly: Assembly) -> overrides.PortNames:

@@ -82,6 +82,11 @@ def entry(name: str) -> dict[str, Any]:
         cls = lookup.find(name)
     except lookup.LookupFailed as error:
         return {"about": _first_line(name), "missing": error.missing or error.what}
+    return entry_of(cls)
+
+
+def entry_of(cls: Any) -> dict[str, Any]:
+    """Return what the code of a component class says."""
     from .schema import json_schema, parameter_classes
 
     made: dict[str, Any] = {"about": (inspect.getdoc(cls) or "").partition("\n")[0], "class": cls.__name__,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import traceback
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -15,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..loops.errors import StimloopError, nearest
+from ..loops.errors import StimloopError, nearest, short
 
 ROOT = __package__.rpartition(".")[0]  # the package that holds the four folders
 FOLDER = Path(__file__).resolve().parent.parent / "components"
@@ -84,7 +85,7 @@ def find(name: str, allow: Collection[str] = (), folders: Sequence[Path] = ()) -
         if name in installed():
             return _component(installed()[name].load(), name)
     known = [*shipped(), *installed()]
-    raise LookupFailed(f"there is no component {_short(name)}", _nearest_type(str(name)[:200], known))
+    raise LookupFailed(f"there is no component {short(name)}", _nearest_type(str(name)[:200], known))
 
 
 def allowed(module: str, allow: Collection[str]) -> bool:
@@ -120,20 +121,7 @@ def _foreign_class(module: str, attribute: str, allow: Collection[str], folders:
     if not allowed(module, allow):
         raise LookupFailed(f"{module}:{attribute} is code outside the catalogue, and {module!r} is not allowed",
                            refusal(module))
-    with _importable(module, folders):
-        try:
-            value: Any = import_module(module)
-        except SystemExit as leaving:
-            raise LookupFailed(f"importing {module} called sys.exit({leaving.code!r})",
-                               "Guard what runs as a script by `if __name__ == \"__main__\":`.") from leaving
-        except SyntaxError as error:
-            raise LookupFailed(f"{module} is not valid Python: {error}", "Mend the file, then try again.") from error
-        except ModuleNotFoundError as error:
-            if error.name is None or not (module + ".").startswith(error.name + "."):
-                raise
-            looked = ", ".join(str(folder) for folder in folders)
-            raise LookupFailed(f"there is no module {module!r}", f"Looked on Python's path and in {looked or '.'}."
-                               ) from error
+    value = _imported(module, folders)
     for part in attribute.split("."):
         if not hasattr(value, part) and module == "__main__":
             raise LookupFailed(f"{module}:{attribute} is not in the script that runs now", refusal(module))
@@ -141,6 +129,33 @@ def _foreign_class(module: str, attribute: str, allow: Collection[str], folders:
             raise LookupFailed(f"{module} has no {attribute!r}", nearest(part, (n for n in dir(value) if n[0] != "_")))
         value = getattr(value, part)
     return _component(value, f"{module}:{attribute}")
+
+
+def _imported(module: str, folders: Sequence[Path]) -> Any:
+    """Import a module that the user allowed; whatever is wrong in it is told as its own fault."""
+    with _importable(module, folders):
+        try:
+            return import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (module + ".").startswith(error.name + "."):
+                looked = ", ".join(str(folder) for folder in folders)
+                raise LookupFailed(f"there is no module {module!r}",
+                                   f"Looked on Python's path and in {looked or '.'}.") from error
+            raise LookupFailed(f"importing {module}: {error}", "Install it, or mend the file.") from error
+        except SystemExit as leaving:
+            raise LookupFailed(f"importing {module} called sys.exit({leaving.code!r})",
+                               "Guard what runs as a script by `if __name__ == \"__main__\":`.") from leaving
+        except SyntaxError as error:
+            raise LookupFailed(f"{module} is not valid Python: {error}", "Mend the file, then try again.") from error
+        except Exception as error:
+            raise LookupFailed(f"importing {module} raised {type(error).__name__}: {error} ({_place(error)})",
+                               "Mend the file, then try again.") from error
+
+
+def _place(error: Exception) -> str:
+    """Return file and line in which an error was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name} line {last.lineno}"
 
 
 @contextmanager
@@ -175,8 +190,3 @@ def _nearest_type(name: str, known: Sequence[str]) -> str:
         return f'Did you mean "{same[0]}"?'
     hint = nearest(name, known)
     return hint if hint.startswith("Did") else f"{hint} `stimloop list components` shows all."
-
-
-def _short(name: object) -> str:
-    text = repr(name)
-    return text if len(text) <= 60 else text[:57] + "..."

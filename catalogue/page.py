@@ -96,7 +96,13 @@ def _type(value: dict[str, Any]) -> str:
     kind = value.get("type", "any")
     if kind == "array" and "items" in value:
         return f"list of {_type(value['items'])}"
-    return {"null": "none"}.get(kind, kind) if isinstance(kind, str) else " or ".join(kind)
+    return {"null": "none"}.get(kind, kind) + _bounds(value) if isinstance(kind, str) else " or ".join(kind)
+
+
+def _bounds(value: dict[str, Any]) -> str:
+    """Say the bounds of a number, as ` above 0` or ` from 0 to 1`."""
+    words = (("exclusiveMinimum", "above"), ("minimum", "from"), ("exclusiveMaximum", "below"), ("maximum", "to"))
+    return "".join(f" {word} {value[key]:g}" for key, word in words if key in value)
 
 
 def _value(value: Any) -> str:

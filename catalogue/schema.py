@@ -1,7 +1,8 @@
 """A component's constructor is its schema: typed keyword arguments become a pydantic model.
 
 Values are checked strictly (text is no number, a number is no flag), with three kindnesses: an integer may stand for
-a float, `1e6` for an integer, and parameters marked `Text` (durations, periods) are parsed from text.
+a float, `1e6` for an integer, and parameters marked `Text` (durations, periods) are parsed from text. Every number has
+to be finite, and within its `Bound` where it has one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -16,6 +18,7 @@ from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,7 +29,8 @@ from pydantic import (
     create_model,
 )
 
-from ..loops.errors import Problems, closest, nearest
+from ..loops.bounds import Bound
+from ..loops.errors import Problems, closest, nearest, short
 from ..loops.time import Clock, Text
 
 
@@ -67,7 +71,11 @@ def validate(cls: type, params: Mapping[str, Any], problems: Problems, where: st
         return None
     given = checked.model_fields_set
     values = {str(field.alias): getattr(checked, key) for key, field in made.model_fields.items() if key in given}
-    values.update(checked.model_extra or {})
+    try:
+        values |= {key: _finite(value) for key, value in (checked.model_extra or {}).items()}
+    except ValueError as error:
+        problems.add(str(error), where)
+        return None
     try:
         return {key: _restore(value, f"{where}.{key}") for key, value in values.items()}
     except _Wrong as error:
@@ -108,18 +116,22 @@ def _rewrite(hint: Any) -> Any:
     if origin is Annotated:
         inner, marks = args[0], args[1:]
         text = next((mark for mark in marks if isinstance(mark, Text)), None)
-        rest = tuple(mark for mark in marks if not isinstance(mark, Text))
+        bound = next((mark for mark in marks if isinstance(mark, Bound)), None)
+        rest = tuple(mark for mark in marks if not isinstance(mark, Text | Bound))
         if text is not None:
             return _parsed(inner, text, rest)
-        return Annotated[(_rewrite(inner), *rest)]
+        kind = _rewrite(inner) if bound is None else _bounded(inner, bound)
+        return Annotated[(kind, *rest)] if rest else kind
     if origin in (Union, types.UnionType):
         return Union[tuple(_rewrite(arg) for arg in args)]  # noqa: UP007 (built from a tuple)
     if origin is tuple:
         return Annotated[tuple[tuple(a if a is Ellipsis else _rewrite(a) for a in args)], Strict(False)]
     if origin in (list, dict):
         return origin[tuple(_rewrite(arg) for arg in args)]
-    if hint is int:
-        return Annotated[int, BeforeValidator(_whole)]
+    if hint in (int, float):
+        return _bounded(hint, Bound())
+    if hint in (Any, dict, list, tuple, inspect.Parameter.empty):  # nothing is said of what is inside
+        return Annotated[hint, AfterValidator(_finite)]
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and hint is not Clock:
         return Annotated[model(hint), BeforeValidator(_taken_apart(hint))]
     return hint
@@ -133,6 +145,23 @@ def _parsed(inner: Any, text: Text, rest: tuple[Any, ...]) -> Any:
         return Annotated[(str, BeforeValidator(text.parse), *rest)]
     schema = {"type": ["string", "integer"], "description": text.name}
     return Annotated[(Any, BeforeValidator(text.parse), *rest, WithJsonSchema(schema))]
+
+
+def _bounded(kind: Any, bound: Bound) -> Any:
+    limits: dict[str, Any] = {"gt": bound.above, "ge": bound.least, "le": bound.most}
+    limits = {name: limit for name, limit in limits.items() if limit is not None}
+    if kind is int:
+        return Annotated[int, Field(**limits), BeforeValidator(_whole)]
+    return Annotated[float, Field(allow_inf_nan=not bound.finite, **limits)] if kind is float else kind
+
+
+def _finite(value: Any) -> Any:
+    """Refuse a number that is not finite anywhere in a value of which no more is known."""
+    for part in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
+        _finite(part)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not a finite number")
+    return value
 
 
 def _whole(value: Any) -> Any:
@@ -183,12 +212,12 @@ def _tell(error: ValidationError, made: type[BaseModel], params: Mapping[str, An
             continue  # it is there, but misspelt
         place = ".".join([where, *(str(part)[:60] for part in _address(loc, params, kind == "missing"))])
         if kind == "extra_forbidden":
-            found = f"{label} has no parameter {_short(loc[-1])}", nearest(loc[-1], _known(loc, made))
+            found = f"{label} has no parameter {short(loc[-1])}", nearest(loc[-1], _known(loc, made))
         elif kind == "missing":
             found = f"{label} needs this parameter", ""
         else:
             message = item["msg"].removeprefix("Value error, ")
-            given = f"{_short(item['input'])} " if message.startswith("Input ") else ""
+            given = f"{short(item['input'])} " if message.startswith("Input ") else ""
             found = given + message.removeprefix("Input "), ""
         told.setdefault(place, found)
     for place, (what, fix) in told.items():
@@ -226,11 +255,6 @@ def _known(loc: tuple[Any, ...], made: type[BaseModel]) -> list[str]:
 
 def _meant(loc: tuple[Any, ...], made: type[BaseModel]) -> str | None:
     return closest(loc[-1], _known(loc, made))
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _without_titles(value: Any) -> Any:

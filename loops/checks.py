@@ -51,6 +51,8 @@ def _check_reads(wire: Wire, port: Port, where: str, problems: Problems) -> None
         problems.add(f"this input cannot read {wire.reads!r}", where, f"It offers {', '.join(dict.fromkeys(allowed))}.")
     elif wire.reads == "mean" and np.dtype(port.dtype).kind != "f":
         problems.add(f"the mean of a port of {port.dtype} has no meaning", where, "Read now, hold or all.")
+    elif wire.reads == "mean" and wire.source.port == "reward":
+        problems.add("the mean over time of rewards does not count them", where, "Read all: each one counts once.")
     elif port.kind == "event" and wire.reads not in ("now", "all"):
         problems.add(f"events cannot be read by {wire.reads!r}", where, "Read now or all.")
 
@@ -58,21 +60,38 @@ def _check_reads(wire: Wire, port: Port, where: str, problems: Problems) -> None
 def _check_values(wire: Wire, left: Port, right: Port, where: str, problems: Problems) -> None:
     if left.units and right.units and left.units != right.units:
         problems.add(f"{wire.source} is in {left.units}, the input wants {right.units}", where,
-                     "Units are never converted silently: put a basics.gain between them.")
+                     "Units are never converted silently: put a basics.gain " +
+                     ("before the limiter." if right.guarded else "between them."))
     if np.dtype(left.dtype).kind != np.dtype(right.dtype).kind:
         problems.add(f"{wire.source} carries {left.dtype}, the input takes {right.dtype}", where)
     elif left.choices and right.choices and left.choices != right.choices:
         problems.add(f"{wire.source} chooses among {left.choices}, the input among {right.choices}", where)
     elif left.dtype != right.dtype:
-        problems.notice(f"{wire.source} carries {left.dtype}, the input declares {right.dtype}; nothing is converted",
-                        where)
+        problems.add(f"{wire.source} carries {left.dtype}, the input takes {right.dtype}", where,
+                     f"Nothing is converted silently: declare and publish {right.dtype} there, or take {left.dtype} "
+                     "here.")
+    _check_bounds(wire, left, right, where, problems)
+
+
+def _check_bounds(wire: Wire, left: Port, right: Port, where: str, problems: Problems) -> None:
+    if left.low is right.low and left.high is right.high:
+        return  # as most have none
     low, high = float(np.min(left.low)), float(np.max(left.high))
     below = np.isfinite(low) and low < float(np.min(right.low))
     above = np.isfinite(high) and high > float(np.max(right.high))
     if below or above:
         problems.add(f"{wire.source} lies in [{low:g}, {high:g}], the input takes "
                      f"[{float(np.min(right.low)):g}, {float(np.max(right.high)):g}]", where,
-                     "Narrow the sender, or put a basics.gain between them.")
+                     "Narrow the sender, or put a basics.gain between them." if not right.guarded else
+                     "Gains belong before the limiter: narrow what commands it, or write its peak.")
+    elif np.isfinite([right.low, right.high]).all() and not np.isfinite([low, high]).all() and not left.choices:
+        told = (f"{wire.source} declares no bounds, the input takes [{float(np.min(right.low)):g}, "
+                f"{float(np.max(right.high)):g}]")
+        if right.guarded:
+            problems.add(told, where, "Write peak in the limiter, for example peak: "
+                                      f"{float(np.max(np.abs([right.low, right.high]))):g}.")
+        else:
+            problems.notice(f"{told}: what lies outside is passed on as it is", where)
 
 
 def check_lanes(system: System, components: Mapping[str, Component], problems: Problems) -> None:
@@ -219,13 +238,15 @@ def check_views(system: System, components: Mapping[str, Component], wires: list
                     problems.add(f"{name} {verb} {target} but sees another {key!r}: {_seen(mine)}, "
                                  f"not {_seen(theirs)}",
                                  f"{name}.inputs.{key}", f"Write {{{key}: {{like: {target}.{key}}}}}.")
-            _check_action(name, target, by_input, components, problems)
+        if name in components and any(use.changes for use in components[name].uses.values()):
+            _check_action(name, by_input, components, problems)
 
 
-def _check_action(name: str, target: str, by_input: Mapping[tuple[str, str], Wire],
-                  components: Mapping[str, Component], problems: Problems) -> None:
+def _check_action(name: str, by_input: Mapping[tuple[str, str], Wire], components: Mapping[str, Component],
+                  problems: Problems) -> None:
+    """Whoever learns takes an action to be in force when the body does, whether it uses the actor or only a critic."""
     mine = by_input.get((name, "action"))
-    if mine is None or mine.source.component != target:
+    if mine is None:
         return
     for (receiver, key), wire in by_input.items():
         body = key == "action" and {"status", "reward"} <= set(components[receiver].outputs)

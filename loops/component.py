@@ -35,6 +35,11 @@ class Use:
     changes: bool = False
     optional: bool = False
 
+    @property
+    def is_world(self) -> bool:
+        """Is what is used a world to rehearse in: a thing that its user steps, so that it moves when it is asked?"""
+        return hasattr(self.role, "step")
+
 
 class Component:
     """A thing with a state of its own: body, brain, stimulator, critic, learner.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 
 from .graph import Graph
 from .shapes import Wire
 from .time import say
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 150, 46, 110, 44
-_TOP = 130  # room above the boxes for wires that pass over them
+_HEIGHT, _GAP_Y = 50, 56
+_LETTER, _SMALL = 8.0, 6.5  # widths of a letter of a component's name, and of its type or a wire's label
 
 
 def text(graph: Graph) -> str:
@@ -30,26 +32,49 @@ def text(graph: Graph) -> str:
 
 def svg(graph: Graph) -> str:
     """Return the wiring as one self-contained SVG picture (no scripts; every name escaped)."""
-    places = _places(graph)
-    width = max(x for x, _ in places.values()) + _WIDTH + 40
-    height = max(y for _, y in places.values()) + _HEIGHT + 90
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-             f'font-family="sans-serif" font-size="12" role="img" aria-label="wiring">',
-             '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="3" orient="auto">'
-             '<path d="M0,0 L7,3 L0,6 z" fill="#456"/></marker></defs>']
     bundles: dict[tuple[str, str], list[Wire]] = {}
     for wire in graph.wires:
         bundles.setdefault((wire.source.component, wire.receiver), []).append(wire)
-    parts += [_arrow(places[a], places[b], _label(wires), i) for i, ((a, b), wires) in enumerate(bundles.items())]
-    for name, targets in graph.uses.items():
-        parts += [_arrow(places[name], places[target], key, 0, dashed=True) for key, target in targets.items()]
-    for name, (x, y) in places.items():
-        kind = graph.system.parts[name].type or type(graph.components[name]).__name__
-        parts.append(f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="7" fill="#f3f6f9" stroke="#456"/>'
-                     f'<text x="{x + _WIDTH / 2}" y="{y + 19}" text-anchor="middle" font-weight="bold">{escape(name)}'
-                     f'</text><text x="{x + _WIDTH / 2}" y="{y + 36}" text-anchor="middle" fill="#678" font-size="10">'
-                     f'{escape(kind)}</text>')
-    return "".join([*parts, "</svg>"])
+    labels = {pair: _label(wires) for pair, wires in bundles.items()}
+    boxes = _boxes(graph, labels)
+    arrows = [_arrow(boxes[a], boxes[b], label, i) for i, ((a, b), label) in enumerate(labels.items())]
+    arrows += [_arrow(boxes[name], boxes[target], key, 0, dashed=True)
+               for name, targets in graph.uses.items() for key, target in targets.items()]
+    left = min(0.0, *(arrow.left for arrow in arrows)) if arrows else 0.0
+    right = max([box.x + box.width + 20 for box in boxes.values()] + [arrow.right for arrow in arrows])
+    top = min([box.y for box in boxes.values()] + [arrow.top for arrow in arrows]) - 12
+    bottom = max([box.y + _HEIGHT for box in boxes.values()] + [arrow.bottom for arrow in arrows]) + 12
+    width, height = right - left, bottom - top
+    head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left:g} {top:g} {width:g} {height:g}" '
+            f'width="{width:g}" font-family="sans-serif" role="img" aria-label="wiring">'
+            '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="3" orient="auto">'
+            '<path d="M0,0 L7,3 L0,6 z" fill="#456"/></marker></defs>')
+    return "".join([head, *(arrow.line for arrow in arrows), *(_picture(box) for box in boxes.values()),
+                    *(arrow.words for arrow in arrows), "</svg>"])
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A component's place in the picture."""
+
+    name: str
+    kind: str
+    column: int
+    x: float
+    y: float
+    width: float
+
+
+@dataclass(frozen=True)
+class _Arrow:
+    """A wire's line and its label, and how far they reach."""
+
+    line: str
+    words: str
+    left: float
+    right: float
+    top: float
+    bottom: float
 
 
 def _label(wires: list[Wire]) -> str:
@@ -58,44 +83,65 @@ def _label(wires: list[Wire]) -> str:
     return names + "".join(f" +{say(delay)}" for delay in sorted(delays) if delay)
 
 
-def _places(graph: Graph) -> dict[str, tuple[int, int]]:
-    """Columns by depth along the order of an instant; what is only used stands in the last row."""
+def _cells(graph: Graph) -> dict[str, tuple[int, int]]:
+    """Column and row of each: columns by depth along the order of an instant; what is only used in the last row."""
     depth: dict[str, int] = {}
+    rows: dict[int, int] = {}
+    cells = {}
     for name in graph.order:
         before = [depth[a] for a, b in graph.edges if b == name and a in depth]
-        depth[name] = max(before, default=-1) + 1
-    rows: dict[int, int] = {}
-    places = {}
-    for name in graph.order:
-        column = depth[name]
-        row = rows.get(column, 0)
-        rows[column] = row + 1
-        places[name] = (20 + column * (_WIDTH + _GAP_X), _TOP + row * (_HEIGHT + _GAP_Y))
-    bottom = _TOP + max(rows.values(), default=0) * (_HEIGHT + _GAP_Y)
-    rest = [name for name in graph.components if name not in places]
-    places.update({name: (20 + i * (_WIDTH + _GAP_X), bottom) for i, name in enumerate(rest)})
-    return places
+        column = depth[name] = max(before, default=-1) + 1
+        cells[name] = (column, rows.get(column, 0))
+        rows[column] = rows.get(column, 0) + 1
+    last = max(rows.values(), default=0)
+    cells.update({name: (i, last) for i, name in enumerate(n for n in graph.components if n not in cells)})
+    return cells
 
 
-def _arrow(start: tuple[int, int], end: tuple[int, int], label: str, index: int, dashed: bool = False) -> str:
+def _boxes(graph: Graph, labels: Mapping[tuple[str, str], str]) -> dict[str, _Box]:
+    """Boxes as wide as their words, columns as far apart as the labels between them are long."""
+    cells = _cells(graph)
+    kinds = {name: graph.system.parts[name].type or type(graph.components[name]).__name__ for name in cells}
+    columns = range(1 + max((column for column, _ in cells.values()), default=0))
+    wide = [24 + max([90.0] + [max(_LETTER * len(name), _SMALL * len(kinds[name]))
+                               for name, (at, _) in cells.items() if at == column]) for column in columns]
+    gaps = [44 + max([40.0] + [_SMALL * len(label) for (a, b), label in labels.items()
+                               if cells[a][0] == column and cells[b][0] == column + 1]) for column in columns]
+    lefts = [20 + sum(wide[:column]) + sum(gaps[:column]) for column in columns]
+    return {name: _Box(name, kinds[name], column, lefts[column], row * (_HEIGHT + _GAP_Y), wide[column])
+            for name, (column, row) in cells.items()}
+
+
+def _picture(box: _Box) -> str:
+    middle = box.x + box.width / 2
+    return (f'<rect x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{_HEIGHT}" rx="7" fill="#f3f6f9" '
+            f'stroke="#456"/><text x="{middle:g}" y="{box.y + 21:g}" text-anchor="middle" font-size="13" '
+            f'font-weight="bold">{escape(box.name)}</text><text x="{middle:g}" y="{box.y + 39:g}" text-anchor="middle" '
+            f'fill="#567" font-size="11">{escape(box.kind)}</text>')
+
+
+def _arrow(start: _Box, end: _Box, label: str, index: int, dashed: bool = False) -> _Arrow:
     """A curve from box to box: to the next column straight, further forward above the boxes, backward below them."""
-    (x1, y1), (x2, y2) = start, end
-    dash = ' stroke-dasharray="5 4"' if dashed else ""
-    span = (x2 - x1) // (_WIDTH + _GAP_X)
+    half = _SMALL * len(label) / 2
+    span = end.column - start.column
     if span > 1:
-        a, b = (x1 + _WIDTH * 0.6, float(y1)), (x2 + _WIDTH * 0.4, float(y2))
-        high = min(y1, y2) - 14 - 17 * min(span, 6)
-        path = f"M{a[0]},{a[1]} C{a[0] + 40},{high} {b[0] - 40},{high} {b[0]},{b[1]}"
-        middle = ((a[0] + b[0]) / 2, (min(y1, y2) + 3 * high) / 4 - 4)
-    elif x2 > x1:
-        a, b = (float(x1 + _WIDTH), y1 + _HEIGHT / 2), (float(x2), y2 + _HEIGHT / 2)
-        path = f"M{a[0]},{a[1]} C{a[0] + 50},{a[1]} {b[0] - 50},{b[1]} {b[0]},{b[1]}"
-        middle = ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2 - 5)
+        a, b = (start.x + start.width * 0.6, start.y), (end.x + end.width * 0.4, end.y)
+        high = min(a[1], b[1]) - 8 - 30 * min(span, 6)
+        first, second = (a[0] + 40, high), (b[0] - 40, high)
+        middle = ((a[0] + b[0]) / 2, (a[1] + b[1]) / 8 + 0.75 * high - 5)
+    elif span == 1:
+        a, b = (start.x + start.width, start.y + _HEIGHT / 2), (end.x, end.y + _HEIGHT / 2)
+        first, second = (a[0] + 50, a[1]), (b[0] - 50, b[1])
+        middle = (b[0] - 12 - half, b[1] - 7)  # beside the receiver, where no other arrow of the sender passes
     else:
-        a, b = (x1 + _WIDTH / 2, float(y1 + _HEIGHT)), (x2 + _WIDTH / 2, float(y2 + _HEIGHT))
-        low = max(y1, y2) + _HEIGHT + 28 + 9 * (index % 4)
-        path = f"M{a[0]},{a[1]} C{a[0]},{low} {b[0]},{low} {b[0]},{b[1]}"
-        middle = ((a[0] + b[0]) / 2, (y1 + _HEIGHT + 3 * low) / 4 + 12)
-    return (f'<path d="{path}" fill="none" stroke="#456"{dash} marker-end="url(#tip)"/>'
-            f'<text x="{middle[0]}" y="{middle[1]}" text-anchor="middle" fill="#345" font-size="10">{escape(label)}'
-            "</text>")
+        a, b = (start.x + start.width / 2, start.y + _HEIGHT), (end.x + end.width / 2, end.y + _HEIGHT)
+        low = max(a[1], b[1]) + 30 + 12 * (index % 3)
+        first, second = (a[0], low), (b[0], low)
+        middle = ((a[0] + b[0]) / 2, (a[1] + b[1]) / 8 + 0.75 * low + 13)
+    dash = ' stroke-dasharray="5 4"' if dashed else ""
+    line = (f'<path d="M{a[0]:g},{a[1]:g} C{first[0]:g},{first[1]:g} {second[0]:g},{second[1]:g} {b[0]:g},{b[1]:g}" '
+            f'fill="none" stroke="#456"{dash} marker-end="url(#tip)"/>')
+    words = (f'<text x="{middle[0]:g}" y="{middle[1]:g}" text-anchor="middle" fill="#234" font-size="11" stroke="#fff" '
+             f'stroke-width="4" paint-order="stroke">{escape(label)}</text>')
+    return _Arrow(line, words, middle[0] - half, middle[0] + half, min(a[1], b[1], middle[1] - 11),
+                  max(a[1], b[1], middle[1] + 4))

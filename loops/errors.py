@@ -124,6 +124,12 @@ def notes(error: BaseException) -> list[str]:
     return list(getattr(error, "__notes__", ()))
 
 
+def short(value: object) -> str:
+    """Show a value in a message without letting it fill the screen."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def closest(name: object, names: Iterable[str]) -> str | None:
     """Return the one of `names` that was probably meant, None where none is close."""
     return _closest(str(name), tuple(sorted(str(n) for n in names)))

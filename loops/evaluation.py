@@ -13,9 +13,12 @@ from .events import Events
 from .status import ended, is_step
 from .stops import Counter, the_body
 from .system import EvaluationPlan
+from .time import SECOND, say
 
 if TYPE_CHECKING:
     from .loop import Loop
+
+PATIENCE = 600 * SECOND  # of simulated time, for an episode of which nobody says how long it may be
 
 
 class Episodes:
@@ -58,6 +61,12 @@ class Episodes:
         if self._solved is not None:
             self.success[over] = self._solved[over]
         self.done |= over
+
+    def cut(self) -> None:
+        """End what goes on still, as it stands."""
+        if self._solved is not None:
+            self.success[~self.done] = self._solved[~self.done]
+        self.done[:] = True
 
     def close(self) -> None:
         """Stop listening."""
@@ -108,11 +117,11 @@ class Evaluation:
         """Run the episodes; return (and keep) one row, or None when the second loop was halted before it was over."""
         began = perf_counter()
         try:
-            return self._evaluate()
+            return self._evaluate(began)
         finally:
             self.seconds += perf_counter() - began
 
-    def _evaluate(self) -> dict[str, Any] | None:
+    def _evaluate(self, began: float) -> dict[str, Any] | None:
         parts = []
         lanes, left, seed = self.plan.system.lanes, self.plan.episodes, self.plan.seeds
         while left > 0:
@@ -125,6 +134,7 @@ class Evaluation:
         row: dict[str, Any] = {"time": self.main.now, **self._counts()}
         for key in ("return", "length", "success"):
             row[key] = np.concatenate([part[key] for part in parts])
+        row["wall"] = perf_counter() - began  # seconds
         self.rows.append(row)
         for sink in self.sinks:
             sink(self.name, row)
@@ -144,15 +154,31 @@ class Evaluation:
             loop.inject(address, Events.of(np.full(episodes, -1), lane, 0, np.arange(seed, seed + episodes), "int64"))
         tally = Episodes(loop, self.body)
         stop = loop.attend(lambda now: loop.halt() if tally.done[:episodes].all() else None)
+        limit = PATIENCE if self.plan.longest is None else self.plan.longest
         try:
-            loop.run()
+            loop.run(limit)
         finally:
             stop()
             tally.close()
+        following = loop.next_instant()
+        if not tally.done[:episodes].all() and (following is None or following >= limit):
+            self._overdue(np.flatnonzero(~tally.done[:episodes]), following is None)
+            tally.cut()
         if not tally.done[:episodes].all():
             return None
         return {"return": tally.returns[:episodes], "length": tally.lengths[:episodes],
                 "success": tally.success[:episodes]}
+
+    def _overdue(self, lanes: np.ndarray, still: bool) -> None:
+        """Refuse an evaluation that does not end, unless it was said after what time an episode is cut off."""
+        if self.plan.longest is not None and not still:
+            return
+        shown = ", ".join(map(str, lanes[:10])) + (", ..." if len(lanes) > 10 else "")
+        when = f"nothing happens any more after {say(self.loop.now)}" if still else f"after {say(PATIENCE)}"
+        raise AssemblyError([Problem(
+            f"the episode of {self.body} has not ended in lane{'s' * (len(lanes) > 1)} {shown}: {when}",
+            f"evaluate.{self.name}", "Let the body end its episodes (max_steps), or cut them off: write for example "
+            f"longest: 60 s in evaluate.{self.name}.")])
 
     def _counts(self) -> dict[str, int]:
         counter = self._counter or next(iter(self.main.counters.values()), None)

@@ -25,7 +25,7 @@ def build_components(graph: Graph) -> None:
                 component.build(Lanes.of(graph.lanes(name)), graph.seed(name))
         except AssemblyError as error:
             problems += [replace(each, where=f"{name}.{each.where}" if each.where else name) for each in error.problems]
-        except (ValueError, TypeError, LookupError, ArithmeticError, OSError, MemoryError, StimloopError) as error:
+        except (ValueError, TypeError, LookupError, OSError, MemoryError, StimloopError) as error:
             problems.append(Problem(f"cannot be built: {reason(error)}", name))
         for text in getattr(component, "warnings", ()):
             graph.problems.notice(text, name)

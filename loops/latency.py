@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import lcm
@@ -134,18 +135,20 @@ def _walk(graph: Graph, path: tuple[Wire, ...], instants: dict[str, list[int]],
         last = hop == len(path) - 1
         port = graph.components[wire.receiver].inputs[wire.input]
         exact = wire.reads in ("mean", "all") or (wire.reads == "hold" and port.wakes)
-        after = [t for t in instants[wire.receiver] if t >= arrival]
-        if not after:
+        steps = instants[wire.receiver]  # in order
+        place = bisect_left(steps, arrival)
+        if place == len(steps):
             return None
+        taken = steps[place]
         if last:
-            now = arrival if exact else after[0]
+            now = arrival if exact else taken
         elif wire.reads == "now":
-            now = after[0]
+            now = taken
         else:  # an integrator speaks of it at its next step
-            later = [t for t in after if t > (arrival if exact else after[0])]
-            if not later:
+            place = bisect_right(steps, arrival if exact else taken)
+            if place == len(steps):
                 return None
-            now = later[0]
+            now = steps[place]
         waits.append(now - arrival)
     return now - start, waits
 

@@ -21,7 +21,7 @@ from .evaluation import Evaluation
 from .events import Events
 from .graph import Graph, check
 from .joining import build_components, join, make_nodes
-from .node import FEW_FLOATS, FLOATS, ONE_FLOAT, WATCH, Cell, Node, Tap, own
+from .node import FEW_FLOATS, ONE_FLOAT, PLAIN, WATCH, Cell, Node, Tap, own
 from .port import Port
 from .stops import Counter, the_body, watch
 from .system import System
@@ -226,7 +226,11 @@ class Loop:
                 if outputs.__class__ is not dict:
                     outputs = _answer(node, outputs)
                 if outputs:
-                    self._publish(node, now, outputs, ready)
+                    try:
+                        self._publish(node, now, outputs, ready)
+                    except AttributeError:  # the quick checks take an array for granted
+                        node.check_arrays(outputs)
+                        raise
                 node.previous = now
                 if node.period:
                     following = now - now % node.period + node.period
@@ -249,22 +253,23 @@ class Loop:
         for name, value in outputs.items():
             cell = cells.get(name) or self._cell_of(node, name)
             mode = cell.mode
-            if mode == WATCH or value.shape != cell.shape or value.dtype is not cell.dtype:
+            if value is cell.value and mode != WATCH:
+                pass  # the very same array was checked and frozen before
+            elif mode == WATCH or value.shape != cell.shape or value.dtype is not cell.dtype:
                 cell.value = value = cell.admit(value, now, node.previous)
-            elif value is not cell.value:  # the very same array was checked and frozen before
+            else:
                 if value.base is not None:
                     value = own(value)
-                if mode == ONE_FLOAT:
-                    total = value.item()
-                elif mode == FEW_FLOATS:
-                    total = sum(value.ravel().tolist())
-                elif mode == FLOATS:
-                    flat = value.ravel()
-                    total = flat.dot(flat)
-                else:
-                    total = 0.0
-                if not isfinite(total):  # one quick pass; it may overflow, so look again
-                    cell.finite(value)
+                if mode != PLAIN:
+                    if mode == ONE_FLOAT:
+                        total = value.item()
+                    elif mode == FEW_FLOATS:
+                        total = sum(value.ravel().tolist())
+                    else:
+                        flat = value.ravel()
+                        total = flat.dot(flat)
+                    if not isfinite(total):  # one quick pass; it may overflow, so look again
+                        cell.finite(value)
                 value.setflags(False)
                 cell.value = value
             cell.count += 1

@@ -8,6 +8,7 @@ import numpy as np
 
 from .errors import RunError, doing, notes
 from .events import Events
+from .wire import frozen_copy
 
 if TYPE_CHECKING:
     from .component import Component
@@ -127,10 +128,10 @@ def _lacking(loop: Loop, state: dict[str, Any]) -> list[str]:
 def _scatter_cell(cell: Cell, state: dict[str, Any]) -> None:
     cell.count = int(state["count"])
     if "events" in state:
-        columns = [_frozen(state["events"][name]) for name in ("time", "lane", "index", "value")]
+        columns = [frozen_copy(state["events"][name]) for name in ("time", "lane", "index", "value")]
         cell.value = Events(*columns)
     elif "value" in state:
-        value = _frozen(state["value"])
+        value = frozen_copy(state["value"])
         if value.shape != cell.shape or value.dtype != cell.dtype:
             raise ValueError(f"{cell.key} holds {value.dtype} {value.shape} there, {cell.dtype} {cell.shape} here")
         cell.value = value
@@ -148,9 +149,3 @@ def _scatter_node(loop: Loop, node: Node, state: dict[str, Any]) -> None:
     node.pending = {int(when) for when in state["pending"]}
     for when in {node.wake, *node.pending} - {None}:
         loop.schedule(when, node.rank)  # type: ignore[arg-type]
-
-
-def _frozen(value: Any) -> np.ndarray:
-    array = np.array(value)
-    array.setflags(write=False)
-    return array

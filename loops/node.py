@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -215,6 +215,13 @@ class Node:
         bits = self.bits if bits is None else bits
         self.news[bits] = names = frozenset(n for k, n in enumerate(self.names) if bits >> k & 1)
         return names
+
+    def check_arrays(self, outputs: Mapping[str, Any]) -> None:
+        """Raise PortError for the first of a step's signals that is no array."""
+        for name, value in outputs.items():
+            cell = self.cells.get(name)
+            if cell is not None and not cell.event and not isinstance(value, np.ndarray):
+                cell.form(value)
 
     def skipped(self, name: str) -> None:
         """Refuse to go on when a status or reward was passed over."""

@@ -55,7 +55,7 @@ def reference_edges(components: Mapping[str, Component], uses: Mapping[str, Mapp
     for name, references in uses.items():
         for role, target in references.items():
             use = components[name].uses.get(role)
-            if use is not None and (use.changes or use.role.__name__ == "Body"):  # a world moves when it is asked
+            if use is not None and (use.changes or use.is_world):  # a world moves when it is asked
                 changers.setdefault(target, set()).add(name)
     edges: set[tuple[str, str]] = set()
     open_pairs = set(unsure)
@@ -133,7 +133,7 @@ def sort(names: Iterable[str], edges: Set[tuple[str, str]]) -> tuple[list[str], 
             waiting[other] -= 1
             if waiting[other] == 0:
                 heappush(ready, other)
-    left = {name for name in following if name not in set(order)}
+    left = set(following) - set(order)
     return order, _cycle(left, following)
 
 

@@ -9,13 +9,15 @@ import numpy as np
 import simpy
 import simpy.rt
 
-from .errors import AssemblyError, Problem
+from .errors import AssemblyError, Problem, TimeError
 from .loop import Loop
 from .node import Cell
 from .port import Port
 from .system import System
 from .time import SECOND
 
+SLOWEST, FASTEST = 1e-6, 1e6  # of the wall clock
+MOST = 1 << 62  # ns of lateness that are told
 LATENESS = "loop.lateness"
 PORT = Port("how late the end of an instant was", units="ns", dtype="int64", per_lane=False)
 
@@ -55,8 +57,8 @@ class RealtimeLoop(Loop):
     """
 
     def __init__(self, system: System, speed: float = 1.0, **keywords: Any) -> None:
-        if not speed > 0:
-            raise ValueError(f"speed is {speed}; it must be above 0")
+        if not SLOWEST <= speed <= FASTEST:  # nan is not either
+            raise TimeError(f"speed is {speed}; it must be above 0, from {SLOWEST:g} to {FASTEST:g} (1: real time)")
         self.speed = speed
         self.late = Lateness()
         self._lateness = Cell("loop", "lateness", PORT, 1, False)
@@ -90,7 +92,7 @@ class RealtimeLoop(Loop):
     def behind(self) -> int:
         """Nanoseconds by which the loop is behind the wall clock (negative: ahead)."""
         wall = (time.perf_counter_ns() - self._origin_wall) * self.speed
-        return int(wall) - (int(self.env.now) - self._origin_sim)
+        return max(-MOST, min(MOST, int(wall) - (int(self.env.now) - self._origin_sim)))
 
     def cell(self, address: str) -> Cell:
         return self._lateness if address == LATENESS else super().cell(address)

@@ -52,7 +52,7 @@ def sound(system: System, components: Mapping[str, Component]) -> dict[str, dict
 
 
 def _is_wired_world(use: Use, target: str, system: System) -> bool:
-    return use.role.__name__ == "Body" and target in system.wired
+    return use.is_world and target in system.wired
 
 
 def _check_role(role: type, component: Component, target: str, where: str, problems: Problems) -> None:

@@ -51,7 +51,7 @@ class LaneRandom:
         else:
             self._count[lanes] += np.uint64(size)
             drawn[~lanes] = 0
-        return drawn.reshape(-1, *shape)
+        return drawn.reshape(len(drawn), *shape)
 
     def uniform(self, shape: tuple[int, ...] = (), lanes: np.ndarray | None = None) -> np.ndarray:
         """Return float64 [lanes, *shape] in [0, 1)."""
@@ -59,14 +59,40 @@ class LaneRandom:
 
     def normal(self, shape: tuple[int, ...] = (), lanes: np.ndarray | None = None) -> np.ndarray:
         """Return float64 [lanes, *shape], standard normal (Box and Muller 1958); zeros where a lane does not draw."""
-        uniform = self.uniform((*shape, 2), lanes)
-        value = np.sqrt(-2.0 * np.log1p(-uniform[..., 0])) * np.cos((2 * np.pi) * uniform[..., 1])
+        value = _box_muller(self.uniform((*shape, 2), lanes))
         if lanes is not None:
             value[~lanes] = 0.0
         return value
+
+    def uniform_each(self, numbers: np.ndarray, shape: tuple[int, ...] = ()) -> np.ndarray:
+        """Return float64 [sum(numbers), *shape] in [0, 1): `numbers` [lanes] rows for each lane, lane after lane."""
+        size = int(np.prod(shape)) if shape else 1
+        drawn = np.asarray(numbers, np.int64) * size  # [lanes]
+        lane = np.repeat(np.arange(drawn.size), drawn)
+        steps = np.arange(1, lane.size + 1) - np.repeat(np.cumsum(drawn) - drawn, drawn)
+        with np.errstate(over="ignore"):
+            bits = _mix(self._origin[lane] + (self._count[lane] + steps.astype(np.uint64)) * _GAMMA)
+        self._count += drawn.astype(np.uint64)
+        return ((bits >> np.uint64(11)) * (1.0 / (1 << 53))).reshape(int(np.sum(numbers)), *shape)
+
+    def normal_each(self, numbers: np.ndarray, shape: tuple[int, ...] = ()) -> np.ndarray:
+        """Return float64 [sum(numbers), *shape], standard normal: `numbers` [lanes] rows for each lane."""
+        return _box_muller(self.uniform_each(numbers, (*shape, 2)))
+
+    def poisson(self, mean: float, shape: tuple[int, ...] = ()) -> np.ndarray:
+        """Return int64 [lanes, *shape], Poisson distributed: by inversion, in parts of a mean up to 16 that add up."""
+        parts = max(int(np.ceil(mean / 16)), 1)
+        part = mean / parts
+        below = np.cumsum(np.exp(-part) * np.cumprod([1.0, *(part / k for k in range(1, 128))]))  # P(count <= k)
+        return np.searchsorted(below, self.uniform((*shape, parts)), side="right").sum(axis=-1)
 
     def state_dict(self) -> dict[str, Any]:
         return {"count": self._count.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._count[:] = state["count"]
+
+
+def _box_muller(uniform: np.ndarray) -> np.ndarray:
+    """Standard normal [...] from uniform [..., 2]."""
+    return np.sqrt(-2.0 * np.log1p(-uniform[..., 0])) * np.cos((2 * np.pi) * uniform[..., 1])

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from .component import Component
 from .errors import Problems, doing
 from .port import Port, Reads, Size
 from .system import Source
+
+_MOST_NARROWED = 16
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def flow(components: Mapping[str, Component], wires: list[Wire], problems: Probl
         touching[wire.receiver].append(wire)
         if wire.source.component != wire.receiver:
             touching[wire.source.component].append(wire)
+    narrowed: dict[str, int] = {}  # how often a component's bounds alone changed; a ring may narrow them for ever
     todo = dict.fromkeys(components)  # an ordered set: components some port of which may have news
     while todo:
         name = next(iter(todo))
@@ -76,7 +81,10 @@ def flow(components: Mapping[str, Component], wires: list[Wire], problems: Probl
             components[name].infer()
         for wire in touching[name]:
             todo.update(dict.fromkeys(_join(components, wire, clashes)))
-        if _facts(components[name]) != before:
+        after = _facts(components[name])
+        if after[0] == before[0] and after != before:  # bounds come from everything downwards, so any of them is true
+            narrowed[name] = narrowed.get(name, 0) + 1
+        if after != before and narrowed.get(name, 0) <= _MOST_NARROWED:
             neighbours = {other: None for w in touching[name] for other in (w.receiver, w.source.component)}
             todo.update({name: None, **neighbours})
     for where, what in clashes.items():
@@ -86,10 +94,15 @@ def flow(components: Mapping[str, Component], wires: list[Wire], problems: Probl
             != components[wire.receiver].inputs[wire.input].kind]
 
 
-def _facts(component: Component) -> list[tuple[Any, ...]]:
-    """What others may learn from a component's ports (bounds may be arrays, which do not compare)."""
-    return [(key, port.sizes, port.dtype, port.choices, port.kind)
-            for side in (component.inputs, component.outputs) for key, port in side.items()]
+def _facts(component: Component) -> tuple[list[Any], list[Any]]:
+    """What others may learn from a component's ports: their forms, and the bounds of its outputs."""
+    forms = [(key, port.sizes, port.dtype, port.choices, port.kind)
+             for side in (component.inputs, component.outputs) for key, port in side.items()]
+    return forms, [_plain(end) for port in component.outputs.values() for end in (port.low, port.high)]
+
+
+def _plain(end: Any) -> Any:
+    return end if isinstance(end, int | float) else np.asarray(end).tobytes()  # arrays do not compare
 
 
 def _tell_peers(name: str, components: Mapping[str, Component], touching: list[Wire]) -> None:

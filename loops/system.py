@@ -62,6 +62,7 @@ class EvaluationPlan:
     episodes: int
     seeds: int  # seed of the first episode; the next ones count up
     at_start: bool = True
+    longest: int | None = None  # ns after which an episode is cut off; None: one that does not end is an error
 
 
 @dataclass(frozen=True)

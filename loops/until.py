@@ -28,6 +28,8 @@ class Until:
         if isinstance(text, Until):
             return text
         if isinstance(text, int) and not isinstance(text, bool):
+            if text < 0:
+                raise TimeError(f"a stop at {text} ns lies before the beginning; write 0 or more, such as '10 s'")
             return Until("time", int(text))
         if not isinstance(text, str):
             raise TimeError(f"{text!r} is not a stop; write '40 min', '30000 steps', '10 episodes' or 'learner.done'")
@@ -38,9 +40,9 @@ class Until:
             return Until("port", 0, match.group(1), match.group(2))
         try:
             return Until("time", parse_duration(text))
-        except TimeError as error:
+        except TimeError:
             raise TimeError(f"{text!r} is not a stop; write '40 min', '30000 steps', '10 episodes' or 'learner.done'"
-                            ) from error
+                            ) from None
 
     def __str__(self) -> str:
         if self.kind == "time":

@@ -119,8 +119,8 @@ class SignalPipe:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.clear()
         rows = [state["queue"][str(i)] for i in range(len(state["queue"]))]
-        self.queue = deque((int(row["arrival"]), _frozen(row["value"])) for row in rows)
-        self.value = _frozen(state["value"])
+        self.queue = deque((int(row["arrival"]), frozen_copy(row["value"])) for row in rows)
+        self.value = frozen_copy(state["value"])
         self.arrival, self.looked = int(state["arrival"]), int(state["looked"])
         self.fresh, self.lost = bool(state["fresh"]), bool(state["lost"])
 
@@ -173,10 +173,10 @@ class HoldPipe:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.clear()
-        self.value = _frozen(state["value"])
+        self.value = frozen_copy(state["value"])
         self.fresh, self.lost = bool(state["fresh"]), bool(state["lost"])
         self.looked, self.later_at = int(state["looked"]), int(state["later_at"])
-        self.later = _frozen(state["later"]) if "later" in state else None
+        self.later = frozen_copy(state["later"]) if "later" in state else None
 
 
 class EventPipe:
@@ -227,11 +227,11 @@ class EventPipe:
         self.clear()
         for i in range(len(state)):
             row = state[str(i)]
-            columns = [_frozen(row[name]) for name in ("time", "lane", "index", "value")]
+            columns = [frozen_copy(row[name]) for name in ("time", "lane", "index", "value")]
             self.batches.append((int(row["arrival"]), Events(*columns)))
 
 
-def _frozen(value: np.ndarray) -> np.ndarray:
+def frozen_copy(value: Any) -> np.ndarray:
     value = np.array(value)
     value.setflags(write=False)
     return value

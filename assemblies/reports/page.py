@@ -7,10 +7,12 @@ import json
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from ...loops.errors import RunError
 from ...loops.storage.runs import Run
-from ..reports import figures, tables
+from ..reports import activity, canvas, figures, stimulation, tables, traces
+from .reading import said
 from .warnings import warnings
 
 _STYLE = """
@@ -19,7 +21,9 @@ h1{margin-bottom:.2rem} h2{border-bottom:1px solid #d5dde5;padding-bottom:.2rem;
 table{border-collapse:collapse;font-variant-numeric:tabular-nums} th,td{padding:.25rem .7rem;text-align:right}
 th:first-child,td:first-child{text-align:left} tr:nth-child(even){background:#f4f7fa} th{border-bottom:2px solid #9ab}
 .warn{background:#fff4e0;border-left:4px solid #e09f3e;padding:.6rem 1rem} .fine{color:#3a7d44} .note{color:#5f6c72}
-svg{max-width:100%;height:auto} pre{background:#f4f7fa;padding:.8rem;overflow:auto;font-size:12px}
+svg{width:100%;height:auto}
+.wide{overflow-x:auto} li,td,th,h1,h2,h3{overflow-wrap:anywhere}
+pre{background:#f4f7fa;padding:.8rem;overflow:auto;font-size:12px}
 """
 _MARK = "<!doctype html><!-- stimloop report -->"
 _FACTS = ("versions", "host", "git", "command", "started", "hash", "until", "facts")
@@ -29,13 +33,11 @@ _SAFETY = "Research simulation only: no statement about stimulation here is a me
 def write_report(runs: list[Run], path: Path) -> Path:
     """Write the page about one run, or a comparison followed by each run; returns where it stands."""
     title = runs[0].attributes.get("name", runs[0].name)
-    parts = [f"<h1>{escape(str(title))}</h1><p class=note>{escape(_SAFETY)}</p>"]
+    parts = [f"<h1>{escape(str(title))}</h1>{_about(runs[0])}<p class=note>{escape(_SAFETY)}</p>"]
     if len(runs) > 1:
-        for run in runs:
-            parts += [f"<h3>{escape(_heading(run))}</h3>", _warnings(run)]
-        parts += ["<h2>Side by side</h2>", table_html([tables.row(run) for run in runs]), figures.compare(runs) or ""]
-        parts.append("<p class=note>return: mean over ended episodes; spread: half-width of its 95 % interval; charge: "
-                     "time integral of |delivered command| over all channels and lanes.</p>")
+        parts += ["<h2>Warnings</h2>"] + [f"<h3>{escape(_heading(run))}</h3>{_warnings(run)}" for run in runs]
+        parts += ["<h2>Side by side</h2>", table_html([tables.row(run) for run in runs]), figures.compare(runs) or "",
+                  f"<p class=note>Each point is an episode, each bar the mean of a run. {escape(tables.MEANING)}</p>"]
     for run in runs:
         parts += _sections(run, alone=len(runs) == 1)
     page = (f'{_MARK}<html lang="en"><head><meta charset="utf-8"><title>{escape(str(title))}</title>'
@@ -64,25 +66,56 @@ def _check_place(path: Path) -> None:
 
 
 def _sections(run: Run, alone: bool) -> list[str]:
-    attributes = run.attributes
-    parts = [f"<h2>{escape(_heading(run))}</h2><p class=note>{escape(run.name)}</p>"]
+    parts = [f"<h2>{escape(_heading(run))}</h2><p class=note>{escape(run.name)}{_outcome(run)}</p>"]
     if alone:
-        parts += [_warnings(run), table_html([tables.row(run)])]
+        parts += [_warnings(run), table_html([tables.row(run)]), f"<p class=note>{escape(tables.MEANING)}</p>"]
     shown: list[tuple[str, Callable[[Run], str | None]]] = [
-        ("Returns", figures.returns), ("Evaluations", figures.evaluations), ("What happened", figures.traces),
-        ("Activity", figures.activity), ("Stimulation and charge", figures.stimulation)]
+        ("Return of each episode", figures.returns), ("Evaluations", figures.evaluations),
+        ("Stimulation and charge", stimulation.section),
+        (f"Body and brain, {_beginning(run)}", lambda run: _drawn(traces.draw(run))),
+        (f"Activity, {_beginning(run)}", lambda run: _drawn(activity.draw(run)))]
     for title, draw in shown:
         picture = draw(run)
         if picture:
             parts.append(f"<h3>{title}</h3>{picture}")
-    parts.append("<h3>Wiring</h3>" + _picture(str(attributes.get("drawing", ""))))
-    latency = tables.said(run, "latency", [])
-    if latency:
-        parts.append("<ul>" + "".join(f"<li>{escape(str(line))}</li>" for line in latency) + "</ul>")
-    facts = {key: attributes.get(key) for key in _FACTS}
+    parts += ["<h3>Wiring</h3>", _picture(str(run.attributes.get("drawing", ""))), *_latencies(run)]
+    facts = {key: run.attributes.get(key) for key in _FACTS}
     parts.append(f"<details><summary>Where it comes from</summary><pre>{escape(json.dumps(facts, indent=1))}</pre>"
-                 f"<pre>{escape(json.dumps(attributes.get('assembly', {}), indent=1))}</pre></details>")
+                 f"<pre>{escape(json.dumps(run.attributes.get('assembly', {}), indent=1))}</pre></details>")
     return parts
+
+
+def _drawn(figure: Any) -> str | None:
+    return None if figure is None else canvas.svg(figure)
+
+
+def _beginning(run: Run) -> str:
+    """Which part of a run its traces show."""
+    try:
+        return f"first {traces.span(run) * 1e-9:.4g} s, lane 0"
+    except RuntimeError:
+        return "lane 0"
+
+
+def _about(run: Run) -> str:
+    about = said(run, "assembly", {}).get("about")
+    return f"<p>{escape(about)}</p>" if isinstance(about, str) else ""
+
+
+def _outcome(run: Run) -> str:
+    """How long the run was, in words."""
+    facts = said(run, "facts", {})
+    known = [f"{tables.cell(facts[key])} {words}" for key, words in
+             (("simulated_s", "s simulated"), ("steps", "steps"), ("wall_s", "s of wall time"))
+             if isinstance(facts.get(key), float)]
+    return escape("".join(f" · {part}" for part in [run.state, *known]))
+
+
+def _latencies(run: Run) -> list[str]:
+    chains = said(run, "latency", [])
+    lines = "".join(f"<li>{escape(str(line))}</li>" for line in chains)
+    meaning = "Latency of each closed chain: its delays (nominal), and what they act like."
+    return [f"<p class=note>{meaning}</p><ul>{lines}</ul>"] if chains else []
 
 
 def _heading(run: Run) -> str:
@@ -104,7 +137,7 @@ def _picture(svg: str) -> str:
 
 def table_html(rows: list[dict[str, object]], columns: tuple[str, ...] = tables.COLUMNS) -> str:
     """Return rows as an HTML table."""
-    head = "".join(f"<th>{escape(c)}</th>" for c in columns)
-    cells = ["".join(f"<td>{escape(tables.cell(row.get(c)))}</td>" for c in columns) for row in rows]
-    body = "".join(f"<tr>{line}</tr>" for line in cells)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    heads, *lines = tables.heads_and_cells(rows, columns)
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    body = "".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in line) + "</tr>" for line in lines)
+    return f"<div class=wide><table><tr>{head}</tr>{body}</table></div>"

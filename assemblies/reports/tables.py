@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ...loops.storage.runs import Run
+from . import charge
+from .reading import said
 
-T = TypeVar("T")
 COLUMNS = ("variant", "seed", "episodes", "return", "spread", "length", "solved", "charge", "steps/s")
+_HEADS = {"spread": "+-95 %", "length": "length / steps", "solved": "solved / share"}
+MEANING = ("return: mean over ended episodes of the sum of rewards; +-95 %: half-width of its confidence interval; "
+           "length: mean, in steps; solved: share of episodes; charge: time integral of |delivered command| over all "
+           "channels and lanes (a.u.: the command declares no physical unit).")
 
 
 def row(run: Run) -> dict[str, Any]:
     """Summarise one run: ended episodes, their mean return and its 95 % interval half-width, charge, speed.
 
-    `charge` is the time integral of |delivered command| summed over channels and lanes, in command units times seconds.
+    `charge` is the time integral of |delivered command| summed over channels and lanes, in `charge_unit`.
     """
     attributes = run.attributes
     found: dict[str, Any] = {"run": run.name, "variant": attributes.get("variant", ""), "seed": attributes.get("seed")}
@@ -31,39 +36,9 @@ def row(run: Run) -> dict[str, Any]:
         found["solved"] = float(solved.mean()) if len(solved) else float("nan")
     except (RuntimeError, KeyError):
         found.update(episodes=0)
-    found["charge"] = total_charge(run)
+    found["charge"], found["charge_unit"] = charge.total(run), charge.unit_of(run)
     found["steps/s"] = said(run, "facts", {}).get("steps_per_s", float("nan"))
     return found
-
-
-def said(run: Run, key: str, otherwise: T) -> T:
-    """Return an attribute of a run; `otherwise` where it is missing or of another type, since files may be altered."""
-    value = run.attributes.get(key)
-    return value if isinstance(value, type(otherwise)) else otherwise
-
-
-def delivered(run: Run) -> list[str]:
-    """Names of the streams that say what stimulators received: the command of each limiter (it has `decisions`)."""
-    limiters = [key.partition(".")[0] for key in run.streams if key.endswith(".decisions")]
-    wanted = [f"{name}.command" for name in limiters]
-    return [key for key in run.streams if (key in wanted if limiters else key.endswith(".command"))]
-
-
-def charge(times: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Integrate |command|, held from each time to the next: [n] running total over lanes and channels, in unit s."""
-    held = np.abs(values.reshape(len(values), -1).astype(float)).sum(axis=1)
-    steps = np.diff(times, append=times[-1:]) * 1e-9
-    return np.concatenate([[0.0], np.cumsum(held * steps)[:-1]]) if len(times) else np.zeros(0)
-
-
-def total_charge(run: Run) -> float:
-    """Return the charge of a whole run (0 where nothing was stimulated)."""
-    total = 0.0
-    for key in delivered(run):
-        if run.streams[key].rows:
-            stream = run[key]
-            total += float(charge(np.asarray(stream["time"]).astype(np.int64), np.asarray(stream))[-1])
-    return total
 
 
 def cell(value: Any) -> str:
@@ -75,11 +50,21 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def heads_and_cells(rows: Iterable[dict[str, Any]], columns: Iterable[str]) -> list[list[str]]:
+    """Return the heads with their units, then each row's cells; charges of several units name theirs themselves."""
+    rows, columns = list(rows), list(columns)
+    units = {str(row["charge_unit"]) for row in rows if row.get("charge_unit") and row.get("charge")}
+    charges = f"charge / {units.pop()}" if len(units) == 1 else "charge"
+    mixed = bool(units)
+    heads = [charges if column == "charge" else _HEADS.get(column, column) for column in columns]
+    return [heads] + [[f"{cell(row.get(c))} {row['charge_unit']}" if mixed and c == "charge" and row.get("charge")
+                       else cell(row.get(c)) for c in columns] for row in rows]
+
+
 def text(rows: Iterable[dict[str, Any]], columns: Iterable[str] = COLUMNS) -> str:
     """Lay rows out in columns of even width."""
-    columns = list(columns)
-    lines = [columns] + [[cell(r.get(c)) for c in columns] for r in rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    lines = heads_and_cells(rows, columns)
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     told = ["  ".join(part.ljust(width) if i == 0 else part.rjust(width)
                       for i, (part, width) in enumerate(zip(line, widths, strict=True))) for line in lines]
     return "\n".join([told[0], "  ".join("-" * width for width in widths), *told[1:]])

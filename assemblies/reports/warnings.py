@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...loops.storage.runs import Run
-from .tables import said
+from .reading import said
 
 _ROWS = 20_000  # rows looked at, from the end
 _RESUMES = {"no": "{} cannot be saved, so this run cannot be resumed.",

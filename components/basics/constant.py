@@ -12,7 +12,7 @@ from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.time import Period, next_tick
-from ..parts.passing import frozen, unheard
+from ..parts.passing import bounds, frozen, unheard
 
 
 class Constant(Component):
@@ -43,10 +43,17 @@ class Constant(Component):
         return unheard(port)
 
     def infer(self) -> None:
-        if isinstance(self.value, list):
-            for name, port in self.outputs.items():
-                if port.kind == "signal" and len(port.shape) == 1 and not port.known:
-                    self.outputs[name] = replace(port, shape=(len(self.value),))
+        """Say how many values there are, and that nothing else will come."""
+        for name, port in self.outputs.items():
+            if port.kind != "signal":
+                continue
+            if isinstance(self.value, list) and len(port.shape) == 1 and not port.known:
+                port = replace(port, shape=(len(self.value),))
+            given = np.asarray(self.value, port.dtype)
+            low, high = bounds(port)
+            if not port.choices and low <= given.min() and given.max() <= high:
+                port = replace(port, low=float(given.min()), high=float(given.max()))
+            self.outputs[name] = port
 
     def build(self, lanes: Lanes, seed: int) -> None:
         super().build(lanes, seed)

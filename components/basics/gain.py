@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -43,13 +44,13 @@ class Gain(Component):
             if isinstance(given, list) and not port.known:
                 port = self.outputs["output"] = replace(port, shape=(len(given),))
                 self.inputs["input"] = replace(self.inputs["input"], shape=port.shape)
-        self.outputs["output"] = port = replace(port, axes=sender(self, "input").axes)
-        low, high = bounds(sender(self, "input"))
+        given = sender(self, "input")
+        low, high = bounds(given)
         lengths = {len(given) for given in (self.gain, self.offset) if isinstance(given, list)}
-        if port.known and lengths <= {port.shape[0]} and np.isfinite([low, high]).all():
-            size = int(port.shape[0])  # type: ignore[arg-type]
-            ends = [self._scale(np.full(size, end, np.float32), size) for end in (low, high)]
-            self.outputs["output"] = replace(port, low=float(np.min(ends)), high=float(np.max(ends)))
+        if port.known and lengths <= {port.shape[0]} and isfinite(low) and isfinite(high):
+            ends = np.concatenate([self._scale(min(low, 0.0)), self._scale(max(high, 0.0))])  # 0: before any message
+            port = replace(port, low=float(ends.min()), high=float(ends.max()))
+        self.outputs["output"] = port if port.axes == given.axes else replace(port, axes=given.axes)
 
     def build(self, lanes: Lanes, seed: int) -> None:
         super().build(lanes, seed)
@@ -62,6 +63,6 @@ class Gain(Component):
         value += self._offset
         return {"output": value}
 
-    def _scale(self, value: np.ndarray, size: int) -> np.ndarray:
-        """The same arithmetic as `step`, so that bounds hold to the last bit."""
-        return value * spread(self.gain, size).astype(np.float32) + spread(self.offset, size).astype(np.float32)
+    def _scale(self, end: float) -> np.ndarray:
+        """The same arithmetic as `step`, so that bounds hold to the last bit; float32 [n], or [1]."""
+        return np.float32(end) * np.float32(self.gain) + np.atleast_1d(np.float32(self.offset))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
+from ...loops.bounds import NonNegative
 from ...loops.component import Component, Inputs
 from ...loops.events import Events
 from ...loops.lanes import Lanes
@@ -34,8 +37,8 @@ class Noise(Component):
     open_outputs = True
     random = True
 
-    def __init__(self, distribution: Literal["uniform", "normal"] = "uniform", scale: float = 1.0, rate: float = 10.0,
-                 period: Period | None = None) -> None:
+    def __init__(self, distribution: Literal["uniform", "normal"] = "uniform", scale: NonNegative = 1.0,
+                 rate: NonNegative = 10.0, period: Period | None = None) -> None:
         if scale < 0 or rate < 0:
             raise ValueError(f"scale {scale} and rate {rate} may not be negative")
         self.distribution, self.scale, self.rate, self.period = distribution, scale, rate, period
@@ -72,27 +75,35 @@ class Noise(Component):
                 random.load_state_dict(state[name])
 
     def _signal(self, name: str, port: Port) -> np.ndarray:
-        value = self._values(self._random[name], port, tuple(int(size) for size in port.shape))  # type: ignore[arg-type]
+        random, shape = self._random[name], tuple(int(size) for size in port.shape)  # type: ignore[arg-type]
+        value = self._values(port, partial(random.normal if self._is_normal(port) else random.uniform, shape))
         return frozen(value if port.per_lane else value[0])
 
-    def _values(self, random: LaneRandom, port: Port, shape: tuple[int, ...]) -> np.ndarray:
-        """Random values [lanes, *shape] that the port takes."""
+    def _is_normal(self, port: Port) -> bool:
+        return self.distribution == "normal" and np.dtype(port.dtype).kind not in "iub"
+
+    def _values(self, port: Port, draw: Callable[[], np.ndarray]) -> np.ndarray:
+        """Values that the port takes, from what is drawn: standard normal or uniform in [0, 1)."""
         low = np.where(np.isfinite(port.low), port.low, -self.scale)
         high = np.where(np.isfinite(port.high), port.high, self.scale)
-        if np.dtype(port.dtype).kind in "iub":
-            top = high.astype(np.int64) - low.astype(np.int64) + 1 if np.dtype(port.dtype).kind != "b" else 2
-            return (np.floor(random.uniform(shape) * top) + low * (np.dtype(port.dtype).kind != "b")).astype(port.dtype)
-        if self.distribution == "normal":
-            return np.clip((self.scale * random.normal(shape)).astype(port.dtype), port.low, port.high)
-        return np.clip((low + (high - low) * random.uniform(shape)).astype(port.dtype), port.low, port.high)
+        kind, drawn = np.dtype(port.dtype).kind, draw()
+        if kind == "b":
+            return (drawn >= 0.5).astype(port.dtype)
+        if kind in "iu":
+            top = high.astype(np.int64) - low.astype(np.int64) + 1
+            return (np.floor(drawn * top) + low).astype(port.dtype)
+        wanted = self.scale * drawn if self._is_normal(port) else low + (high - low) * drawn
+        return np.clip(wanted.astype(port.dtype), port.low, port.high)
 
     def _events(self, name: str, port: Port, previous: int | None, now: int) -> Events:
-        """Events in (previous, now]: one chance for each index and step, with the probability of at least one."""
+        """Events in (previous, now]: of each index a Poisson number, each at a time of its own."""
         shape = tuple(int(size) for size in port.shape)  # type: ignore[arg-type]
         if previous is None:
             return Events.empty(shape, port.dtype)
-        draws = self._random[name].uniform((int(port.indices), 2))  # type: ignore[arg-type]  # [lanes, indices, 2]
-        lane, index = np.nonzero(draws[..., 0] < -np.expm1(-self.rate * (now - previous) / SECOND))
-        time = now - np.floor(draws[lane, index, 1] * (now - previous)).astype(np.int64)
-        payload = self._values(self._random[name], port, (int(port.indices), *shape))  # type: ignore[arg-type]
-        return Events.of(time, lane, index, payload[lane, index], port.dtype)
+        random, span = self._random[name], now - previous
+        counts = random.poisson(self.rate * span / SECOND, (int(port.indices),))  # type: ignore[arg-type]
+        lane, index = (np.repeat(place, counts.ravel()) for place in np.indices(counts.shape).reshape(2, -1))
+        events = counts.sum(axis=1)  # [lanes]
+        time = now - np.floor(random.uniform_each(events) * span).astype(np.int64)
+        draw = random.normal_each if self._is_normal(port) else random.uniform_each
+        return Events.of(time, lane, index, self._values(port, partial(draw, events, shape)), port.dtype)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...loops.bounds import Amount
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
@@ -21,7 +22,7 @@ class Select(Component):
         indices: positions in the input, counted from 0; one may stand several times.
     """
 
-    def __init__(self, indices: list[int] = [0]) -> None:  # noqa: B006 (never written)
+    def __init__(self, indices: list[Amount] = [0]) -> None:  # noqa: B006 (never written)
         if not indices or min(indices) < 0:
             raise ValueError(f"indices {indices} select nothing; write positions counted from 0, for example [0, 2]")
         self.indices = list(indices)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...loops.bounds import Amount, NonNegative, Positive
 from ...loops.component import Component, Inputs
 from ...loops.lanes import Lanes
 from ...loops.port import Port
@@ -37,8 +38,8 @@ class Cartpole(Component):
     random = True
 
     def __init__(self, *, period: Period = 20 * MILLISECOND, physics_step: Duration = 20 * MILLISECOND,
-                 restart: Restart = "next_tick", max_steps: int = 500, pole_mass: float = 0.1,
-                 pole_length: float = 0.5, force: float = 10.0) -> None:
+                 restart: Restart = "next_tick", max_steps: Amount = 500, pole_mass: Positive = 0.1,
+                 pole_length: Positive = 0.5, force: NonNegative = 10.0) -> None:
         if pole_mass <= 0 or pole_length <= 0:
             raise ValueError(f"a pole of {pole_mass} kg and {pole_length} m cannot be balanced; both must be above 0")
         if physics_step <= 0:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...loops.bounds import Amount, AnyNumbers, Positive
 from ...loops.component import Component, Inputs
 from ...loops.errors import RunError, nearest
 from ...loops.lanes import Lanes
@@ -35,8 +36,8 @@ class GymnasiumEnv(Component):
 
     random = True
 
-    def __init__(self, *, env: str, env_params: dict | None = None, info: list[str] | None = None,
-                 period: Period | None = None, max_steps: int | None = None, action_scale: float | None = None,
+    def __init__(self, *, env: str, env_params: AnyNumbers | None = None, info: list[str] | None = None,
+                 period: Period | None = None, max_steps: Amount | None = None, action_scale: Positive | None = None,
                  restart: Restart = "next_tick") -> None:
         from ..parts import environments, spaces
 
@@ -45,6 +46,7 @@ class GymnasiumEnv(Component):
         probe = self._new_env()
         try:
             self.period, self.warnings = environments.asked_period(probe, period)
+            self.physics_step = environments.physics_step(probe)
             self._action = spaces.ActionDoor(probe.action_space, action_scale)
             self._observation = spaces.ObservationDoor(probe.observation_space)
             self.inputs = body_inputs(self._action.port)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-from importlib import metadata
 from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
 
+from ...loops.bounds import Amount, AnyNumbers
 from ...loops.component import Component, Inputs
 from ...loops.errors import nearest
 from ...loops.lanes import Lanes
@@ -42,8 +42,8 @@ class Myosuite(Component):
 
     random = True
 
-    def __init__(self, *, env: str, env_params: dict | None = None, info: list[str] | None = None,
-                 period: Period | None = None, max_steps: int | None = None, threads: int = 0,
+    def __init__(self, *, env: str, env_params: AnyNumbers | None = None, info: list[str] | None = None,
+                 period: Period | None = None, max_steps: Amount | None = None, threads: Amount = 0,
                  divergence: Literal["error", "terminate"] = "error", restart: Restart = "next_tick") -> None:
         from ..parts import environments, spaces
 
@@ -56,6 +56,7 @@ class Myosuite(Component):
         self._first: Any = self._new_env()  # tells the sizes now, is lane 0 later
         base = self._first.unwrapped
         self.period, self.warnings = environments.asked_period(base, period, "_ctrl_dt")
+        self.physics_step = environments.physics_step(base, "_ctrl_dt")
         self.max_steps = environments.registered_steps(env) if max_steps is None else max_steps
         self._action = spaces.ActionDoor(base.action_space, axis="muscle", clips=True)
         shape = base.observation_space.shape
@@ -225,10 +226,6 @@ class Myosuite(Component):
     def labels(self) -> dict[str, Any]:
         model = self._bases[0].model
         return {"muscle": [model.actuator(i).name for i in range(model.nu)]}
-
-    def versions(self) -> dict[str, str]:
-        """Return the releases that decide what this body does."""
-        return {name: metadata.version(name) for name in ("myosuite", "myo-sim", "mujoco")}
 
     def close(self) -> None:
         if self._batch is None:

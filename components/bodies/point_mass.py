@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...loops.bounds import Amount, Count, NonNegative, Positive
 from ...loops.component import Component, Inputs
 from ...loops.lanes import Lanes
 from ...loops.port import Port
@@ -33,9 +34,9 @@ class PointMass(Component):
 
     random = True
 
-    def __init__(self, *, dimensions: int = 2, strength: float = 4.0, friction: float = 1.0, radius: float = 0.1,
-                 stop_when_solved: bool = False, max_steps: int = 100, period: Period = 20 * MILLISECOND,
-                 restart: Restart = "next_tick") -> None:
+    def __init__(self, *, dimensions: Count = 2, strength: NonNegative = 4.0, friction: NonNegative = 1.0,
+                 radius: Positive = 0.1, stop_when_solved: bool = False, max_steps: Amount = 100,
+                 period: Period = 20 * MILLISECOND, restart: Restart = "next_tick") -> None:
         if dimensions < 1:
             raise ValueError(f"dimensions: a point in {dimensions} dimensions cannot move; write 1 or more")
         if friction < 0:
@@ -43,6 +44,7 @@ class PointMass(Component):
         self.dimensions, self.strength, self.friction, self.radius = dimensions, strength, friction, radius
         self.stop_when_solved, self.max_steps, self.restart = stop_when_solved, max_steps, restart
         self.period = period
+        self.physics_step = period if isinstance(period, int) else None  # of a Clock's ticks no two need be equal
         self.inputs = body_inputs(Port("push", (dimensions,), ("direction",), low=-1.0, high=1.0, reads="hold",
                                        also=("now",)))
         self.outputs = body_outputs(Port("position, velocity, target minus position", (3 * dimensions,), ("variable",)))

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...loops.bounds import Amount, Count
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
@@ -49,14 +50,17 @@ class Mlp(Component):
 
     random = True
 
-    def __init__(self, *, hidden: list[int] = [64, 64], activation: Literal["relu", "tanh"] = "relu",  # noqa: B006
-                 head: Literal["auto", "gaussian", "categorical"] = "auto", choices: int = 0,
-                 weights: str | None = None, layer: int | None = None, lesion: Lesion | None = None,
-                 explore: bool = False, random_steps: int = 0, period: Period | None = None,
+    def __init__(self, *, hidden: list[Count] = [64, 64], activation: Literal["relu", "tanh"] = "relu",  # noqa: B006
+                 head: Literal["auto", "gaussian", "categorical"] = "auto", choices: Amount = 0,
+                 weights: str | None = None, layer: Count | None = None, lesion: Lesion | None = None,
+                 explore: bool = False, random_steps: Amount = 0, period: Period | None = None,
                  wake_on_current: bool = False) -> None:
         if not hidden or min(hidden) < 1:
             raise AssemblyError([Problem(f"a brain needs layers of neurons, not {hidden}", "hidden",
                                          "Write for example [32, 32].")])
+        if choices == 1 or (choices and head == "gaussian"):
+            raise AssemblyError([Problem(f"a {head} head with choices: {choices} has nothing to choose", "choices",
+                                         "Write at least 2 and head: categorical, or leave choices out.")])
         self.hidden, self.activation, self.head = list(hidden), activation, head
         self.weights, self.lesion = weights, lesion
         self.explore, self.random_steps, self.period = explore, random_steps, period
@@ -79,7 +83,7 @@ class Mlp(Component):
             "rates": Port("activity of the stimulated layer", (units,), axes=("neuron",)),
             "log_prob": Port("log-probability of the action drawn", ()),
         }
-        if head == "categorical" and choices:
+        if choices:
             self._offer_choices(choices)
 
     @classmethod
@@ -125,10 +129,8 @@ class Mlp(Component):
         self.network = Perceptron(size, self.hidden, self._heads(), self.activation, derive(seed, "weights"))
         self.mask = self._draw_lesion(derive(seed, "lesion"))  # of connections [out, in], of neurons [neurons], or None
         if self.weights is not None:
-            learned, meta = artifact.load(self.weights)
-            learned.pop("lesion", None)  # a lesion is this brain's own: the parameters describe it
-            artifact.check(artifact.nested(self.network.arrays), learned, self.weights, meta)
-            self._learn(learned)
+            expected = artifact.nested(self.network.arrays)
+            self._learn(artifact.take(self.weights, expected, ("lesion",)))  # the parameters describe this one's lesion
         self.reset(seed)
 
     def _draw_lesion(self, seed: int) -> np.ndarray | None:

@@ -10,7 +10,7 @@ from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
-from ...loops.status import idle, status_input
+from ...loops.status import calm, idle, status_input
 from ...loops.storage import artifact
 from ...loops.time import Period
 from ..parts import flags
@@ -34,7 +34,9 @@ class Constant(Component):
                                 optional=True),
             "status": status_input(wakes=True, optional=True),
         }
-        self.outputs = {"command": Port("what each channel is to deliver", (size,), axes=("electrode",))}
+        told = np.append(np.asarray(self.given, np.float32), np.float32(0))  # a lane where nobody acts gets zero
+        self.outputs = {"command": Port("what each channel is to deliver", (size,), axes=("electrode",),
+                                        low=float(told.min()), high=float(told.max()))}
 
     @classmethod
     def example(cls) -> Constant:
@@ -54,7 +56,7 @@ class Constant(Component):
 
     def _spread(self) -> None:
         """Lay the command out over the lanes once: it is published as it is, tick after tick."""
-        self._everywhere = np.tile(self.command, (self.lanes.count, 1))  # [lanes, channels]
+        self._everywhere = np.repeat(self.command[None], self.lanes.count, axis=0)  # [lanes, channels]
         self._everywhere.setflags(write=False)
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
@@ -62,7 +64,7 @@ class Constant(Component):
         fresh = bool(inputs.new) or now == 0 if self.period is None else flags.due(self.period, now)
         command = self._everywhere if fresh else self._last  # [lanes, channels]
         status = inputs.get("status")
-        if status is not None and np.count_nonzero(status) and (rest := idle(status)).any():
+        if status is not None and not calm(status) and (rest := idle(status)).any():
             command = np.where(rest[:, None], np.float32(0), command)
         if not fresh and np.array_equal(command, self._last):
             return {}

@@ -59,6 +59,9 @@ class RandomStimulation(Component):
         """Fix the bounds of the draw."""
         super().build(lanes, seed)
         self.infer()
+        if self._low > self._high:
+            raise AssemblyError([Problem(f"commands would be drawn from {self._low:g} to {self._high:g}, which is no "
+                                         "range", "low or high", "Give both, the smaller one as low.")])
         self.reset(seed)
 
     def reset(self, seed: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...loops.bounds import Count
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
@@ -16,13 +17,15 @@ from ...loops.status import begins, ended, is_step, status_input
 class Metrics(Component):
     """Publishes a row of metrics whenever episodes end: means over the last `window` episodes, and counts.
 
+    Where more lanes than `window` end at one instant, the means are over all of these.
+
     `success` is the share of episodes solved at their last step, `solved_steps` the share of steps that were.
 
     Args:
         window: number of episodes that the means look back on.
     """
 
-    def __init__(self, *, window: int = 1) -> None:
+    def __init__(self, *, window: Count = 1) -> None:
         if window < 1:
             raise AssemblyError([Problem(f"a mean over {window} episodes does not exist", "window",
                                          "Give at least 1.")])

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...loops.bounds import Count
 from ...loops.component import Component, Inputs
 from ...loops.lanes import Lanes
 from ...loops.time import Duration
@@ -31,7 +32,7 @@ class BusyProcessor(Component):
     random = True
 
     def __init__(self, service: Duration = 1_000_000, spread: Duration = 0,
-                 when_busy: Literal["queue", "drop", "latest"] = "queue", capacity: int = 16) -> None:
+                 when_busy: Literal["queue", "drop", "latest"] = "queue", capacity: Count = 16) -> None:
         if capacity < 1:
             raise ValueError(f"a queue of {capacity} messages holds nothing; write at least 1, or when_busy: drop")
         self.service, self.spread, self.when_busy = service, spread, when_busy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...loops.bounds import Share
 from ...loops.component import Component, Inputs
 from ...loops.lanes import Lanes
 from ..parts.delivery import Delivery, link_ports
@@ -19,7 +20,7 @@ class Loss(Component):
 
     random = True
 
-    def __init__(self, probability: float = 0.1) -> None:
+    def __init__(self, probability: Share = 0.1) -> None:
         if not 0 <= probability <= 1:
             raise ValueError(f"a probability of {probability} is not in [0, 1]")
         self.probability = probability

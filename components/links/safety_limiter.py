@@ -15,7 +15,7 @@ from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
-from ...loops.status import begins, idle, status_input
+from ...loops.status import begins, calm, idle, status_input
 from ...loops.time import SECOND, Duration
 from ..parts.command_watch import CommandWatch
 from ..parts.decision_log import DecisionLog
@@ -252,8 +252,8 @@ class SafetyLimiter(Component):
         self._passed: bytes | None = None  # its content, if that alone made it harmless
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
-        if (self._passed is not None and inputs["command"].tobytes() == self._passed and "command" in inputs.new
-                and self._in_time(now, inputs)):
+        if (self._passed is not None and (inputs["command"] is self._given or inputs["command"].tobytes() ==
+                                          self._passed) and "command" in inputs.new and self._in_time(now, inputs)):
             return {"command": self._given}
         if self._metered and inputs.previous is not None:
             self._meter.advance(inputs.previous, now)
@@ -278,7 +278,7 @@ class SafetyLimiter(Component):
     def _in_time(self, now: int, inputs: Inputs) -> bool:
         """Is a command that was harmless before harmless again, where only its content and its time can matter?"""
         status = inputs.get("status")
-        if self.lateness is not None or self._watch.doubts(now) or (status is not None and np.count_nonzero(status)):
+        if self.lateness is not None or self._watch.doubts(now) or (status is not None and not calm(status)):
             return False
         self._watch.arrived(now)
         return True
@@ -288,7 +288,7 @@ class SafetyLimiter(Component):
         if self._careful or not self._log.clean or self.lateness is not None or self._watch.doubts(now):
             return False
         status = inputs.get("status")
-        if status is not None and np.count_nonzero(status) and ("status" in inputs.new or status.max() > 1):
+        if status is not None and not calm(status) and ("status" in inputs.new or status.max() > 1):
             return False  # a FIRST that is new counts
         largest = self._offer(command) if self._metered else most(np.abs(command))
         if not (largest <= self._quiet_peak or (self._uneven and (np.abs(command) <= self._quiet).all())):
@@ -331,7 +331,7 @@ class SafetyLimiter(Component):
     def _silence_lanes(self, now: int, inputs: Inputs, wanted: np.ndarray, rule: np.ndarray, new: bool) -> None:
         """Zero where a lane is idle, its command stale or late, or any of its numbers not finite."""
         status = inputs.get("status")
-        flagged = status is not None and bool(np.count_nonzero(status))
+        flagged = status is not None and not calm(status)
         if flagged and "status" in inputs.new:
             first = begins(status)
             self._watch.excuse(first)

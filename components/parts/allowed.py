@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-ALLOWED: set[str] = set()  # module names; a process-wide permission, never part of a result
+from collections.abc import Iterable
+
+ALLOWED: set[str] = set()  # module names, of the build that began last; never part of a result
 
 
-def allow(module: str) -> None:
-    """Permit a module (and what lies in it) to be imported because an assembly names it."""
-    ALLOWED.add(module)
+def allow_only(modules: Iterable[str]) -> None:
+    """Permit these modules (and what lies in them) to be imported because an assembly names them, and no others."""
+    ALLOWED.clear()
+    ALLOWED.update(modules)
 
 
 def is_allowed(module: str) -> bool:

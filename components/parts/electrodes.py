@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from ...loops.bounds import Bound
 from ...loops.errors import AssemblyError, Problem
 
 Placement = Literal["even", "list", "surviving", "permutation"]
+Spread = Annotated[float, Bound(least=1e-9, most=1e9)]  # in neurons; its square can be divided by
 
 
 def centres(channels: int, units: int, placement: Placement, given: Sequence[float] | None, dead: Sequence[int] | None,

@@ -31,6 +31,10 @@ def make(env: str, params: dict[str, Any], max_steps: int | None, known: Iterabl
     limit = {} if max_steps is None else {"max_episode_steps": max_steps or -1}
     try:
         return gymnasium.make(env, disable_env_checker=True, **limit, **params)
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise ValueError(f"env {env!r} needs a package that is not there: {error}") from error
+    except gymnasium.error.Error as error:
+        raise ValueError(f"env {env!r} cannot be made: {error}") from error
     except TypeError as error:
         raise ValueError(f"env {env!r} does not take these env_params {params}: {error}") from error
 
@@ -40,33 +44,47 @@ def registered_steps(env: str) -> int:
     return gymnasium.spec(env).max_episode_steps or 0
 
 
-def own_period(env: Any, attribute: str = "dt") -> int | Clock:
-    """Return the time one step of an environment takes, from its own `attribute` or its frames per second."""
+def own_period(env: Any, attribute: str = "dt") -> tuple[int | Clock, list[str]]:
+    """Return the time one step of an environment takes, and what to warn of where it can only be guessed.
+
+    It is the environment's own `attribute`, or `tau`; its frames per second are a guess.
+    """
     base = env.unwrapped
-    dt = getattr(base, attribute, None)
-    if isinstance(dt, (int, float)) and dt > 0:
+    dt = next((dt for name in (attribute, "tau") if isinstance(dt := getattr(base, name, None), (int, float))), 0)
+    if dt > 0:
         period = round(dt * SECOND)
         if abs(period - dt * SECOND) > 1e-6 * period:
             raise ValueError(f"one step of {type(base).__name__} takes {dt!r} s, which is not a whole number of "
                              "nanoseconds; say how long it is: period: 20 ms")
-        return period
+        return period, []
     rate = base.metadata.get("render_fps")
     if isinstance(rate, (int, float)) and rate > 0:
         ticks = Fraction(rate).limit_denominator(1000)
         exact = SECOND / ticks
-        return int(exact) if exact.denominator == 1 else Clock(ticks.numerator, ticks.denominator)
+        period = int(exact) if exact.denominator == 1 else Clock(ticks.numerator, ticks.denominator)
+        return period, [f"{type(base).__name__} does not say how long one of its steps takes; its {rate:g} frames per "
+                        f"second are taken for it: {say_period(period)}. Write the period to mean what you want"]
     raise ValueError(f"{type(base).__name__} does not say how long one of its steps takes; say it: period: 20 ms")
+
+
+def physics_step(env: Any, attribute: str = "dt") -> int | None:
+    """Return the nanoseconds by which one step advances an environment's world; None where it does not say."""
+    try:
+        own, guessed = own_period(env, attribute)
+    except ValueError:
+        return None
+    return own if isinstance(own, int) and not guessed else None
 
 
 def asked_period(env: Any, asked: int | Clock | None, attribute: str = "dt") -> tuple[int | Clock, list[str]]:
     """Return the period of a body, its environment's own unless asked for, and what to warn of when they differ."""
     if asked is None:
-        return own_period(env, attribute), []
+        return own_period(env, attribute)
     try:
-        own = own_period(env, attribute)
+        own, guessed = own_period(env, attribute)
     except ValueError:
         return asked, []  # the environment does not say, so nothing is contradicted
-    if own == asked:
+    if own == asked or guessed:
         return asked, []
     return asked, [f"ticks every {say_period(asked)}, but each tick advances its world by {say_period(own)}: "
                    "its physics does not run at the pace of the loop's time"]

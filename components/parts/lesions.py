@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from ...loops.bounds import Share
 from ...loops.errors import StimloopError
 from ...loops.seeds import derive
 
@@ -40,7 +41,7 @@ class Lesion:
     """
 
     kind: Literal["weights", "neurons", "mask", "region", "connections"] = "weights"
-    fraction: float = 1.0
+    fraction: Share = 1.0
     seed: int | None = None
     neurons: list[int] | None = None
     mask: list[int] | None = None

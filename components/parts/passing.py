@@ -28,6 +28,8 @@ def known(*sizes: Any) -> bool:
 
 def bounds(port: Port) -> tuple[float, float]:
     """Return the lowest and highest value that the port allows anywhere."""
+    if isinstance(port.low, float | int) and isinstance(port.high, float | int):
+        return float(port.low), float(port.high)
     return float(np.min(port.low)), float(np.max(port.high))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...loops.bounds import Amount
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem, RunError
 from ...loops.port import Port
@@ -20,7 +21,7 @@ class Budget(Component):
         episodes: number of episodes allowed; None: any.
     """
 
-    def __init__(self, *, steps: int | None = None, episodes: int | None = None) -> None:
+    def __init__(self, *, steps: Amount | None = None, episodes: Amount | None = None) -> None:
         for name, amount in (("steps", steps), ("episodes", episodes)):
             if amount is not None and amount < 0:
                 raise AssemblyError([Problem(f"a budget of {amount} {name} is less than nothing", name,

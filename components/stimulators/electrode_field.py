@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from ...loops.bounds import Count, Positive
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
-from ...loops.status import begins, idle, status_input
+from ...loops.status import begins, calm, idle, status_input
 from ...loops.time import Period
 from ..parts import electrodes, flags
-from ..parts.electrodes import Placement
+from ..parts.electrodes import Placement, Spread
 
 
 class ElectrodeField(Component):
@@ -40,9 +41,9 @@ class ElectrodeField(Component):
         period: inject the command in force once per period; left out, once per command.
     """
 
-    def __init__(self, *, channels: int = 2, placement: Placement = "even", spread: float = 0.1,
+    def __init__(self, *, channels: Count = 2, placement: Placement = "even", spread: Spread = 0.1,
                  centres: list[float] | None = None, dead: list[int] | None = None, span: list[int] | None = None,
-                 decay: float = 1.0, limit: float = 5.0, units: str = "", lose_first: bool = False,
+                 decay: float = 1.0, limit: Positive = 5.0, units: str = "", lose_first: bool = False,
                  period: Period | None = None) -> None:
         electrodes.check(channels, placement, centres, dead, spread, span, decay)
         if not 0 < decay <= 1:
@@ -84,7 +85,7 @@ class ElectrodeField(Component):
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Inject the command, if it is a new one; deliver nothing in lanes where nobody acts."""
         status = inputs.get("status")
-        if status is None or not np.count_nonzero(status):
+        if status is None or calm(status):
             return self._inject(now, inputs)
         self._command = b""
         first, silent = begins(status) if "status" in inputs.new else np.zeros(status.shape, bool), idle(status)

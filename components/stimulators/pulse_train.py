@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...loops.bounds import Count, Positive
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.events import Events
@@ -14,7 +15,7 @@ from ...loops.port import Port
 from ...loops.status import idle, status_input
 from ...loops.time import Clock, Duration, Period, next_tick, say, say_period
 from ..parts import electrodes, flags
-from ..parts.electrodes import Placement
+from ..parts.electrodes import Placement, Spread
 from ..parts.pulses import Pulse
 
 
@@ -40,10 +41,10 @@ class PulseTrain(Component):
         late: in a real-time loop, skip pulses when the loop is further than this behind the wall clock.
     """
 
-    def __init__(self, *, channels: int = 2, rate: Period | None = Clock(130), width: Duration = 200_000,  # noqa: B008
+    def __init__(self, *, channels: Count = 2, rate: Period | None = Clock(130), width: Duration = 200_000,  # noqa: B008
                  phases: Literal["one", "two"] = "two", gap: Duration = 0, pause: Duration | None = None,
-                 placement: Placement = "even", spread: float = 0.1, centres: list[float] | None = None,
-                 dead: list[int] | None = None, span: list[int] | None = None, limit: float = 5.0, units: str = "",
+                 placement: Placement = "even", spread: Spread = 0.1, centres: list[float] | None = None,
+                 dead: list[int] | None = None, span: list[int] | None = None, limit: Positive = 5.0, units: str = "",
                  late: Duration = 1_000_000) -> None:
         electrodes.check(channels, placement, centres, dead, spread, span)
         self.channels, self.rate, self.late = channels, rate, late

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,22 @@ def check(expected: Mapping[str, Any], given: Mapping[str, Any], where: str,
         fix = "The component's parameters and wiring must be those with which the weights were made."
         last = problems[-1]
         raise AssemblyError([*problems[:-1], Problem(last.what, last.where, fix)])
+
+
+def take(path: str | Path, expected: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
+    """Return the learned arrays of the artifact that a parameter `weights` names, some left out; they have to fit.
+
+    Raises AssemblyError with one problem at that parameter.
+    """
+    try:
+        learned, meta = load(path)
+        learned = {name: value for name, value in learned.items() if name not in without}
+        check(expected, learned, str(path), meta)
+    except AssemblyError as error:
+        what = "; ".join(problem.what for problem in error.problems)
+        raise AssemblyError([Problem(f"{Path(path).name}: {what}", "params.weights",
+                                     f"{error.problems[-1].fix}\nweights: null begins without any.")]) from None
+    return learned
 
 
 def content_hash(learned: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from .stored import Stored
 
 _BLOCK = 4096
-_WALL = ("wall", "wall_time", "seconds")  # fields of evaluations that the clock on the wall writes
+_WALL = ("wall",)  # fields of evaluations that the clock on the wall writes
 _WALL_STREAMS = ("loop.lateness",)  # of real-time loops
 
 

@@ -54,6 +54,12 @@ def test_a_component_imports_no_other_component(file):
             assert re.match(r"\.\.\.loops\b|\.\.parts\b|\.\.parts\.", place), f"line {node.lineno}: {place}"
 
 
+def test_only_learners_planners_and_coprocessors_hold_others():
+    holders = {name for name, entry in json.loads((ROOT / "catalogue" / "index.json").read_text()).items()
+               if entry.get("uses")}
+    assert {name.partition(".")[0] for name in holders} <= {"learners", "coprocessors", "brains", "protocols"}
+
+
 def test_files_and_functions_are_small():
     long = []
     for file in CODE:

@@ -169,7 +169,9 @@ def measure(ticks: int = 4000, rounds: int = 9, growth_ticks: int = 1_000_000) -
         check("one_port_one_receiver_us", [t * 1e6 for t in times["single"]], "us"),
     ]
     checks.append(_growth(growth_ticks))
-    return {"name": "kernel", "checks": checks}
+    return {"name": "kernel", "settings": {
+        "lanes": LANES, "width": WIDTH, "dtype": "float32", "components": 3, "wires": 8, "finiteness": True,
+        "recorder": False, "ticks": ticks, "rounds": rounds, "growth_ticks": growth_ticks}, "checks": checks}
 
 
 def _growth(ticks: int) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def _lines(*things: Any) -> int:
     return sum(1 for line in text.splitlines() if line.strip() and not line.strip().startswith(('"""', "#")))
 
 
-def measure(steps: int = 1500, rounds: int = 9) -> dict[str, Any]:
+def measure(steps: int = 500, rounds: int = 45) -> dict[str, Any]:
     """Steps per second of the loop over those of the wrapper, one lane, recorder off on both sides."""
     import myosuite  # noqa: F401  (registers its environments)
 

@@ -192,7 +192,8 @@ def _check(directory: Path, samples: list[tuple[float, int]], seen: list[int], t
     for key, rows in (state or {"recorder": {"streams": {}}})["recorder"]["streams"].items():
         assert stored.rows[names.index(key)] >= rows, f"{key}: rows of the checkpoint are missing"
     for name, rows in stored.evaluations.items():
-        assert rows == truth.evaluations[name][:len(rows)], f"evaluation {name} differs"
+        meant = truth.evaluations[name][:len(rows)]
+        assert list(map(_timeless, rows)) == list(map(_timeless, meant)), f"evaluation {name} differs"
     if samples:
         times = stored.columns(names.index("brain.action"))["time"].read()
         kept = int(times[-1]) if len(times) else -1
@@ -200,6 +201,11 @@ def _check(directory: Path, samples: list[tuple[float, int]], seen: list[int], t
         lost = samples[-1][0] - missing[0] if missing else 0.0
         assert lost <= MOST_LOST, f"{lost:.2f} s of the tail lost"
         found.worst_lost = max(found.worst_lost, lost)
+
+
+def _timeless(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of an evaluation without what the clock on the wall said."""
+    return {key: value for key, value in row.items() if key != "wall"}
 
 
 def _is_beginning(stored: Stored, stream: int, truth: Stored, key: str) -> int:

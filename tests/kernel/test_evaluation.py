@@ -270,3 +270,42 @@ def test_a_halt_in_the_middle_gives_the_evaluation_up_and_makes_it_anew() -> Non
     release()
     made.run(60)
     assert [row["time"] for row in rows(made)] == [0, 50]
+
+
+class Endless(Corridor):
+    """Ends its episode in lane 0 only."""
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        said = super().step(now, inputs)
+        self.left[1:] = 1000
+        return said
+
+
+def endless(longest: int | None) -> Loop:
+    wired = {"body": Part(Endless, {"action": Source("brain", "action")}),
+             "brain": Part(Teachable, {"place": Source("body", "place")})}
+    plan = EvaluationPlan(System(wired, 3), (45, "ns"), 3, 1000, True, longest)
+    return Loop(System(wired, 2, evaluations={"test": plan}))
+
+
+def test_an_episode_that_does_not_end_is_told_with_its_lanes_and_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stimloop.loops.evaluation.PATIENCE", 500)
+    with pytest.raises(AssemblyError, match=r"evaluate.test: the episode of body has not ended in lanes 1, 2: after "
+                                            r"500 ns\n.*max_steps.*longest: 60 s"):
+        endless(None).run(100)
+
+
+def test_an_episode_is_cut_off_where_it_was_said_how_long_one_may_be() -> None:
+    made = endless(100)
+    assert made.run(50) == 40
+    row, = rows(made)
+    assert row["length"].tolist() == [1, 9, 9]  # ticks 1 to 9: the one at 100 ns is not run
+    assert not np.isnan(row["success"]).any()
+
+
+def test_an_evaluation_in_which_nothing_happens_any_more_is_told() -> None:
+    made = loop((45, "ns"))
+    made.evaluations["test"].loop.nodes["body"].period = None
+    made.evaluations["test"].loop.components["body"].period = None
+    with pytest.raises(AssemblyError, match="nothing happens any more"):
+        made.run(100)

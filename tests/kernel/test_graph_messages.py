@@ -7,10 +7,12 @@ from typing import Any, Protocol
 import pytest
 
 from stimloop.components.parts.roles import Body
+from stimloop.loops import checks
 from stimloop.loops.component import Use
 from stimloop.loops.errors import AssemblyError, Problems
 from stimloop.loops.graph import Graph, check
 from stimloop.loops.port import Port
+from stimloop.loops.shapes import Wire
 from stimloop.loops.system import Part, Source, System
 
 from .small import part
@@ -138,10 +140,25 @@ def test_ports_that_fit(left: Port, right: Port) -> None:
     check(System({"talker": talker(port=left), "ear": ear(port=right)}))
 
 
-def test_another_width_of_the_same_kind_of_number_is_a_notice() -> None:
-    graph = check(System({"talker": talker(port=Port("x", dtype="float64")), "ear": ear()}))
-    assert noticed(graph) == [
-        "ear.inputs.value: talker.value carries float64, the input declares float32; nothing is converted"]
+def test_another_width_of_the_same_kind_of_number_is_told_at_build_not_at_the_first_value() -> None:
+    assert told(talker=talker(port=Port("x", dtype="float64")), ear=ear()) == [
+        ("ear.inputs.value", "talker.value carries float64, the input takes float32",
+         "Nothing is converted silently: declare and publish float32 there, or take float64 here.")]
+
+
+def test_a_sender_without_bounds_is_noticed_where_the_input_has_some_and_refused_where_it_is_guarded() -> None:
+    bounded = Port("x", low=-1, high=1)
+    assert noticed(check(System({"talker": talker(), "ear": ear(port=bounded)}))) == [
+        "ear.inputs.value: talker.value declares no bounds, the input takes [-1, 1]: what lies outside is passed on as "
+        "it is"]
+    assert noticed(check(System({"talker": talker(port=Port("x", low=-1, high=1)), "ear": ear(port=bounded)}))) == []
+    problems = Problems()
+    guarded = Port("command", low=-5, high=5, guarded=True)
+    checks._check_bounds(Wire("stimulator", "command", Source("limiter", "command"), "now"), Port("x"), guarded,
+                         "stimulator.inputs.command", problems)
+    assert [str(problem) for problem in problems.errors] == [
+        "stimulator.inputs.command: limiter.command declares no bounds, the input takes [-5, 5]\n"
+        "  Write peak in the limiter, for example peak: 5."]
 
 
 def test_an_input_reads_only_as_it_offers() -> None:
@@ -150,6 +167,17 @@ def test_an_input_reads_only_as_it_offers() -> None:
     graph = check(System({"talker": talker(), "ear": ear(Source("talker", "value", 0, "now"),
                                                          Port("x", reads="hold", also=("now",)))}))
     assert [wire.reads for wire in graph.wires] == ["now"]
+
+
+def test_a_role_is_a_world_by_what_it_offers_whatever_its_name() -> None:
+    class Arena(Protocol):
+        def step(self, now: int, inputs: Any) -> dict[str, Any]: ...
+
+    class Body(Protocol):
+        def value(self, observation: Any) -> Any: ...
+
+    assert Use(Arena).is_world
+    assert not Use(Body).is_world
 
 
 # -- references --------------------------------------------------------------------------------------------------------

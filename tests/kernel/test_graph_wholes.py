@@ -197,6 +197,22 @@ def test_a_learner_reads_the_action_as_the_body_does() -> None:
     found = told(**views(Source("body", "observation"), "now"))
     assert ("learner.inputs.action", "reads brain.action by 'now', but body acts on it by 'hold'",
             "Write {action: {from: brain.action, reads: hold}}.") in found
+    parts = views(Source("body", "observation"), "now")  # also where it uses only a critic, as a coprocessor's learner
+    critic = part({}, {"worth": Port("w")}, None, 10, gain=1.0, value=None)
+    learner = part({"action": Port("action", reads="hold", also=("now",), wakes=True)}, {}, None,
+                   wired={"action": Source("brain", "action", 0, "now")}, uses={"critic": "critic"},
+                   wants={"critic": Use(Judge, changes=True)})
+    assert ("learner.inputs.action", "reads brain.action by 'now', but body acts on it by 'hold'",
+            "Write {action: {from: brain.action, reads: hold}}.") in told(**{**parts, "critic": critic,
+                                                                              "learner": learner})
+
+
+def test_the_mean_of_rewards_is_refused() -> None:
+    parts = views(Source("body", "observation"))
+    parts["slow"] = part({"reward": Port("r", reads="all", also=("mean",))}, {}, None, 50,
+                         {"reward": Source("body", "reward", 0, "mean")})
+    assert told(**parts) == [("slow.inputs.reward", "the mean over time of rewards does not count them",
+                              "Read all: each one counts once.")]
 
 
 def test_a_view_of_a_component_that_could_not_be_made_is_not_looked_at() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 from xml.etree import ElementTree
 
@@ -190,3 +191,38 @@ def test_the_wiring_as_a_picture_shows_every_box_and_escapes_names() -> None:
     assert "stroke-dasharray" in picture  # the reference
     boxes = [element for element in root.iter() if element.tag.endswith("rect")]
     assert len(boxes) >= 4
+
+
+def long_names() -> Graph:
+    """Names, types and labels longer than usual, in two rows."""
+    return check(System({
+        "body": replace(moved("brain.action"), type="bodies.a_body_whose_name_goes_on_and_on"),
+        "the_brain_of_a_patient_number_twelve": part({"observation": Port("o", wakes=True)}, {}, None, None,
+                                                     {"observation": "body.observation"}),
+        "brain": part({"observation": Port("o", wakes=True), "reward": Port("r", reads="hold")}, {"action": Port("a")},
+                      None, None, {"observation": "body.observation", "reward": Source("body", "reward", 1234567 * MS)},
+                      type="brains.short")}))
+
+
+def test_no_text_of_the_picture_is_cut_off_or_leaves_its_box() -> None:
+    root = ElementTree.fromstring(drawing.svg(long_names()))
+    left, top, width, height = map(float, root.attrib["viewBox"].split())
+    boxes = [tuple(float(box.attrib[key]) for key in ("x", "y", "width", "height"))
+             for box in root.iter() if box.tag.endswith("rect")]
+    labels = []
+    for text in (element for element in root.iter() if element.tag.endswith("text")):
+        size = float(text.attrib["font-size"])
+        half = 0.29 * size * len("".join(text.itertext()))  # sans-serif letters are about 0.58 of their size wide
+        x, y = float(text.attrib["x"]), float(text.attrib["y"])
+        assert left <= x - half <= x + half <= left + width
+        assert top <= y - size <= y <= top + height
+        inside = [box for box in boxes if box[0] <= x <= box[0] + box[2] and box[1] <= y <= box[1] + box[3]]
+        for x0, _, wide, _ in inside:
+            assert x0 <= x - half <= x + half <= x0 + wide, "".join(text.itertext())
+        if not inside:
+            labels.append((x - half, x + half, y))
+            assert not any(x0 < x + half and x - half < x0 + wide and y0 < y <= y0 + high
+                           for x0, y0, wide, high in boxes)
+    assert len(labels) >= 3
+    for i, (a, b, y) in enumerate(labels):
+        assert not any(a < d and c < b and abs(y - z) < 10 for c, d, z in labels[:i])

@@ -108,7 +108,7 @@ def test_nobody_else_is_called_as_the_loop_itself() -> None:
         RealtimeLoop(System({"loop": part_of}))
 
 
-@pytest.mark.parametrize("speed", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("speed", [0, -1.0, float("nan"), float("inf"), 1e300, 1e-300])
 def test_a_speed_is_above_zero(speed: float) -> None:
     with pytest.raises(ValueError, match="it must be above 0"):
         RealtimeLoop(System({"a": sender(float, 10)}), speed=speed)

@@ -6,8 +6,8 @@ import pytest
 gymnasium = pytest.importorskip("gymnasium")
 from gymnasium import spaces  # noqa: E402
 
-from stimloop.components.parts.allowed import ALLOWED, allow, is_allowed, require_allowed  # noqa: E402
-from stimloop.components.parts.environments import make, own_period  # noqa: E402
+from stimloop.components.parts.allowed import allow_only, is_allowed, require_allowed  # noqa: E402
+from stimloop.components.parts.environments import asked_period, make, own_period  # noqa: E402
 from stimloop.components.parts.replay import ActionLog  # noqa: E402
 from stimloop.components.parts.spaces import ActionDoor, ObservationDoor  # noqa: E402
 from stimloop.loops.time import Clock  # noqa: E402
@@ -92,12 +92,14 @@ def test_imports_need_permission():
         make("somebodys.package:Env-v0", {}, None)
     require = "stimloop_test_allowed"
     try:
-        allow(require)
+        allow_only([require])
         require_allowed(f"{require}.inner", "x")
         assert is_allowed(require)
         assert not is_allowed(require + "2")
+        allow_only(["other"])
+        assert not is_allowed(require), "what one build may import, the next one may not"
     finally:
-        ALLOWED.discard(require)
+        allow_only([])
 
 
 class Timed:
@@ -110,10 +112,15 @@ class Timed:
 
 
 def test_periods_come_from_the_environment():
-    assert own_period(Timed(dt=0.05, fps=30)) == 50_000_000
-    assert own_period(Timed(fps=50)) == 20_000_000
-    assert own_period(Timed(fps=30)) == Clock(30)
-    assert own_period(Timed(dt=0.1, inner=0.002), "inner") == 2_000_000
+    assert own_period(Timed(dt=0.05, fps=30)) == (50_000_000, [])
+    assert own_period(Timed(tau=0.02, fps=30)) == (20_000_000, [])
+    assert own_period(Timed(dt=0.1, inner=0.002), "inner") == (2_000_000, [])
+    period, guessed = own_period(Timed(fps=30))
+    assert period == Clock(30)
+    assert ["does not say how long" in text and "30 frames per second" in text for text in guessed] == [True]
+    assert own_period(Timed(fps=50))[0] == 20_000_000
+    assert asked_period(Timed(fps=30), 20_000_000) == (20_000_000, []), "a guess contradicts nobody"
+    assert "physics does not run at the pace" in asked_period(Timed(dt=0.05), 20_000_000)[1][0]
     with pytest.raises(ValueError, match="period: 20 ms"):
         own_period(Timed())
     with pytest.raises(ValueError, match="not a whole number of nanoseconds"):

@@ -202,3 +202,45 @@ def test_stable_baselines_trains_on_a_seat():
     model.learn(128)
     assert model.num_timesteps == 128
     env.close()
+
+
+def bounded(**brain):
+    return (sl.Assembly("t").add("body", "bodies.gymnasium_env", env="Pendulum-v1", inputs=["brain.action"])
+            .add("brain", "brains.mlp", inputs=["body.observation", "body.status"], **brain))
+
+
+def test_what_is_observed_has_the_bounds_of_its_sender():
+    env = bounded().as_env("brain")  # the body declares the widest of Pendulum's bounds for all elements: 8
+    np.testing.assert_array_equal(env.observation_space.low, [-8, -8, -8])
+    np.testing.assert_array_equal(env.observation_space.high, [8, 8, 8])
+    env.close()
+
+
+def test_bounds_of_the_sender_leave_room_for_what_is_read_before_the_first_arrival():
+    """The current reads 0 until it arrives, whatever range its sender keeps to later."""
+    from dataclasses import replace
+
+    from stimloop.assemblies.seat_spaces import observed_bounds
+
+    sender, receiver = sl.Port("s", (2,), low=[3, -4], high=5), sl.Port("r", (2,))
+    port = observed_bounds(receiver, sender)
+    np.testing.assert_array_equal(port.low, [0, -4])
+    np.testing.assert_array_equal(port.high, 5)
+    own = replace(receiver, low=-9, high=9)
+    assert observed_bounds(own, sender) is own, "what the seat declares holds"
+    half = observed_bounds(replace(receiver, low=-9), sender)
+    np.testing.assert_array_equal(half.low, -9)
+    np.testing.assert_array_equal(half.high, 5)
+
+
+def test_stable_baselines_takes_several_inputs_as_a_dict():
+    sb3 = pytest.importorskip("stable_baselines3")
+    import torch
+
+    torch.set_num_threads(1)
+    env = sl.load("elbow_stimulation").as_env("brain")
+    assert isinstance(env.observation_space, gymnasium.spaces.Dict)
+    model = sb3.PPO("MultiInputPolicy", env, n_steps=32, batch_size=32, n_epochs=1, seed=0, device="cpu")
+    model.learn(32)
+    assert model.num_timesteps == 32
+    env.close()

@@ -1,5 +1,8 @@
 """Assemblies: from YAML and Python to the same thing, and on to a loop."""
 
+import inspect
+import re
+
 import numpy as np
 import pytest
 
@@ -334,3 +337,18 @@ def test_load_says_what_is_there():
         sl.load("pendulum_frist")
     with pytest.raises(AssemblyError, match="cannot be read"):
         sl.load("nowhere.yaml")
+
+
+@pytest.mark.parametrize("call", [sl.load, sl.Assembly.run, sl.Assembly.as_env, sl.Assembly.build])
+def test_help_shows_every_option_and_what_it_means(call):
+    signature = inspect.signature(call)
+    text = inspect.getdoc(call)
+    for name, parameter in signature.parameters.items():
+        assert parameter.kind is not inspect.Parameter.VAR_KEYWORD, name
+        if name != "self":
+            assert re.search(rf"^    {name}: ", text, re.MULTILINE), f"{name} is not explained"
+
+
+def test_a_folder_may_be_a_text(tmp_path):
+    run = sl.load("point_mass").small().run(folder=str(tmp_path))
+    assert run.path.is_relative_to(tmp_path)

@@ -212,6 +212,45 @@ def test_noise_without_a_period_speaks_when_it_hears():
     assert len({value.tobytes() for _, _, value in heard}) == 3
 
 
+def spikes(lanes, rate, steps=400, step=20 * MS, shape=(0,), **options):
+    """Numbers of events [steps, lanes, indices] of noise in a spiking brain's place, and all batches."""
+    noise = Noise(rate=rate, period=step, **options)
+    noise.outputs["spikes"] = Port("spikes", shape, kind="event", indices=5)
+    noise.build(lanes, seed=4)
+    counts, batches = np.zeros((steps, lanes.count, 5), int), []
+    for k in range(steps + 1):
+        events = noise.step(k * step, Inputs({}, frozenset(), (k - 1) * step if k else None))["spikes"]
+        batches.append(events)
+        assert events.is_sorted()
+        assert len(events) == 0 or (k - 1) * step < events.time.min() <= events.time.max() <= k * step
+        if k:
+            np.add.at(counts[k - 1], (events.lane, events.index), 1)
+    return counts, batches
+
+
+@pytest.mark.parametrize("rate", [1.0, 10.0, 50.0, 100.0, 500.0, 3000.0])
+def test_noise_spikes_as_a_poisson_process_of_the_rate_asked_for(rate):
+    counts, batches = spikes(Lanes.of(2), rate)
+    mean = rate * 0.02
+    assert abs(counts.mean() - mean) < 4 * np.sqrt(mean / counts.size)
+    fano = counts.var() / counts.mean()  # 1 for a Poisson process; of n counts it scatters by sqrt(2 / n)
+    assert abs(fano - 1) < 4 * np.sqrt((2 + 1 / mean) / counts.size)
+    phase = np.concatenate([batch.time for batch in batches]) % (20 * MS) / (20 * MS)
+    assert abs(phase.mean() - 0.5) < 4 * np.sqrt(1 / 12 / phase.size)
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "normal"])
+def test_spikes_of_a_lane_of_noise_are_the_same_whoever_is_beside_it(distribution):
+    options = {"rate": 80.0, "steps": 30, "shape": (3,), "distribution": distribution}
+    _, many = spikes(Lanes.of(3), **options)
+    _, single = spikes(Lanes.of(1, first=2), **options)
+    for several, one in zip(many, single, strict=True):
+        mine = several.select(several.lane == 2)
+        for column in ("time", "index", "value"):
+            np.testing.assert_array_equal(getattr(mine, column), getattr(one, column))
+    assert len({float(x) for batch in many for x in batch.value.ravel()}) > 100  # payloads of their own
+
+
 def test_a_lane_of_noise_is_the_same_whoever_is_beside_it():
     noise = [Noise(period=MS) for _ in range(2)]
     for one, lanes in zip(noise, (Lanes.of(3), Lanes.of(1, first=2)), strict=True):

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
@@ -11,6 +11,7 @@ from stimloop.assemblies import editor_schema
 from stimloop.catalogue import index, lookup, page
 from stimloop.catalogue.meanings import meanings
 from stimloop.catalogue.schema import json_schema, validate
+from stimloop.loops.bounds import Amount, Bound, Count, Positive, Share
 from stimloop.loops.component import Component
 from stimloop.loops.errors import Problems
 from stimloop.loops.time import Clock, Duration, Period
@@ -35,10 +36,14 @@ class Wide(Component):
     def __init__(self, size: int, sizes: list[int] = [1], period: Period | None = None, patch: Patch | None = None,  # noqa: B006
                  patches: list[Patch] = [], gain: float = 1.0, flag: bool = False,  # noqa: B006
                  table: dict[str, float] | None = None, pair: tuple[float, float] = (0.0, 1.0),
-                 either: float | list[float] = 1.0, copy: str = "a", anything: Any = None, untyped=3):
+                 either: float | list[float] = 1.0, copy: str = "a", anything: Any = None, untyped=3,
+                 bare: dict | None = None, far: Annotated[float, Bound(finite=False)] = 1.0,
+                 loose: Annotated[dict, Bound(finite=False)] | None = None, width: Positive = 1.0,
+                 part: Share | None = None, count: Count = 1, counts: list[Amount] = []):  # noqa: B006
         self.given = {"size": size, "sizes": sizes, "period": period, "patch": patch, "patches": patches, "gain": gain,
                       "flag": flag, "table": table, "pair": pair, "either": either, "copy": copy,
-                      "anything": anything, "untyped": untyped}
+                      "anything": anything, "untyped": untyped, "bare": bare, "far": far, "loose": loose,
+                      "width": width, "part": part, "count": count, "counts": counts}
 
 
 def checked(**params):
@@ -63,6 +68,10 @@ def checked(**params):
     ({"size": 1, "table": {"a": 1}}, "table", {"a": 1.0}),
     ({"size": 1, "copy": "b"}, "copy", "b"),
     ({"size": 1, "anything": {"x": [1]}, "untyped": "y"}, "anything", {"x": [1]}),
+    ({"size": 1, "far": float("inf")}, "far", float("inf")),
+    ({"size": 1, "loose": {"range": [0.7, float("inf")]}}, "loose", {"range": [0.7, float("inf")]}),
+    ({"size": 1, "count": 2.0, "counts": [0, 3.0]}, "counts", [0, 3]),
+    ({"size": 1, "part": 1}, "part", 1.0),
 ])
 def test_what_fits(params, key, value):
     values, problems = checked(**params)
@@ -91,6 +100,21 @@ def test_what_fits(params, key, value):
     ({"size": 1, "either": "a"}, "c.params.either", "valid number"),
     ({"size": 1, "table": {"a": "b"}}, "c.params.table.a", "valid number"),
     ({"size": 1, "p0": 3}, "c.params.p0", "no parameter"),
+    ({"size": 1, "gain": float("nan")}, "c.params.gain", "finite number"),
+    ({"size": 1, "gain": float("inf")}, "c.params.gain", "finite number"),
+    ({"size": 1, "pair": [0.0, -float("inf")]}, "c.params.pair.1", "finite number"),
+    ({"size": 1, "either": [1.0, float("nan")]}, "c.params.either.1", "finite number"),
+    ({"size": 1, "either": float("nan")}, "c.params.either", "finite number"),
+    ({"size": 1, "table": {"a": float("nan")}}, "c.params.table.a", "finite number"),
+    ({"size": 1, "patch": {"share": float("nan")}}, "c.params.patch.share", "finite number"),
+    ({"size": 1, "anything": {"x": [float("nan")]}}, "c.params.anything", "finite number"),
+    ({"size": 1, "untyped": float("inf")}, "c.params.untyped", "finite number"),
+    ({"size": 1, "bare": {"x": float("inf")}}, "c.params.bare", "finite number"),
+    ({"size": 1, "width": 0}, "c.params.width", "greater than 0"),
+    ({"size": 1, "width": float("inf")}, "c.params.width", "finite number"),
+    ({"size": 1, "part": 1.5}, "c.params.part", "less than or equal to 1"),
+    ({"size": 1, "count": 0.0}, "c.params.count", "greater than or equal to 1"),
+    ({"size": 1, "counts": [1, -1]}, "c.params.counts.1", "greater than or equal to 0"),
 ])
 def test_what_does_not_fit_is_told_with_its_address(params, where, words):
     values, problems = checked(**params)
@@ -109,6 +133,8 @@ def test_the_schema_is_json():
     assert schema["required"] == ["size"]
     assert schema["additionalProperties"] is False
     assert schema["properties"]["copy"] == {"default": "a", "type": "string"}
+    assert schema["properties"]["width"] == {"default": 1.0, "exclusiveMinimum": 0, "type": "number"}
+    assert schema["properties"]["counts"]["items"] == {"minimum": 0, "type": "integer"}
 
 
 @pytest.mark.parametrize("name", lookup.shipped())

@@ -139,3 +139,35 @@ def test_the_shipped_scale_takes_its_wire_as_the_page_writes_it(name):
     a = sl.load(name)
     assert a.get("scale.inputs") == {"action": {"from": "coprocessor.action"}}
     assert not check(a).errors
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    ("record: [nobody]", "there is no output 'nobody' to record"),
+    ("record: [body, brain.acton]", 'Did you mean "brain.action"?'),
+    ("sweep: {nobody.params.x: [1]}", "sweep nobody.params.x=1: nobody.params.x"),
+    ("sweep: {brain.params.hidden: [[4], [-1]]}", "sweep brain.params.hidden=[-1]: brain.params.hidden.0"),
+    ("sweep: {seed: [1, a]}", "sweep seed='a': seed"),
+])
+def test_what_only_a_run_would_meet_is_checked_too(line, said):
+    text = "\n".join(part for part in TEXT.split("\n") if not part.startswith(("variants", "small", "evaluate")))
+    ok, facts, shown = check_assembly(sl.Assembly.from_yaml(text + line), settings.read())
+    assert not ok
+    assert len(facts["errors"]) == 1
+    assert said in shown
+
+
+@pytest.mark.parametrize("change", ["{until: 1 s}", "{lanes: 5}", "{evaluate: null}", "{record: all}",
+                                    "{checkpoint.keep: 3}", "{name: other}"])
+def test_what_means_nothing_to_an_evaluation_is_told(change):
+    found = check(assembly(change)).errors
+    assert len(found) == 1
+    assert found[0].where.startswith("evaluate.test.set: ")
+    assert "means nothing to an evaluation" in found[0].what
+    assert check(assembly("{nobody.params.x: 1}")).errors[0].where.startswith("evaluate.test.set: nobody")
+    assert not check(assembly("{seed: 5, check: always, brain.params.explore: true}")).errors
+    with pytest.raises(AssemblyError, match="means nothing"):
+        assembly(change).build()
+
+
+def test_the_lateness_of_a_loop_is_something_to_record():
+    assert not check(assembly().set("record", ["loop.lateness", "body"])).errors

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -161,6 +162,9 @@ def test_resume_evaluate_compare_export():
     other = value("compare", second, third, code=3)
     assert other["parts"] == {"time_ns": 0, "port": "brain.action"}
     assert "brain.type" in other["addresses"]
+    words = call("compare", second, third, code=3).stdout
+    assert re.search(r"length \(mean\) +steps +[0-9.]+ +[0-9.]+", words), "a result has its unit beside it"
+    assert re.search(r"return \(mean\) +a\.u\. +-?[0-9.]+ +-?[0-9.]+", words)
     assert value("evaluate", second, "--set", "evaluate.test={every: 1 episode, episodes: 2}")["test"]["length"]
     files = value("export", second, "--to", "out")["files"]
     assert {"out/body.reward.npz", "out/episodes.csv", "out/attributes.json"} <= set(files)

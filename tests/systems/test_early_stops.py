@@ -88,3 +88,15 @@ def test_counts_are_totals_of_the_run_whichever_body_they_are_of(tmp_path):
     status = np.asarray(whole["body.status"])
     assert (status != 1).sum() == 30
     assert runs.log_hash(runs.open(run.path)) == runs.log_hash(whole)
+
+
+def test_without_a_stop_it_goes_on_to_the_one_it_was_given_and_then_to_the_assembly_s(tmp_path):
+    a = sl.Assembly.from_yaml(EVALUATED).set("until", "400 ms")
+    early = a.run("100 ms", folder=tmp_path / "early")
+    assert resuming.resume(early.path, "200 ms").reason == "finished"
+    assert resuming.resume(early.path).reason == "finished"
+    whole = a.run(folder=tmp_path / "whole")
+    assert runs.log_hash(runs.open(early.path)) == runs.log_hash(whole)
+    assert resuming.resume(early.path).reason == "already there"
+    late = a.run("500 ms", folder=tmp_path / "late")
+    assert resuming.resume(late.path).reason == "already there", "the assembly's own stop lies behind it"

@@ -11,11 +11,12 @@ import pytest
 
 import stimloop as sl
 from stimloop.assemblies import execute, inspection, loading, resuming, session, settings
-from stimloop.assemblies.reports import tables
+from stimloop.assemblies.reports import charge
 from stimloop.assemblies.reports.warnings import warnings
 from stimloop.loops.component import Component
 from stimloop.loops.errors import RunError, StimloopError
 from stimloop.loops.port import Port
+from stimloop.loops.storage import artifact
 from stimloop.loops.storage.runs import open as open_run
 
 TEXT = """
@@ -186,10 +187,10 @@ def test_charge_is_what_all_limiters_delivered(tmp_path):
     one = sl.Assembly.from_yaml(text)
     two = one.add("limiter2", "links.safety_limiter", peak=1, inputs=[{"command": "coprocessor.output"}, "body.status"])
     first, both = one.run(folder=tmp_path), two.run(folder=tmp_path)
-    assert tables.delivered(both) == ["limiter.command", "limiter2.command"]
+    assert charge.delivered(both) == ["limiter.command", "limiter2.command"]
     seconds = 0.38
-    assert tables.total_charge(first) == pytest.approx(2 * 5 * seconds, rel=0.06)
-    assert tables.total_charge(both) == pytest.approx(2 * 6 * seconds, rel=0.06)
+    assert charge.total(first) == pytest.approx(2 * 5 * seconds, rel=0.06)
+    assert charge.total(both) == pytest.approx(2 * 6 * seconds, rel=0.06)
 
 
 class Run:
@@ -203,8 +204,8 @@ class Run:
 
 
 def test_a_command_that_nobody_guarded_was_not_delivered_where_there_is_a_limiter():
-    assert tables.delivered(Run("coprocessor.command", "limiter.decisions")) == []
-    assert tables.delivered(Run("a.command", "limiter.decisions", "limiter.command")) == ["limiter.command"]
+    assert charge.delivered(Run("coprocessor.command", "limiter.decisions")) == []
+    assert charge.delivered(Run("a.command", "limiter.decisions", "limiter.command")) == ["limiter.command"]
 
 
 def test_rows_of_evaluations_are_recorded_and_not_kept_in_memory_as_well(a, tmp_path):
@@ -239,3 +240,14 @@ def test_warnings_of_all_runs_come_first(a, tmp_path):
         assert told < page.index("No episode ended.", told) < place
     alone = inspection.write_report([runs[0].path], Path(tmp_path / "one.html")).read_text()
     assert alone.count("No episode ended.") == 1
+
+
+def test_a_run_says_where_its_weights_came_from_and_how_its_world_advances(tmp_path):
+    run = sl.load("elbow_stimulation").small().set({"until": "3 steps"}).run(folder=tmp_path)
+    parents = run.attributes["parents"]
+    assert list(parents) == ["brain"]
+    _, meta = artifact.load(parents["brain"]["file"])
+    assert parents["brain"]["hash"] == meta["hash"]
+    assert run.attributes["physics_steps"] == {"body": 20_000_000}
+    assert "myo-sim" in run.attributes["versions"]
+    assert len(run.attributes["id"]) == 32

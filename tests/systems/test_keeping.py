@@ -282,7 +282,7 @@ def test_a_checkpoint_of_another_run_is_no_checkpoint_of_this_one(changes, what,
     assembly = sl.Assembly("t", until="200 ms", checkpoint={"every": "50 ms"}).add("a", Counting)
     mine, other = (each.run(folder=tmp_path / "two") for each in (assembly, assembly.set(changes)))
     newest = max((other.path / "checkpoints").iterdir())
-    shutil.copytree(newest, mine.path / "checkpoints" / "99999999")
+    shutil.copytree(newest, mine.path / "checkpoints" / "999999999999")
     refused(mine.path, f"written by another {what}", until="1 s",
             allowed=replace(settings.read(), allow=(__name__,)))
     assert resuming.resume(path).reason == "finished"
