@@ -202,6 +202,45 @@ def model_gradient(subject: Subject) -> str:
     return ""
 
 
+def model_loss(subject: Subject) -> str:
+    """Models: the loss is one number a row, whoever stands beside it, and its gradient reaches the parameters."""
+    if not offers(subject.make(), "predict", "loss"):
+        raise NotApplicable("offers no predict and loss")
+    component, _, (given,) = _model(subject, 5)
+    model: Any = component
+    target = array(_first(model.predict(native(component, given)))) + np.float32(0.5)
+
+    def loss(rows: slice) -> Any:
+        return model.loss(native(component, given[rows]), native(component, target[rows]))
+
+    whole = loss(slice(5))
+    if array(whole).shape != (5,) or not np.allclose(array(whole)[2:3], array(loss(slice(2, 3))), rtol=1e-4, atol=1e-5):
+        raise AssertionError("the loss of one row alone is not that row of the loss [5] of a batch of five")
+    if _uses_torch(component):
+        whole.sum().backward() if whole.requires_grad else None
+        if not any(part.grad is not None and bool((part.grad != 0).any()) for part in model.parameters()):
+            raise AssertionError("no gradient of the loss reaches the parameters")
+    component.close()
+    return ""
+
+
+def plastic_synapses(subject: Subject) -> str:
+    """Plastic brains: the index names the neurons at both ends of every synapse that a lane has a weight of."""
+    if not offers(subject.make(), "weights", "set_weights"):
+        raise NotApplicable("offers no weights to set")
+    brain: Any = subject.fresh(subject.lanes(2))
+    if not offers(brain, "synapses"):
+        raise AssertionError("offers weights, but no `synapses` that says which neurons they join")
+    index, weights = np.asarray(brain.synapses()), np.asarray(brain.weights())
+    if weights.ndim != 2 or len(weights) != brain.lanes.count:
+        raise AssertionError(f"its weights are {weights.shape}, not [{brain.lanes.count} lanes, synapses]")
+    if index.shape != (weights.shape[1], 2) or index.dtype.kind not in "iu" or (index < 0).any():
+        raise AssertionError(f"its synapses are {index.shape} of {index.dtype}, not two numbers from 0 on for each of "
+                             f"{weights.shape[1]} weights")
+    brain.close()
+    return f"{len(index)} synapses"
+
+
 def _uses_torch(component: Any) -> bool:
     return offers(component, "parameters") and any(hasattr(p, "detach") for p in component.parameters())
 

@@ -69,6 +69,8 @@ def _asks(component: Any, shown: list[str], heard: Mapping[str, Any]) -> dict[st
             asks[name] = partial(getattr(component, name), *rows)
     if "weights" in shown:
         asks["weights"] = component.weights
+        if offers(component, "synapses"):
+            asks["synapses"] = component.synapses
     if "choose" in shown:
         asks["choose"] = partial(component.choose, *questions(component, "choose", 3))
     if offers(component, "parameters"):

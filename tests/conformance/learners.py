@@ -121,7 +121,8 @@ class Rehearses(Counter):
         rows = [world.step(at, Inputs({"action": push}))["reward"].sum() for at in (0, 1)]
         world.set_state(kept)
         again = world.step(1, Inputs({"action": push}))["reward"].sum()
-        value = used["critic"].value(used["model"].predict(seen))
+        value = used["critic"].value(used["model"].predict(seen)) + used["model"].loss(seen, seen)
+        assert len(used["plastic"].synapses()) == used["plastic"].weights().shape[1]
         return float(log_prob.sum() + entropy.sum() + value.sum() + sum(rows) - again + used["plastic"].weights().sum())
 
     def change(self):

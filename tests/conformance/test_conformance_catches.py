@@ -121,10 +121,17 @@ BROKEN = [  # (class, folder, property that it breaks, words in which that is sa
     (models.Detached, "world_models", "model: gradient", ""),
     (models.WithoutGradient, "world_models", "model: gradient", "does not depend on the input by any gradient"),
     (models.Saturated, "world_models", "model: gradient", "no gradient reaches the input"),
+    (models.LosesInTheMean, "world_models", "model: loss", "[5]"),
+    (models.LosesByItsNeighbours, "world_models", "model: loss", "one row alone"),
+    (models.LosesWithoutGradient, "world_models", "model: loss", "no gradient of the loss"),
+    (players.ForgetsASynapse, "brains", "plastic: synapses", "(5, 2)"),
+    (players.NamesNoSynapse, "brains", "plastic: synapses", "which neurons they join"),
+    (players.SharesItsWeights, "brains", "plastic: synapses", "2 lanes"),
 ]
 
 NEEDS_TORCH = {models.Model, models.LooksAtTheBatch, models.Detached, models.Distribution, models.Pair,
-               models.WithoutGradient, models.Saturated}
+               models.WithoutGradient, models.Saturated, models.LosesInTheMean, models.LosesByItsNeighbours,
+              models.LosesWithoutGradient}
 
 
 @pytest.mark.parametrize(("cls", "folder"), SOUND, ids=lambda value: getattr(value, "__name__", None))
