@@ -207,11 +207,12 @@ class Mlp(Component):
         well, rates = forward(values, self.layer, current, None, wanted)
         return {name: mixed(sick, ill[name], well[name]) for name in ill}, mixed(sick, ill_rates, rates)
 
-    def evaluate(self, observation: Any, action: Any, memory: Any = None) -> tuple[Any, Any]:
-        """Return log-probability and entropy [batch] of actions, as tensors with gradients."""
+    def evaluate(self, inputs: Mapping[str, Any], action: Any, memory: Any = None) -> tuple[Any, Any]:
+        """Return log-probability and entropy [batch] of actions taken on such inputs, as tensors with gradients."""
         import torch
 
-        heads, _ = self._forward(torch.as_tensor(observation), None, None)
+        given = (inputs.get(name) for name in ("observation", "current", "injury"))
+        heads, _ = self._forward(*(value if value is None else torch.as_tensor(value) for value in given))
         action = torch.as_tensor(action)
         if self.choices:
             return distributions.choice_log_prob(heads["scores"], action), distributions.choice_entropy(heads["scores"])

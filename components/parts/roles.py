@@ -19,8 +19,11 @@ class Policy(Protocol):
     def respond(self, inputs: Mapping[str, Any], memory: Any) -> tuple[dict[str, Any], Any]:
         """Answer to inputs named as the ports, any batch size; pure, no exploration. Returns outputs and memory."""
 
-    def evaluate(self, observation: Any, action: Any, memory: Any = None) -> Any:
-        """Return log-probability and entropy [batch] of actions."""
+    def evaluate(self, inputs: Mapping[str, Any], action: Any, memory: Any = None) -> Any:
+        """Return log-probability and entropy [batch] of actions taken on inputs named as the ports, as for `respond`.
+
+        A current or an injury that was in force belongs to the inputs: without it the probability is another one.
+        """
 
     def memory(self) -> Any:
         """Return the present memory (None for a policy without one)."""
@@ -47,6 +50,12 @@ class Model(Protocol):
     def predict(self, input: Any, generator: Any = None) -> Any:
         """Return a prediction for inputs [batch, ...]."""
 
+    def loss(self, input: Any, target: Any) -> Any:
+        """Return by how much the prediction for inputs misses their targets [batch], with gradients where it has any.
+
+        A target is shaped as a prediction (of one in several parts, as the first).
+        """
+
     def parameters(self) -> Iterable[Any]:
         """Return what an optimiser may change."""
 
@@ -63,6 +72,12 @@ class Plastic(Protocol):
 
     def set_learned(self, lane: int) -> None:
         """Make the weights of one lane the learned ones."""
+
+    def synapses(self) -> np.ndarray:
+        """Return the numbers of the neurons before and after each synapse [synapses, 2], in the order of the weights.
+
+        Where what comes before is an input, its number is that of the input's element.
+        """
 
 
 @runtime_checkable

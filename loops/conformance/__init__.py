@@ -40,6 +40,8 @@ PROPERTIES: Mapping[str, Callable[[Subject], str]] = {
     "learner: updates": roles.learner_updates,
     "model: rows": roles.model_rows,
     "model: gradient": roles.model_gradient,
+    "model: loss": roles.model_loss,
+    "plastic: synapses": roles.plastic_synapses,
 }
 
 

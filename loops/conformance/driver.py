@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -57,10 +57,10 @@ class Subject:
     def limit(self) -> int | None:
         return self.make().max_lanes
 
-    def drive(self, component: Component, plan: Plan, **world: Any) -> Driver:
-        """Return a driver for a built component living the life of a plan."""
+    def drive(self, component: Component, plan: Plan, without: Collection[str] = (), **world: Any) -> Driver:
+        """Return a driver for a built component living the life of a plan; inputs in `without` are not wired."""
         ports = {name: port for name, port in component.inputs.items()
-                 if name not in APART and (plan.optional or not port.optional)}
+                 if name not in (*APART, *without) and (plan.optional or not port.optional)}
         together = self.folder in ("learners", "critics", "world_models")
         return Driver(component, World(ports, component.lanes, plan, component.period, together, **world))
 

@@ -38,8 +38,8 @@ class FakePolicy(Fake):
         seen = np.asarray(inputs["observation"], np.float64).sum(-1, keepdims=True)
         return {"action": np.tanh(seen * self.weight).astype(np.float32)}, memory
 
-    def evaluate(self, observation: Any, action: Any, memory: Any = None) -> tuple[Any, Any]:
-        mean = self.respond({"observation": observation}, memory)[0]["action"]
+    def evaluate(self, inputs: Mapping[str, Any], action: Any, memory: Any = None) -> tuple[Any, Any]:
+        mean = self.respond(inputs, memory)[0]["action"]
         return -0.5 * ((np.asarray(action) - mean) ** 2).sum(-1), np.ones(len(mean))
 
     def memory(self) -> Any:
@@ -70,23 +70,29 @@ class FakeModel(FakeValue):
     def predict(self, input: Any, generator: Any = None) -> Any:
         return input * self.weight[0]
 
+    def loss(self, input: Any, target: Any) -> Any:
+        return np.square(self.predict(input) - target).sum(-1)
+
 
 class FakePlastic(Fake):
     """Five synapses a lane."""
 
-    kept = ("synapses",)
+    kept = ("strengths",)
 
     def __init__(self, lanes: Lanes) -> None:
-        self.synapses = np.ones((lanes.count, 5))  # [lanes, synapses]
+        self.strengths = np.ones((lanes.count, 5))  # [lanes, synapses]
 
     def weights(self) -> np.ndarray:
-        return self.synapses.copy()
+        return self.strengths.copy()
+
+    def synapses(self) -> np.ndarray:
+        return np.stack([np.arange(5), np.zeros(5, np.int64)], axis=1)
 
     def set_weights(self, weights: np.ndarray, lanes: np.ndarray | None = None) -> None:
-        self.synapses[slice(None) if lanes is None else lanes] = weights
+        self.strengths[slice(None) if lanes is None else lanes] = weights
 
     def set_learned(self, lane: int) -> None:
-        self.synapses[:] = self.synapses[lane]
+        self.strengths[:] = self.strengths[lane]
 
 
 class FakeBody(Fake):

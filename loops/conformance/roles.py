@@ -48,8 +48,7 @@ def _same_memory(a: Any, b: Any) -> bool:
 def policy_responds(subject: Subject) -> str:
     """Policies: `step` equals `respond` plus keeping the memory; a replayed roll-out ends in the same memory."""
     policy = _quiet_policy(subject, subject.lanes(2))
-    plan = Plan(steps=1, episodes="one", optional=False)
-    driver = subject.drive(policy, plan)
+    driver = subject.drive(policy, Plan(steps=1, episodes="one"), _apart(policy))
     driver.run(2)  # FIRST is behind it: from here on every tick is an ordinary step
     memory = policy.memory()
     for _ in range(6):
@@ -64,6 +63,15 @@ def policy_responds(subject: Subject) -> str:
             raise AssertionError("respond returns another memory than the one step keeps")
     policy.close()
     return ""
+
+
+def _apart(policy: Component) -> list[str]:
+    """Return optional inputs that no row of a batch can hold (events, what has no lanes), or that wake by themselves.
+
+    All others are wired: an answer may hang on a current or an injury as much as on the observation.
+    """
+    return [name for name, port in policy.inputs.items() if port.optional and name != "status"
+            and (port.kind == "event" or not port.per_lane or port.wakes)]
 
 
 def _step_spied(driver: Driver) -> dict[str, Any]:
@@ -84,7 +92,7 @@ def _step_spied(driver: Driver) -> dict[str, Any]:
 
 
 def policy_evaluates(subject: Subject) -> str:
-    """Policies: `evaluate` of what was sampled gives the same log-probability."""
+    """Policies: `evaluate` of what was sampled, given all that the step was given, gives the same log-probability."""
     example = subject.make()
     if not hasattr(example, "respond") or not hasattr(example, "evaluate"):
         raise NotApplicable("offers no evaluate")
@@ -94,7 +102,7 @@ def policy_evaluates(subject: Subject) -> str:
         policy: Any = subject.fresh(subject.lanes(7), explore=True)
     except NotApplicable:
         policy = subject.fresh(subject.lanes(7))
-    driver = subject.drive(policy, Plan(steps=1, lanes=7, episodes="one", optional=False))
+    driver = subject.drive(policy, Plan(steps=1, lanes=7, episodes="one"), _apart(policy))
     driver.run(2)
     for _ in range(6):
         memory = policy.memory()
@@ -102,7 +110,7 @@ def policy_evaluates(subject: Subject) -> str:
         told = driver.trace[-1][1]
         if "log_prob" not in told:
             raise NotApplicable("published no log_prob with its action")
-        log_prob, _ = policy.evaluate(values["observation"], told["action"], memory)
+        log_prob, _ = policy.evaluate(values, told["action"], memory)
         if not np.allclose(array(log_prob).reshape(-1), told["log_prob"].reshape(-1), rtol=1e-3, atol=1e-3):
             raise AssertionError(f"sampled with log-probability {told['log_prob'].reshape(-1)[:3]}, "
                                  f"evaluate says {array(log_prob).reshape(-1)[:3]}")
@@ -192,6 +200,45 @@ def model_gradient(subject: Subject) -> str:
         raise AssertionError("no gradient reaches the input")
     component.close()
     return ""
+
+
+def model_loss(subject: Subject) -> str:
+    """Models: the loss is one number a row, whoever stands beside it, and its gradient reaches the parameters."""
+    if not offers(subject.make(), "predict", "loss"):
+        raise NotApplicable("offers no predict and loss")
+    component, _, (given,) = _model(subject, 5)
+    model: Any = component
+    target = array(_first(model.predict(native(component, given)))) + np.float32(0.5)
+
+    def loss(rows: slice) -> Any:
+        return model.loss(native(component, given[rows]), native(component, target[rows]))
+
+    whole = loss(slice(5))
+    if array(whole).shape != (5,) or not np.allclose(array(whole)[2:3], array(loss(slice(2, 3))), rtol=1e-4, atol=1e-5):
+        raise AssertionError("the loss of one row alone is not that row of the loss [5] of a batch of five")
+    if _uses_torch(component):
+        whole.sum().backward() if whole.requires_grad else None
+        if not any(part.grad is not None and bool((part.grad != 0).any()) for part in model.parameters()):
+            raise AssertionError("no gradient of the loss reaches the parameters")
+    component.close()
+    return ""
+
+
+def plastic_synapses(subject: Subject) -> str:
+    """Plastic brains: the index names the neurons at both ends of every synapse that a lane has a weight of."""
+    if not offers(subject.make(), "weights", "set_weights"):
+        raise NotApplicable("offers no weights to set")
+    brain: Any = subject.fresh(subject.lanes(2))
+    if not offers(brain, "synapses"):
+        raise AssertionError("offers weights, but no `synapses` that says which neurons they join")
+    index, weights = np.asarray(brain.synapses()), np.asarray(brain.weights())
+    if weights.ndim != 2 or len(weights) != brain.lanes.count:
+        raise AssertionError(f"its weights are {weights.shape}, not [{brain.lanes.count} lanes, synapses]")
+    if index.shape != (weights.shape[1], 2) or index.dtype.kind not in "iu" or (index < 0).any():
+        raise AssertionError(f"its synapses are {index.shape} of {index.dtype}, not two numbers from 0 on for each of "
+                             f"{weights.shape[1]} weights")
+    brain.close()
+    return f"{len(index)} synapses"
 
 
 def _uses_torch(component: Any) -> bool:

@@ -62,13 +62,15 @@ def _asks(component: Any, shown: list[str], heard: Mapping[str, Any]) -> dict[st
         asks["respond"] = partial(component.respond, values, memory)
     if "evaluate" in shown:
         action = array(asks["respond"]()[0]["action"]).copy()
-        asks["evaluate"] = partial(component.evaluate, values["observation"], action, memory)
+        asks["evaluate"] = partial(component.evaluate, values, action, memory)
     for name in ("value", "predict"):
         if name in shown:
             rows = [native(component, part) for part in questions(component, name, 3)]
             asks[name] = partial(getattr(component, name), *rows)
     if "weights" in shown:
         asks["weights"] = component.weights
+        if offers(component, "synapses"):
+            asks["synapses"] = component.synapses
     if "choose" in shown:
         asks["choose"] = partial(component.choose, *questions(component, "choose", 3))
     if offers(component, "parameters"):

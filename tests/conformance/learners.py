@@ -113,7 +113,7 @@ class Rehearses(Counter):
         """Imagine one step from here, in a world of its own; the numbers add up to something finite."""
         used: Any = self.used
         action, memory = used["policy"].respond({"observation": seen}, used["policy"].memory())
-        log_prob, entropy = used["policy"].evaluate(seen, action["action"], memory)
+        log_prob, entropy = used["policy"].evaluate({"observation": seen}, action["action"], memory)
         world = used["world"]
         world.reset(1)
         kept = world.state()
@@ -121,7 +121,8 @@ class Rehearses(Counter):
         rows = [world.step(at, Inputs({"action": push}))["reward"].sum() for at in (0, 1)]
         world.set_state(kept)
         again = world.step(1, Inputs({"action": push}))["reward"].sum()
-        value = used["critic"].value(used["model"].predict(seen))
+        value = used["critic"].value(used["model"].predict(seen)) + used["model"].loss(seen, seen)
+        assert len(used["plastic"].synapses()) == used["plastic"].weights().shape[1]
         return float(log_prob.sum() + entropy.sum() + value.sum() + sum(rows) - again + used["plastic"].weights().sum())
 
     def change(self):

@@ -26,6 +26,12 @@ class Model(Component):
     def predict(self, input, generator=None):
         return self.layer(input)
 
+    def loss(self, input, target):
+        answer = self.predict(input)
+        answer = answer if hasattr(answer, "shape") else next(iter(answer.values())) if isinstance(
+            answer, dict) else answer[0]
+        return (answer - target).square().sum(-1)
+
     def parameters(self):
         return self.layer.parameters()
 
@@ -69,3 +75,19 @@ class Saturated(Model):
 
     def predict(self, input, generator=None):
         return self.layer(input) * 0
+
+
+class LosesInTheMean(Model):
+    def loss(self, input, target):
+        return super().loss(input, target).mean()
+
+
+class LosesByItsNeighbours(Model):
+    def loss(self, input, target):
+        found = super().loss(input, target)
+        return found / found.sum()
+
+
+class LosesWithoutGradient(Model):
+    def loss(self, input, target):
+        return super().loss(input, target).detach()

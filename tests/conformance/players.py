@@ -62,33 +62,50 @@ class Plastic(Component):
         return cls()
 
     def reset(self, seed):
-        self.synapses = np.ones((self.lanes.count, 6))  # [lanes, synapses]
+        self.strengths = np.ones((self.lanes.count, 6))  # [lanes, synapses]
 
     def weights(self):
-        return self.synapses.copy()
+        return self.strengths.copy()
+
+    def synapses(self):
+        return np.stack(np.divmod(np.arange(6), 2), axis=1)
 
     def set_weights(self, weights, lanes=None):
-        self.synapses[slice(None) if lanes is None else lanes] = weights
+        self.strengths[slice(None) if lanes is None else lanes] = weights
 
     def set_learned(self, lane):
-        self.synapses[:] = self.synapses[lane]
+        self.strengths[:] = self.strengths[lane]
 
     def step(self, now, inputs):
-        drive = np.einsum("lij,li->lj", self.synapses.reshape(-1, 3, 2), np.tanh(inputs["observation"]))
+        drive = np.einsum("lij,li->lj", self.strengths.reshape(-1, 3, 2), np.tanh(inputs["observation"]))
         return {"action": np.where(idle(inputs["status"])[:, None], 0, np.tanh(drive)).astype(np.float32)}
 
     def state_dict(self):
-        return {"synapses": self.synapses.copy()}
+        return {"strengths": self.strengths.copy()}
 
     def load_state_dict(self, state):
-        if "synapses" in state:
-            self.synapses = np.array(state["synapses"])
+        if "strengths" in state:
+            self.strengths = np.array(state["strengths"])
 
 
 class LearnsUnasked(Plastic):
     def step(self, now, inputs):
-        self.synapses = self.synapses * 0.99
+        self.strengths = self.strengths * 0.99
         return super().step(now, inputs)
+
+
+class ForgetsASynapse(Plastic):
+    def synapses(self):
+        return super().synapses()[1:]
+
+
+class NamesNoSynapse(Plastic):
+    synapses = None
+
+
+class SharesItsWeights(Plastic):
+    def weights(self):
+        return self.strengths[0].copy()
 
 
 class Search(Component):

@@ -34,8 +34,8 @@ class Brain(Component):
         kept = 0.5 * memory + np.tanh(np.asarray(inputs["observation"], np.float64).sum(-1))
         return {"action": 0.3 * np.tanh(kept)[:, None] * np.array([1.0, -1.0])}, kept
 
-    def evaluate(self, observation, action, memory=None):
-        mean = self.respond({"observation": observation}, memory)[0]["action"]
+    def evaluate(self, inputs, action, memory=None):
+        mean = self.respond(inputs, memory)[0]["action"]
         return self.log_prob(action, mean), np.zeros(len(mean))
 
     def log_prob(self, action, mean):
@@ -85,9 +85,38 @@ class AnotherMemory(Brain):
 
 
 class EvaluatesOtherwise(Brain):
-    def evaluate(self, observation, action, memory=None):
-        log_prob, entropy = super().evaluate(observation, action, memory)
+    def evaluate(self, inputs, action, memory=None):
+        log_prob, entropy = super().evaluate(inputs, action, memory)
         return log_prob + 0.5, entropy
+
+
+class Stimulated(Brain):
+    """Its action also hangs on a current: sound."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs["current"] = Port("current", (2,), optional=True, guarded=True)
+
+    def respond(self, inputs, memory):
+        answer, memory = super().respond(inputs, memory)
+        return {"action": answer["action"] + 0.05 * np.tanh(inputs.get("current", 0))}, memory
+
+
+class EvaluatesUnstimulated(Stimulated):
+    def evaluate(self, inputs, action, memory=None):
+        return super().evaluate({"observation": inputs["observation"]}, action, memory)
+
+
+class RespondsUnstimulated(Stimulated):
+    def __init__(self, explore: bool = True) -> None:
+        super().__init__()
+        self.explore = explore
+
+    def step(self, now, inputs):
+        answer = super().step(now, inputs)
+        if "current" in inputs:
+            answer["action"] = answer["action"] + np.float32(0.1)
+        return answer
 
 
 class ActsWhileItWaits(Brain):
@@ -132,8 +161,8 @@ class EvaluatesByItsPast(Brain):
         self.seen += 1
         return super().step(now, inputs)
 
-    def evaluate(self, observation, action, memory=None):
-        log_prob, entropy = super().evaluate(observation, action, memory)
+    def evaluate(self, inputs, action, memory=None):
+        log_prob, entropy = super().evaluate(inputs, action, memory)
         return log_prob, entropy + self.seen
 
 
@@ -205,7 +234,7 @@ class AlwaysExplores(Brain):
 class KeepsItsChances(Recurrent):
     """Offers `evaluate`, but publishes no log-probability: sound."""
 
-    def evaluate(self, observation, action, memory=None):
+    def evaluate(self, inputs, action, memory=None):
         return np.zeros(len(action)), np.zeros(len(action))
 
 

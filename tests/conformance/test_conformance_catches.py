@@ -8,7 +8,8 @@ from conformance import bodies, events, learners, models, players, policies, sta
 from stimloop.loops.conformance import PROPERTIES, check, guess_folder
 
 SOUND = [(steps.Leaky, ""), (learners.Counter, "learners"), (learners.Learner, "learners"), (bodies.Body, "bodies"),
-         (policies.Brain, "brains"), (events.Spiker, ""), (models.Model, "world_models"),
+         (policies.Brain, "brains"), (policies.Stimulated, "brains"), (events.Spiker, ""),
+         (models.Model, "world_models"),
          (states.RestartsNoise, ""), (states.EndsItsThreadLate, ""), (states.Ticker, ""),
          (states.OneLane, ""), (states.Paced, ""), (learners.StopsSoon, "protocols"),
          (bodies.EndsUnevenly, "bodies"), (bodies.NeverEnds, "bodies"),
@@ -110,7 +111,9 @@ BROKEN = [  # (class, folder, property that it breaks, words in which that is sa
     (policies.StepIsNotRespond, "brains", "policy: respond", ""),
     (policies.AnotherMemory, "brains", "policy: respond", ""),
     (policies.NeverWoken, "brains", "policy: respond", "nothing wakes it"),
+    (policies.RespondsUnstimulated, "brains", "policy: respond", ""),
     (policies.EvaluatesOtherwise, "brains", "policy: evaluate", ""),
+    (policies.EvaluatesUnstimulated, "brains", "policy: evaluate", "evaluate says"),
     (policies.ActsWhileItWaits, "brains", "idle lanes rest", ""),
     (learners.ChangesAlways, "learners", "learner: updates", ""),
     (learners.RewiresAlways, "learners", "learner: updates", ""),
@@ -118,10 +121,17 @@ BROKEN = [  # (class, folder, property that it breaks, words in which that is sa
     (models.Detached, "world_models", "model: gradient", ""),
     (models.WithoutGradient, "world_models", "model: gradient", "does not depend on the input by any gradient"),
     (models.Saturated, "world_models", "model: gradient", "no gradient reaches the input"),
+    (models.LosesInTheMean, "world_models", "model: loss", "[5]"),
+    (models.LosesByItsNeighbours, "world_models", "model: loss", "one row alone"),
+    (models.LosesWithoutGradient, "world_models", "model: loss", "no gradient of the loss"),
+    (players.ForgetsASynapse, "brains", "plastic: synapses", "(5, 2)"),
+    (players.NamesNoSynapse, "brains", "plastic: synapses", "which neurons they join"),
+    (players.SharesItsWeights, "brains", "plastic: synapses", "2 lanes"),
 ]
 
 NEEDS_TORCH = {models.Model, models.LooksAtTheBatch, models.Detached, models.Distribution, models.Pair,
-               models.WithoutGradient, models.Saturated}
+               models.WithoutGradient, models.Saturated, models.LosesInTheMean, models.LosesByItsNeighbours,
+              models.LosesWithoutGradient}
 
 
 @pytest.mark.parametrize(("cls", "folder"), SOUND, ids=lambda value: getattr(value, "__name__", None))

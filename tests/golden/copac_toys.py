@@ -133,6 +133,9 @@ class ActionModel(Component):
     def predict(self, input: Any, generator: Any = None) -> Any:
         return guess(self.g, *input)
 
+    def loss(self, input: Any, target: Any) -> Any:
+        return np.square(self.predict(input) - target).sum(-1)
+
     def parameters(self) -> list[np.ndarray]:
         return [self.g]
 

@@ -54,6 +54,9 @@ class SpikingBrain(Component):
     def weights(self) -> np.ndarray:
         return np.where(self.own[:, None], self.per_lane, self.learned)
 
+    def synapses(self) -> np.ndarray:
+        return np.stack(np.divmod(np.arange(2 * NEURONS), NEURONS), axis=1)
+
     def set_weights(self, weights: np.ndarray, lanes: np.ndarray | None = None) -> None:
         chosen = np.ones(self.lanes.count, bool) if lanes is None else lanes
         self.per_lane = np.where(chosen[:, None], weights, self.per_lane)

@@ -49,6 +49,9 @@ class MemberBrain(Component):
     def weights(self) -> np.ndarray:
         return np.where(self.own[:, None], self.per_lane, self.learned)
 
+    def synapses(self) -> np.ndarray:
+        return np.stack([np.arange(2), np.arange(2)], axis=1)
+
     def set_weights(self, weights: np.ndarray, lanes: np.ndarray | None = None) -> None:
         chosen = np.ones(self.lanes.count, bool) if lanes is None else lanes
         self.per_lane = np.where(chosen[:, None], weights, self.per_lane)

@@ -59,6 +59,9 @@ class WorldModel(Component):
     def predict(self, input: Any, generator: Any = None) -> Any:
         return predicted(self.p, *input)
 
+    def loss(self, input: Any, target: Any) -> Any:
+        return np.square(self.predict(input) - target).sum(-1)
+
     def parameters(self) -> list[np.ndarray]:
         return [self.p]
 

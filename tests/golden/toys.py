@@ -184,8 +184,8 @@ class ToyBrain(Component):
         memory = remember(memory, inputs["observation"])
         return {"action": act(self.weights, memory, inputs.get("current", 0), 0)}, memory
 
-    def evaluate(self, observation: Any, action: Any, memory: Any = None) -> Any:
-        return np.zeros(len(observation)), np.zeros(len(observation))
+    def evaluate(self, inputs: Any, action: Any, memory: Any = None) -> Any:
+        return np.zeros(len(action)), np.zeros(len(action))
 
     def memory(self) -> Any:
         return self.kept

@@ -186,12 +186,28 @@ def test_log_prob_of_what_was_sampled_is_what_evaluate_says():
         brain = built(64, explore=True, **params)
         seen = observe(64)
         out = ask(brain, observation=seen)
-        log_prob, entropy = brain.evaluate(seen, out["action"])
+        log_prob, entropy = brain.evaluate({"observation": seen}, out["action"])
         np.testing.assert_allclose(log_prob.detach().numpy(), out["log_prob"], atol=1e-4)
         assert entropy.shape == (64,)
         (log_prob.sum() + entropy.sum()).backward()
         assert any(p.grad is not None and (p.grad != 0).any() for p in brain.parameters())
         assert isinstance(log_prob, torch.Tensor)
+
+
+@pytest.mark.parametrize("injury", [None, 1, "mixed"])
+@pytest.mark.parametrize("params", [{}, {"head": "categorical", "choices": 4}])
+def test_a_stimulated_or_injured_brain_evaluates_what_it_sampled(injury, params):
+    pytest.importorskip("torch")
+    brain = built(64, explore=True, lesion=Lesion(fraction=0.9), **params)
+    given = {"observation": observe(64), "current": 3 * np.random.default_rng(1).random((64, 32), np.float32)}
+    if injury is not None:
+        given["injury"] = np.ones(64, np.float32) if injury == 1 else np.arange(64, dtype=np.float32) % 2
+    out = ask(brain, **given)
+    np.testing.assert_allclose(brain.evaluate(given, out["action"])[0].detach().numpy(), out["log_prob"], atol=1e-4)
+    for name in given.keys() - {"observation"}:
+        less = {key: value for key, value in given.items() if key != name}
+        changed = brain.evaluate(less, out["action"])[0].detach().numpy() - out["log_prob"]
+        assert abs(changed).max() > 1e-3 or (name, injury) == ("injury", 1)  # wholly injured: as without the input
 
 
 def test_respond_is_pure_and_gives_gradients_to_tensors():
@@ -215,7 +231,7 @@ def test_respond_is_pure_and_gives_gradients_to_tensors():
 def test_weights_of_silenced_connections_are_kept_not_learned():
     pytest.importorskip("torch")
     brain = built(1, lesion=Lesion(fraction=0.5))
-    brain.evaluate(observe(8), np.zeros((8, 6), np.float32))[0].sum().backward()
+    brain.evaluate({"observation": observe(8)}, np.zeros((8, 6), np.float32))[0].sum().backward()
     gradient = brain.network.parameters()["layer2/weight"].grad.numpy()
     assert (gradient[brain.mask == 0] == 0).all()
     assert (gradient[brain.mask == 1] != 0).any()
