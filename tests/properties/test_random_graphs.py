@@ -203,7 +203,8 @@ def test_evaluation_changes_nothing_and_resumes(plan: Plan, every: tuple[int, st
 
 
 def _row(row: dict[str, Any]) -> list[Any]:
-    return [(key, value.tobytes() if isinstance(value, np.ndarray) else value) for key, value in row.items()]
+    return [(key, value.tobytes() if isinstance(value, np.ndarray) else value) for key, value in row.items()
+            if key != "wall"]
 
 
 # -- what the page promises of wires, looked at in the traces alone ----------------------------------------------------
