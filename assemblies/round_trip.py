@@ -66,4 +66,4 @@ def example_parameters(cls: Any) -> dict[str, Any]:
             del cls.__init__
         else:
             cls.__init__ = own
-    return {name: value for name, value in list(given.items())[1:]}
+    return dict(list(given.items())[1:])  # without `self`

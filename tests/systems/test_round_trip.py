@@ -52,7 +52,7 @@ class Rounding:
 class Forgetful(Plain):
     """Its parameter object is another one each time it is made."""
 
-    def __init__(self, rounding: Rounding = Rounding()) -> None:  # noqa: B008
+    def __init__(self, rounding: Rounding = Rounding()) -> None:
         super().__init__()
 
     @classmethod
