@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from math import isfinite
 
 import numpy as np
 
@@ -76,20 +77,16 @@ def _check_values(wire: Wire, left: Port, right: Port, where: str, problems: Pro
 def _check_bounds(wire: Wire, left: Port, right: Port, where: str, problems: Problems) -> None:
     if left.low is right.low and left.high is right.high:
         return  # as most have none
-    low, high = float(np.min(left.low)), float(np.max(left.high))
-    below = np.isfinite(low) and low < float(np.min(right.low))
-    above = np.isfinite(high) and high > float(np.max(right.high))
-    if below or above:
-        problems.add(f"{wire.source} lies in [{low:g}, {high:g}], the input takes "
-                     f"[{float(np.min(right.low)):g}, {float(np.max(right.high)):g}]", where,
+    (low, high), (least, most) = left.range, right.range
+    if (isfinite(low) and low < least) or (isfinite(high) and high > most):
+        problems.add(f"{wire.source} lies in [{low:g}, {high:g}], the input takes [{least:g}, {most:g}]", where,
                      "Narrow the sender, or put a basics.gain between them." if not right.guarded else
                      "Gains belong before the limiter: narrow what commands it, or write its peak.")
-    elif np.isfinite([right.low, right.high]).all() and not np.isfinite([low, high]).all() and not left.choices:
-        told = (f"{wire.source} declares no bounds, the input takes [{float(np.min(right.low)):g}, "
-                f"{float(np.max(right.high)):g}]")
+    elif isfinite(least) and isfinite(most) and not (isfinite(low) and isfinite(high)) and not left.choices:
+        told = f"{wire.source} declares no bounds, the input takes [{least:g}, {most:g}]"
         if right.guarded:
             problems.add(told, where, "Write peak in the limiter, for example peak: "
-                                      f"{float(np.max(np.abs([right.low, right.high]))):g}.")
+                                      f"{max(abs(least), abs(most)):g}.")
         else:
             problems.notice(f"{told}: what lies outside is passed on as it is", where)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -54,11 +54,22 @@ class Port:
         """Are all sizes numbers?"""
         return all(isinstance(size, int) for size in self.sizes)
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """The lowest and the highest value that the port allows anywhere."""
+        if isinstance(self.low, float | int) and isinstance(self.high, float | int):
+            return float(self.low), float(self.high)
+        return float(np.min(self.low)), float(np.max(self.high))
+
     def sized(self, sizes: tuple[Size, ...]) -> Port:
         """Return the port with its sizes replaced (in the order of `sizes`)."""
+        if sizes == self.sizes:
+            return self
+        other = object.__new__(Port)  # five times as quick as `replace`: sizes flow through every port of a graph
+        vars(other).update(vars(self), shape=tuple(sizes))
         if self.kind == "event":
-            return replace(self, shape=tuple(sizes[:-1]), indices=sizes[-1])
-        return replace(self, shape=tuple(sizes))
+            vars(other).update(shape=tuple(sizes[:-1]), indices=sizes[-1])
+        return other
 
     def full_shape(self, lanes: int) -> tuple[int, ...]:
         """Shape of a value of this signal port, lanes first: `[lanes, *shape]`, or `shape` when it has no lanes."""

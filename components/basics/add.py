@@ -11,7 +11,7 @@ from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
-from ..parts.passing import bounds, sender
+from ..parts.passing import sender
 
 
 class Add(Component):
@@ -39,7 +39,7 @@ class Add(Component):
                 for name, port in side.items():
                     if len(port.shape) == 1 and not port.known:
                         side[name] = port.sized((size,))
-        ends = [bounds(sender(self, name)) for name in self.inputs]
+        ends = [sender(self, name).range for name in self.inputs]
         units = {sender(self, name).units for name in self.inputs}
         if ends:
             low, high = np.float32(sum(low for low, _ in ends)), np.float32(sum(high for _, high in ends))

@@ -11,7 +11,7 @@ from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
-from ..parts.passing import bounds, known, sender
+from ..parts.passing import known, sender
 
 
 class Concat(Component):
@@ -35,7 +35,7 @@ class Concat(Component):
         ports = list(self.inputs.values())
         if not ports or not all(known(*port.shape) for port in ports):
             return
-        ends = [bounds(sender(self, name)) for name in self.inputs]
+        ends = [sender(self, name).range for name in self.inputs]
         self.outputs["output"] = replace(
             self.outputs["output"], shape=(sum(int(np.prod(port.shape)) for port in ports),),  # type: ignore[arg-type]
             low=float(np.float32(min(0.0, *(low for low, _ in ends)))),

@@ -12,7 +12,7 @@ from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.time import Period, next_tick
-from ..parts.passing import bounds, frozen, unheard
+from ..parts.passing import frozen, unheard
 
 
 class Constant(Component):
@@ -50,7 +50,7 @@ class Constant(Component):
             if isinstance(self.value, list) and len(port.shape) == 1 and not port.known:
                 port = replace(port, shape=(len(self.value),))
             given = np.asarray(self.value, port.dtype)
-            low, high = bounds(port)
+            low, high = port.range
             if not port.choices and low <= given.min() and given.max() <= high:
                 port = replace(port, low=float(given.min()), high=float(given.max()))
             self.outputs[name] = port

@@ -11,7 +11,7 @@ import numpy as np
 from ...loops.component import Component, Inputs
 from ...loops.lanes import Lanes
 from ...loops.port import Port
-from ..parts.passing import bounds, sender, spread
+from ..parts.passing import sender, spread
 
 
 class Gain(Component):
@@ -30,6 +30,7 @@ class Gain(Component):
         if not np.isfinite(gain).all() or not np.isfinite(offset).all():
             raise ValueError(f"gain {gain} and offset {offset} must be finite")
         self.gain, self.offset, self.units = gain, offset, units
+        self._factors = np.float32(gain), np.atleast_1d(np.float32(offset))
         self.transparent = bool((np.abs(gain) <= 1).all() and not np.any(offset))  # adds nothing to a limited current
         self.inputs = {"input": Port("what is scaled", ("n",), reads="now", wakes=True, also=("hold",))}
         self.outputs = {"output": Port("gain * input + offset", ("n",), units=units)}
@@ -45,7 +46,7 @@ class Gain(Component):
                 port = self.outputs["output"] = replace(port, shape=(len(given),))
                 self.inputs["input"] = replace(self.inputs["input"], shape=port.shape)
         given = sender(self, "input")
-        low, high = bounds(given)
+        low, high = given.range
         lengths = {len(given) for given in (self.gain, self.offset) if isinstance(given, list)}
         if port.known and lengths <= {port.shape[0]} and isfinite(low) and isfinite(high):
             ends = np.concatenate([self._scale(min(low, 0.0)), self._scale(max(high, 0.0))])  # 0: before any message
@@ -65,4 +66,4 @@ class Gain(Component):
 
     def _scale(self, end: float) -> np.ndarray:
         """The same arithmetic as `step`, so that bounds hold to the last bit; float32 [n], or [1]."""
-        return np.float32(end) * np.float32(self.gain) + np.atleast_1d(np.float32(self.offset))
+        return np.float32(end) * self._factors[0] + self._factors[1]

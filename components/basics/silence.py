@@ -12,7 +12,7 @@ from ...loops.events import Events
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.time import Period, next_tick
-from ..parts.passing import bounds, frozen, unheard
+from ..parts.passing import frozen, unheard
 
 
 class Silence(Component):
@@ -46,7 +46,7 @@ class Silence(Component):
         """Say that nothing but zero will come, so that whoever is behind knows the range."""
         for name, port in self.outputs.items():
             if port.kind == "signal" and not port.choices:
-                low, high = bounds(port)
+                low, high = port.range
                 self.outputs[name] = replace(port, low=max(low, min(high, 0.0)), high=min(high, max(low, 0.0)))
 
     def build(self, lanes: Lanes, seed: int) -> None:

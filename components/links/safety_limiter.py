@@ -20,7 +20,7 @@ from ...loops.time import SECOND, Duration
 from ..parts.command_watch import CommandWatch
 from ..parts.decision_log import DecisionLog
 from ..parts.flow import most
-from ..parts.passing import bounds, frozen, seal, sender, spread
+from ..parts.passing import frozen, seal, sender, spread
 from ..parts.phase_meter import PhaseLimits, PhaseMeter
 from ..parts.pulses import Pulse, PulseRules, judge, judge_keeping, part_of_peak
 from ..parts.stimulation_limits import (
@@ -153,7 +153,7 @@ class SafetyLimiter(Component):
 
     def infer(self) -> None:
         port = sender(self, "command")
-        low, high = bounds(port)
+        low, high = port.range
         cap = np.inf if self.peak is None else float(np.float32(np.max(self.peak)))
         cap = min(cap, np.inf if self.sum_peak is None else float(np.float32(self.sum_peak)))
         self.outputs["command"] = replace(self.outputs["command"], units=self._find_units(),

@@ -26,20 +26,13 @@ def known(*sizes: Any) -> bool:
     return all(isinstance(size, int) for size in sizes)
 
 
-def bounds(port: Port) -> tuple[float, float]:
-    """Return the lowest and highest value that the port allows anywhere."""
-    if isinstance(port.low, float | int) and isinstance(port.high, float | int):
-        return float(port.low), float(port.high)
-    return float(np.min(port.low)), float(np.max(port.high))
-
-
 def carry(component: Component, source: str = "input", target: str = "output") -> None:
     """Let an input and an output say what feeds them: dtype, units, axes, bounds; called while shapes flow.
 
     The bounds are widened to hold the zero that stands before the first message.
     """
     port = sender(component, source)
-    low, high = bounds(port)
+    low, high = port.range
     component.inputs[source] = replace(component.inputs[source], dtype=port.dtype)
     component.outputs[target] = replace(component.outputs[target], dtype=port.dtype, units=port.units, axes=port.axes,
                                         low=min(low, 0.0), high=max(high, 0.0))

@@ -182,5 +182,5 @@ def _growth(ticks: int) -> dict[str, Any]:
     young.run(1000 * PERIOD)
     old.run(ticks * PERIOD)
     times = interleave({"young": lambda: timed(lambda: run_ticks(young, 1000)),
-                        "old": lambda: timed(lambda: run_ticks(old, 1000))}, 41)
+                        "old": lambda: timed(lambda: run_ticks(old, 1000))}, 201)
     return ratio_check("tick_growth", times["old"], times["young"], at_most=1.05)

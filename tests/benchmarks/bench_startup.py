@@ -11,7 +11,7 @@ from pathlib import Path
 from .common import check
 
 COMPONENTS = 500
-REPEATS = 9
+REPEATS = 25
 
 
 def document(components: int = COMPONENTS) -> str:
