@@ -24,6 +24,7 @@ _NAMES = {
     "Lanes": "loops.lanes",
     "Clock": "loops.time",
     "Duration": "loops.time",
+    "File": "loops.files",
     "Period": "loops.time",
     "AssemblyError": "loops.errors",
     "Loop": "loops.loop",

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..catalogue import files
 from ..loops.errors import AssemblyError, Problem, Problems, nearest
+from ..loops.files import NamesFile
 
 FILE = "stimloop.toml"
 TRUSTED = (0,)  # whose stimloop.toml is read beside one's own: root's
@@ -24,7 +26,8 @@ WEIGHTS = Path(__file__).resolve().parent / "weights"
 _MODULE = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_][\w.\-/]*")
 _ROOTED = re.compile(r"([A-Za-z_]\w*):(.*)", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_PATHS = re.compile(r"(.*_)?(weights|command|path|file|folder|checkpoint|xml|run)")
+_PATHS = re.compile(r"(.*_)?(weights|command|path|file|folder|checkpoint|xml|run)")  # in code that marks no `File`
+_BY_NAME = NamesFile()
 
 
 @dataclass(frozen=True)
@@ -95,24 +98,33 @@ def _folder(path: Path, name: str, text: str, problems: Problems) -> Path:
         return path.parent
 
 
-def guard(params: dict[str, Any], where: str, folder: Path, settings: Settings, problems: Problems) -> dict[str, Any]:
-    """Return parameters with files resolved; refuse what leads outside, and modules that were not allowed."""
-    return {key: _guard(value, key, f"{where}.{key}", folder, settings, problems) for key, value in params.items()}
+def guard(cls: type, params: dict[str, Any], where: str, folder: Path, settings: Settings,
+          problems: Problems) -> dict[str, Any]:
+    """Return parameters with files resolved; refuse what leads outside, and modules that were not allowed.
+
+    A file is what the constructor of `cls` marks as one, or what has the name of one.
+    """
+    hints = files.hints(cls)
+    return {key: _guard(value, key, hints.get(key), f"{where}.{key}", folder, settings, problems)
+            for key, value in params.items()}
 
 
-def _guard(value: Any, key: str, where: str, folder: Path, settings: Settings, problems: Problems) -> Any:
+def _guard(value: Any, key: str, hint: Any, where: str, folder: Path, settings: Settings, problems: Problems) -> Any:
     if isinstance(value, dict):
-        return {k: _guard(v, str(k), f"{where}.{k}", folder, settings, problems) for k, v in value.items()}
+        return {k: _guard(v, str(k), files.inside(hint, str(k)), f"{where}.{k}", folder, settings, problems)
+                for k, v in value.items()}
     if isinstance(value, list):
-        return [_guard(v, key, f"{where}.{i}", folder, settings, problems) for i, v in enumerate(value)]
+        return [_guard(v, key, files.inside(hint, i), f"{where}.{i}", folder, settings, problems)
+                for i, v in enumerate(value)]
     if not isinstance(value, str):
         return value
     rooted = _ROOTED.fullmatch(value)
     roots = {"runs": settings.runs, **settings.roots}
     if rooted and rooted.group(1) in roots:
         return _inside(roots[rooted.group(1)], rooted.group(2), where, problems)
-    if _PATHS.fullmatch(key):
-        if key.endswith(("weights", "command")) and _PLAIN.fullmatch(value):
+    mark = files.mark(hint) or (_BY_NAME if _PATHS.fullmatch(key) else None)
+    if mark is not None:
+        if (mark.shipped or (mark is _BY_NAME and key.endswith(("weights", "command")))) and _PLAIN.fullmatch(value):
             return _shipped(value, where, problems)
         return _inside(folder, value, where, problems)
     if match := _MODULE.fullmatch(value):

@@ -100,7 +100,7 @@ def _creator(assembly: Assembly, name: str, entry: Mapping[str, Any], cls: type 
     if cls is None:
         return None
     trial, where = Problems(), f"{name}.params"
-    params = settings.guard(entry["params"], where, assembly.origin.base, allowed, trial)
+    params = settings.guard(cls, entry["params"], where, assembly.origin.base, allowed, trial)
     values = validate(cls, params, trial, where, entry["type"])
     problems.found += [problem for problem in trial.found if not doubts.cover(problem.where)]
     if trial.errors or values is None or doubts.touch(where):

@@ -13,6 +13,7 @@ import numpy as np
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.events import Events
+from ...loops.files import File
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.storage.recorder import Recorder
@@ -37,7 +38,7 @@ class Replay(Component):
     open_inputs = True
     open_outputs = True
 
-    def __init__(self, run: str, component: str, port: str | None = None) -> None:
+    def __init__(self, run: File, component: str, port: str | None = None) -> None:
         self.run, self.component, self.port = run, component, port
         self.inputs: dict[str, Port] = {}
         self.outputs: dict[str, Port] = {}

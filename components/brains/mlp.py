@@ -17,6 +17,7 @@ import numpy as np
 from ...loops.bounds import Amount, Count
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
+from ...loops.files import Weights
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
@@ -52,7 +53,7 @@ class Mlp(Component):
 
     def __init__(self, *, hidden: list[Count] = [64, 64], activation: Literal["relu", "tanh"] = "relu",  # noqa: B006
                  head: Literal["auto", "gaussian", "categorical"] = "auto", choices: Amount = 0,
-                 weights: str | None = None, layer: Count | None = None, lesion: Lesion | None = None,
+                 weights: Weights | None = None, layer: Count | None = None, lesion: Lesion | None = None,
                  explore: bool = False, random_steps: Amount = 0, period: Period | None = None,
                  wake_on_current: bool = False) -> None:
         if not hidden or min(hidden) < 1:

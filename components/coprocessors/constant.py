@@ -8,6 +8,7 @@ import numpy as np
 
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
+from ...loops.files import Weights
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.status import calm, idle, status_input
@@ -24,7 +25,7 @@ class Constant(Component):
         period: time between commands; left out, one per observation (or status) that arrives.
     """
 
-    def __init__(self, *, command: float | list[float] | str = 0.0, period: Period | None = None) -> None:
+    def __init__(self, *, command: float | list[float] | Weights = 0.0, period: Period | None = None) -> None:
         self.given, self.period = command, period
         if isinstance(command, str):
             self.given = _kept(command)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +12,9 @@ import zarr
 from hypothesis import settings
 
 import stimloop
-from stimloop.assemblies.assembly import Assembly
-from stimloop.catalogue import schema
+from stimloop.assemblies import round_trip
 from stimloop.loops.component import Component
 from stimloop.loops.conformance import check
-from stimloop.loops.errors import Problems
 
 COMPONENTS = Path(stimloop.__file__).parent / "components"
 NAMES = sorted(f"{file.parent.name}.{file.stem}" for file in COMPONENTS.glob("*/*.py")
@@ -61,34 +58,10 @@ def test_a_component_conforms(name):
     assert report.ok, report.text()
 
 
-def example_parameters(cls: type) -> dict[str, Any]:
-    """Return what `example()` gives to the constructor."""
-    given: dict[str, Any] = {}
-    original = cls.__init__
-
-    def noting(self, *args, **kwargs):
-        given.update(inspect.signature(original).bind(self, *args, **kwargs).arguments)
-        original(self, *args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cls, "__init__", noting)
-        cls.example()
-    return {name: value for name, value in given.items() if name != "self"}
-
-
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("name", NAMES)
 def test_parameters_survive_yaml_and_back(name):
-    cls = load(name)
-    params = example_parameters(cls)
-    written = Assembly("round").add("it", name, **params).to_yaml()
-    read = Assembly.from_yaml(written)
-    problems = Problems()
-    parsed = schema.validate(cls, read.form["components"]["it"].get("params") or {}, problems, "it.params")
-    assert not problems.errors, problems.errors
-    assert parsed == params
-    assert read.to_yaml() == written
-    assert isinstance(cls(**parsed), cls)
+    round_trip.survives(load(name), name)
 
 
 @pytest.mark.parametrize("name", NAMES)
