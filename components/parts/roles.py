@@ -68,7 +68,7 @@ class Plastic(Protocol):
         """Return the weights [lanes, synapses]."""
 
     def set_weights(self, weights: np.ndarray, lanes: np.ndarray | None = None) -> None:
-        """Write the weights of some lanes."""
+        """Write weights [lanes, synapses]; of the lanes of a mask [lanes] bool only, where one is given."""
 
     def set_learned(self, lane: int) -> None:
         """Make the weights of one lane the learned ones."""

@@ -89,7 +89,8 @@ class FakePlastic(Fake):
         return np.stack([np.arange(5), np.zeros(5, np.int64)], axis=1)
 
     def set_weights(self, weights: np.ndarray, lanes: np.ndarray | None = None) -> None:
-        self.strengths[slice(None) if lanes is None else lanes] = weights
+        chosen = slice(None) if lanes is None else lanes
+        self.strengths[chosen] = weights[chosen]
 
     def set_learned(self, lane: int) -> None:
         self.strengths[:] = self.strengths[lane]

@@ -237,6 +237,11 @@ def plastic_synapses(subject: Subject) -> str:
     if index.shape != (weights.shape[1], 2) or index.dtype.kind not in "iu" or (index < 0).any():
         raise AssertionError(f"its synapses are {index.shape} of {index.dtype}, not two numbers from 0 on for each of "
                              f"{weights.shape[1]} weights")
+    before, wanted = np.array(weights), np.array(weights) + np.ones((), weights.dtype)
+    brain.set_weights(wanted, np.array([False, True]))
+    after = np.asarray(brain.weights())
+    if not (same(after[0], before[0]) and same(after[1], wanted[1])):
+        raise AssertionError("set_weights(weights, lanes) writes others than the lanes of the mask, or other weights")
     brain.close()
     return f"{len(index)} synapses"
 

@@ -131,7 +131,7 @@ class Rehearses(Counter):
                 parameter += 0.1
         weights = self.used["plastic"].weights()
         self.used["plastic"].set_weights(weights + 0.1)
-        self.used["plastic"].set_weights(weights[:1] + 0.2, np.array([0]))
+        self.used["plastic"].set_weights(weights + 0.2, np.arange(len(weights)) == 0)
         self.used["plastic"].set_learned(0)
 
     def reset(self, seed):

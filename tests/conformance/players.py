@@ -71,7 +71,8 @@ class Plastic(Component):
         return np.stack(np.divmod(np.arange(6), 2), axis=1)
 
     def set_weights(self, weights, lanes=None):
-        self.strengths[slice(None) if lanes is None else lanes] = weights
+        chosen = slice(None) if lanes is None else lanes
+        self.strengths[chosen] = weights[chosen]
 
     def set_learned(self, lane):
         self.strengths[:] = self.strengths[lane]
@@ -97,6 +98,13 @@ class LearnsUnasked(Plastic):
 class ForgetsASynapse(Plastic):
     def synapses(self):
         return super().synapses()[1:]
+
+
+class WritesEveryLane(Plastic):
+    """Writes the weights of all lanes, whatever lanes were asked for."""
+
+    def set_weights(self, weights, lanes=None):
+        self.strengths[:] = weights
 
 
 class NamesNoSynapse(Plastic):

@@ -126,6 +126,7 @@ BROKEN = [  # (class, folder, property that it breaks, words in which that is sa
     (models.LosesWithoutGradient, "world_models", "model: loss", "no gradient of the loss"),
     (players.ForgetsASynapse, "brains", "plastic: synapses", "(5, 2)"),
     (players.NamesNoSynapse, "brains", "plastic: synapses", "which neurons they join"),
+    (players.WritesEveryLane, "brains", "plastic: synapses", "others than the lanes of the mask"),
     (players.SharesItsWeights, "brains", "plastic: synapses", "2 lanes"),
 ]
 
