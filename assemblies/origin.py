@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ..loops.errors import AssemblyError, Problem
+from .document import MAX_DEPTH
 
 
 @dataclass(frozen=True)
@@ -49,25 +50,29 @@ def _mark(address: str, marks: Mapping[tuple[Any, ...], tuple[int, int]]) -> tup
     return None
 
 
-def plain(value: Any, where: str = "") -> Any:
+def plain(value: Any, where: str = "", depth: int = 0) -> Any:
     """Return a copy made of dictionaries, lists, strings, numbers, booleans and None; anything else is an error."""
+    if depth > MAX_DEPTH:
+        raise AssemblyError([Problem(f"is nested more than {MAX_DEPTH} deep, or holds itself", where[:60],
+                                     "No parameter needs that; flatten it.")])
     if value is None or isinstance(value, bool | int | float | str):
         return value.item() if hasattr(value, "item") else value
     if isinstance(value, Mapping):
-        return {_key(key, where): plain(part, f"{where}.{key}" if where else str(key)) for key, part in value.items()}
+        return {_key(key, where): plain(part, f"{where}.{key}" if where else str(key), depth + 1)
+                for key, part in value.items()}
     if isinstance(value, list | tuple | range):
-        return [plain(part, f"{where}.{i}") for i, part in enumerate(value)]
+        return [plain(part, f"{where}.{i}", depth + 1) for i, part in enumerate(value)]
     if isinstance(value, PurePath):
         return str(value)
     if hasattr(value, "tolist"):
-        return plain(value.tolist(), where)
+        return plain(value.tolist(), where, depth)
     from ..loops.time import Clock, parse_period, say_period
 
     if isinstance(value, Clock) and parse_period(say_period(value)) == value:
         return say_period(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
-        return plain(fields, where)
+        return plain(fields, where, depth)
     raise AssemblyError([Problem(f"a {type(value).__name__} cannot be written in YAML", where,
                                  "Give numbers, text, lists, dictionaries or a parameter dataclass.")])
 

@@ -352,3 +352,14 @@ def test_help_shows_every_option_and_what_it_means(call):
 def test_a_folder_may_be_a_text(tmp_path):
     run = sl.load("point_mass").small().run(folder=str(tmp_path))
     assert run.path.is_relative_to(tmp_path)
+
+
+def test_what_is_nested_without_end_is_told():
+    deep, ring = {}, {}
+    inner = deep
+    for _ in range(5000):
+        inner["a"] = inner = {}
+    ring["self"] = ring
+    for value in (deep, ring, [[ring]]):
+        with pytest.raises(AssemblyError, match="nested more than 20 deep, or holds itself"):
+            sl.load("point_mass").set("brain.params.hidden", value)
