@@ -41,7 +41,7 @@ def check(assembly: Assembly, allowed: Settings | None = None, form: Problems | 
     problems = Problems(list(assembly.notices))
     doubts = Doubts(form.errors if form else ())
     made = system(assembly, problems, allowed, form)
-    problems.found = _look(made, problems, record=assembly.get("record"))
+    problems.found = _look(made, problems, record=assembly.get("record"), until=assembly.until)
     for name, plan in made.evaluations.items():
         if any(doubts.touch(f"evaluate.{name}.{part}") for part in ("set", "without")):
             continue
@@ -75,14 +75,17 @@ def layer_problems(document: Mapping, entry: str, changes: Mapping, doubts: Doub
             if not doubts.cover(problem.where)]
 
 
-def _look(made: System, problems: Problems, injected: tuple[str, ...] = (), record: Any = None) -> list[Problem]:
+def _look(made: System, problems: Problems, injected: tuple[str, ...] = (), record: Any = None,
+          until: str | int | None = None) -> list[Problem]:
     """Check a system, build it and close it; returns what was found.
 
-    Some component must have the injected inputs, and what is to be recorded must be there.
+    Some component must have the injected inputs, and what is to be recorded or stopped at must be there.
     """
     from ..loops.graph import check as check_graph
     from ..loops.joining import build_components
     from ..loops.realtime import LATENESS
+    from ..loops.stops import impossible
+    from ..loops.until import Until
     from .recording import missing
 
     try:
@@ -96,8 +99,11 @@ def _look(made: System, problems: Problems, injected: tuple[str, ...] = (), reco
     finally:
         for component in graph.components.values():
             component.close()
-    outputs = [f"{name}.{key}" for name, component in graph.components.items() for key in component.outputs]
+    outputs = {f"{name}.{key}": port for name, component in graph.components.items()
+               for key, port in component.outputs.items()}
     problems.found += missing(record, [*outputs, LATENESS])
+    if until is not None and (problem := impossible(Until.parse(until), graph.bodies, outputs)):
+        problems.found.append(problem)
     if any(not any(key in graph.components[name].inputs for name in graph.order) for key in injected):
         problems.add("no body here can begin an episode on request", "",
                      "Give the body an optional event input `begin`.")

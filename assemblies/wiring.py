@@ -110,6 +110,10 @@ def _creator(assembly: Assembly, name: str, entry: Mapping[str, Any], cls: type 
     def create() -> Component:
         try:
             return cls(**fresh(arguments))  # type: ignore[no-any-return]
+        except AssemblyError as error:  # it names its arguments, the file has them under params
+            raise AssemblyError([replace(problem, where=f"params.{problem.where}")
+                                 if problem.where.partition(".")[0] in arguments else problem
+                                 for problem in error.problems]) from None
         except StimloopError as error:
             if isinstance(error, ValueError | RuntimeError):
                 raise

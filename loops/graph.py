@@ -9,7 +9,7 @@ from typing import Any
 
 from . import checks
 from .component import Component
-from .errors import Problems, StimloopError, reason
+from .errors import AssemblyError, Problems, StimloopError, reason
 from .latency import Chain, analyse
 from .order import cycles, reference_edges, same_instant, sort
 from .port import Port
@@ -94,6 +94,9 @@ def _make(system: System, problems: Problems) -> dict[str, Component]:
             continue  # told already
         try:
             component = part.create()
+        except AssemblyError as error:  # it says itself what is wrong and where
+            problems.found += [replace(each, where=f"{name}.{each.where}".rstrip(".")) for each in error.problems]
+            continue
         except (TypeError, ValueError, OSError, ArithmeticError, LookupError, ImportError, RuntimeError,
                 MemoryError, StimloopError, SystemExit) as error:
             problems.add(f"{part.type or 'component'} cannot be made: {reason(error)}", name)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import AssemblyError, Problem, nearest
+from .port import Port
 from .status import calm, count_ended, count_steps
 from .until import Until
 
@@ -44,16 +45,32 @@ class Counter:
 
 def the_body(loop: Loop, name: str | None) -> str:
     """Return the body meant: the named one, or the only one there is."""
-    bodies = loop.graph.bodies
-    if name is None and len(bodies) == 1:
-        return bodies[0]
-    if name in bodies:
-        return str(name)
-    if name is None:
-        what = "there is no body to count" if not bodies else f"there are {len(bodies)} bodies: {', '.join(bodies)}"
-        fix = "Write for example `30000 steps of body`, or a time such as 10 s."
-        raise AssemblyError([Problem(what, "until", fix)])
-    raise AssemblyError([Problem(f"{name!r} is no body", "until", nearest(name, bodies))])
+    if problem := _no_body(name, loop.graph.bodies):
+        raise AssemblyError([problem])
+    return name or loop.graph.bodies[0]
+
+
+def impossible(stop: Until, bodies: Sequence[str], outputs: Mapping[str, Port]) -> Problem | None:
+    """Say why a stop cannot be watched: no such body, no such output (`component.port`), a value per lane."""
+    if stop.kind == "time":
+        return None
+    if stop.kind != "port":
+        return _no_body(stop.component, bodies)
+    address = f"{stop.component}.{stop.port}"
+    if address not in outputs:
+        return Problem(f"there is no output {address!r}", "until", nearest(address, outputs))
+    if outputs[address].per_lane:
+        return Problem(f"{address} has a value per lane; a stop needs one value for all lanes", "until")
+    return None
+
+
+def _no_body(name: str | None, bodies: Sequence[str]) -> Problem | None:
+    if name in bodies or (name is None and len(bodies) == 1):
+        return None
+    if name is not None:
+        return Problem(f"{name!r} is no body", "until", nearest(name, bodies))
+    what = "there is no body to count" if not bodies else f"there are {len(bodies)} bodies: {', '.join(bodies)}"
+    return Problem(what, "until", "Write for example `30000 steps of body`, or a time such as 10 s.")
 
 
 def watch(loop: Loop, stop: Until) -> tuple[bool, Callable[[], None] | None]:
@@ -74,11 +91,9 @@ def watch(loop: Loop, stop: Until) -> tuple[bool, Callable[[], None] | None]:
 
 
 def _watch_port(loop: Loop, stop: Until) -> tuple[bool, Callable[[], None] | None]:
+    if problem := impossible(stop, loop.graph.bodies, {key: cell.port for key, cell in loop.cells.items()}):
+        raise AssemblyError([problem])
     address = f"{stop.component}.{stop.port}"
-    if address not in loop.cells:
-        raise AssemblyError([Problem(f"there is no output {address!r}", "until", nearest(address, loop.cells))])
-    if loop.cells[address].port.per_lane:
-        raise AssemblyError([Problem(f"{address} has a value per lane; a stop needs one value for all lanes", "until")])
 
     def look(now: int) -> None:
         value = loop.peek(address)

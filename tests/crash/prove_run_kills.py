@@ -77,8 +77,9 @@ class Killed:
     """One run below a folder, driven by the command line in processes that are killed."""
 
     def __init__(self, folder: Path, seed: int, until: str, change: str = "", every: str = EVERY[0]) -> None:
-        self.folder, self.until = folder, until
-        self.changes = [f"seed={seed}", f"checkpoint.every={every}", *filter(None, [change])]
+        self.folder = folder
+        # The stop is the assembly's own: a resume goes on to that from a stop given with --until.
+        self.changes = [f"seed={seed}", f"until={until}", f"checkpoint.every={every}", *filter(None, [change])]
         self.folder.mkdir()
         self.told = folder / "told"
         self.told.write_bytes(np.full(1, -1, np.int64).tobytes())
@@ -100,7 +101,7 @@ class Killed:
     def start(self, place: str = "nowhere", count: int = 0) -> subprocess.Popen[str]:
         """Begin the run, or go on with it where there is a checkpoint."""
         self.told.write_bytes(np.full(1, -1, np.int64).tobytes())
-        words = ["run", str(HERE / "killed_run.yaml"), "--until", self.until,
+        words = ["run", str(HERE / "killed_run.yaml"),
                  *(word for change in self.changes for word in ("--set", change))]
         if self.directory is not None and _saved(self.directory):
             words = ["resume", str(self.directory)]

@@ -33,11 +33,16 @@ HEADER = """\
 
 
 def machine() -> dict[str, Any]:
-    """Return what decides how arithmetic rounds: system, processor, and the vector instructions NumPy uses."""
-    facts = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    models = [line.partition(":")[2].strip() for line in facts if line.startswith("model name")]
+    """Return what decides how arithmetic rounds: system, processor, and the vector instructions NumPy uses.
+
+    Virtual machines hide the processor's name; its family and model choose the kernels of linear algebra.
+    """
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    processor = [facts["model name"], *(f"{name} {facts[name]}" for name in ("cpu family", "model") if name in facts)
+                 ] if "model name" in facts else [platform.processor()]
     vectors = np.show_config(mode="dicts")["SIMD Extensions"]  # type: ignore[call-overload, index]
-    return {"system": platform.system(), "processor": models[0] if models else platform.processor(),
+    return {"system": platform.system(), "processor": ", ".join(processor),
             "architecture": platform.machine(), "vectors": " ".join(vectors.get("found", []))}
 
 

@@ -169,5 +169,27 @@ def test_what_means_nothing_to_an_evaluation_is_told(change):
         assembly(change).build()
 
 
+@pytest.mark.parametrize(("until", "said"), [
+    ("10 steps of bdoy", "until (line 3, column 1): 'bdoy' is no body\n  Did you mean \"body\"?"),
+    ("10 episodes of brain", "'brain' is no body"),
+    ("brain.done", "there is no output 'brain.done'"),
+    ("body.reward", "body.reward has a value per lane"),
+])
+def test_a_stop_that_cannot_be_watched_is_told_before_the_run(until, said):
+    found = check(assembly().set("until", until)).errors
+    assert len(found) == 1
+    assert said in str(found[0])
+
+
+def test_stops_that_can_be_watched_pass():
+    for until in ("10 steps", "10 steps of body", "3 episodes of body"):
+        assert not check(assembly().set("until", until)).errors
+
+
+def test_what_a_component_says_of_its_arguments_is_placed_where_the_file_has_them():
+    found = check(assembly().set("brain.params.choices", 1)).errors
+    assert [problem.where for problem in found] == ["brain.params.choices (line 6, column 29)"]
+
+
 def test_the_lateness_of_a_loop_is_something_to_record():
     assert not check(assembly().set("record", ["loop.lateness", "body"])).errors
