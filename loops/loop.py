@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from copy import deepcopy
 from heapq import heappop, heappush
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from .evaluation import Evaluation
 from .events import Events
 from .graph import Graph, check
 from .joining import build_components, join, make_nodes
-from .node import FEW_FLOATS, ONE_FLOAT, PLAIN, WATCH, Cell, Node, Tap, own
+from .node import FEW_FLOATS, ONE_FLOAT, PLAIN, SHORT_ROW, WATCH, Cell, Node, Tap, own
 from .port import Port
 from .stops import Counter, the_body, watch
 from .system import System
@@ -86,6 +86,7 @@ class Loop:
     def _start_agenda(self, now: int) -> None:
         self.env = self._environment(now)
         self.agenda: dict[int, set[int]] = {}
+        self._spent: list[simpy.Event] = []  # timeouts that have come, to be used again
 
     def restart_agenda(self) -> None:
         """Begin an empty agenda at the instant that was run last (a loaded state fills it anew)."""
@@ -131,12 +132,9 @@ class Loop:
         return self.counters[name]
 
     def _run(self, limit: int | None) -> None:
-        env = self.env
-        step, peek = env.step, env.peek
-        while not self._halt:
-            following = peek()
-            if following == float("inf") or (limit is not None and following >= limit):
-                return
+        end = inf if limit is None else limit
+        step, peek = self.env.step, self.env.peek
+        while not self._halt and peek() < end:
             step()
 
     def halt(self) -> None:
@@ -148,7 +146,7 @@ class Loop:
     def next_instant(self) -> int | None:
         """Return the next instant on the agenda."""
         following = self.env.peek()
-        return None if following == float("inf") else int(following)
+        return None if following == inf else int(following)
 
     def attend(self, attendant: Attendant) -> Callable[[], None]:
         """Call `attendant(now)` after every instant, between two steps of anything; returns what ends it."""
@@ -180,16 +178,23 @@ class Loop:
         return self.cell(address).value
 
     def schedule(self, when: int, rank: int) -> None:
-        """Put a component (by its place in the order) on the agenda; one timeout per distinct instant."""
+        """Put a component (by its place in the order) on the agenda; one timeout per distinct instant, used again."""
         ranks = self.agenda.get(when)
         if ranks is not None:
             ranks.add(rank)
             return
         self.agenda[when] = {rank}
-        self.env.timeout(when - self.env.now).callbacks.append(self._instant)
+        env = self.env
+        if self._spent:
+            timeout = self._spent.pop()
+            timeout.callbacks = [self._instant]
+            env.schedule(timeout, delay=when - env.now)
+        else:
+            env.timeout(when - env.now).callbacks.append(self._instant)
 
-    def _instant(self, _: Any) -> None:
+    def _instant(self, timeout: Any) -> None:
         now: Any = self.env.now
+        self._spent.append(timeout)
         plan, ready = self.plan, []
         for rank in self.agenda.pop(now):
             node = plan[rank]
@@ -215,8 +220,10 @@ class Loop:
                 else:  # the same, in place: most components read only plain `now` signals
                     inputs = node.inputs
                     inputs.previous = node.previous
-                    new = node.news.get(node.bits)
-                    inputs.new = node.name_new() if new is None else new
+                    try:
+                        inputs.new = node.news[node.bits]
+                    except KeyError:
+                        inputs.new = node.name_new(node.bits)
                     node.bits = 0
                 if node.external:
                     self.pending, self._paused_ready, self._halt = node.name, ready, True
@@ -228,8 +235,8 @@ class Loop:
                 if outputs:
                     try:
                         self._publish(node, now, outputs, ready)
-                    except AttributeError:  # the quick checks take an array for granted
-                        node.check_arrays(outputs)
+                    except (AttributeError, KeyError):  # known names and arrays are taken for granted
+                        node.look_over(outputs)
                         raise
                 node.previous = now
                 if node.period:
@@ -251,27 +258,30 @@ class Loop:
     def _publish(self, node: Node, now: int, outputs: Mapping[str, Any], ready: list[int]) -> None:
         cells = node.cells
         for name, value in outputs.items():
-            cell = cells.get(name) or self._cell_of(node, name)
+            cell = cells[name]
             mode = cell.mode
-            if value is cell.value and mode != WATCH:
-                pass  # the very same array was checked and frozen before
-            elif mode == WATCH or value.shape != cell.shape or value.dtype is not cell.dtype:
-                cell.value = value = cell.admit(value, now, node.previous)
-            else:
-                if value.base is not None:
-                    value = own(value)
-                if mode != PLAIN:
-                    if mode == ONE_FLOAT:
-                        total = value.item()
-                    elif mode == FEW_FLOATS:
-                        total = sum(value.ravel().tolist())
-                    else:
-                        flat = value.ravel()
-                        total = flat.dot(flat)
-                    if not isfinite(total):  # one quick pass; it may overflow, so look again
-                        cell.finite(value)
-                value.setflags(False)
+            if value is not cell.value or mode == WATCH:  # else the very same array was checked and frozen before
+                if mode == WATCH or value.shape != cell.shape or value.dtype is not cell.dtype:
+                    value = cell.admit(value, now, node.previous)
+                else:
+                    if value.base is not None:
+                        value = own(value)
+                    if mode != PLAIN:
+                        if mode == ONE_FLOAT:
+                            total = value.item()
+                        elif mode == SHORT_ROW:
+                            total = sum(value.tolist()[0])
+                        elif mode == FEW_FLOATS:
+                            total = sum(value.ravel().tolist())
+                        else:
+                            flat = value.ravel()
+                            total = flat.dot(flat)
+                        if not isfinite(total):  # one quick pass; it may overflow, so look again
+                            cell.finite(value)
+                    value.setflags(False)
                 cell.value = value
+                for watcher in cell.watchers:
+                    watcher(value)
             cell.count += 1
             for inputs, key, bit, receiver, wakes, strict in cell.direct:
                 inputs[key] = value
@@ -281,22 +291,17 @@ class Loop:
                 if wakes and receiver.due != now:
                     receiver.due = now
                     heappush(ready, receiver.rank)
-            for pipe, receiver, wakes in cell.pipes:
-                arrival = pipe.put(now, value)
-                if wakes and arrival != receiver.arrives:
-                    self._arrive(receiver, now, arrival, ready)
-            for receiver in cell.wakes:
-                if receiver.due != now:
-                    receiver.due = now
-                    heappush(ready, receiver.rank)
+            if cell.pipes:
+                for pipe, receiver, wakes in cell.pipes:
+                    arrival = pipe.put(now, value)
+                    if wakes and arrival != receiver.arrives:  # else the receiver is told already
+                        self._arrive(receiver, now, arrival, ready)
+                for receiver in cell.wakes:
+                    if receiver.due != now:
+                        receiver.due = now
+                        heappush(ready, receiver.rank)
             for tap in cell.taps:
                 tap(now, value)
-
-    @staticmethod
-    def _cell_of(node: Node, name: str) -> Cell:
-        if name not in node.cells:
-            raise PortError(f"{node.name} published {name!r}, which is none of its outputs: {', '.join(node.cells)}")
-        return node.cells[name]
 
     def _arrive(self, receiver: Node, now: int, arrival: int | list[int], ready: list[int]) -> None:
         for when in arrival if isinstance(arrival, list) else (arrival,):
@@ -311,9 +316,10 @@ class Loop:
     def _plan_wake(self, node: Node, now: int) -> None:
         following = node.component.next_wake(now)
         if following is not None:
-            if not isinstance(following, int | np.integer):
-                raise TimeError(f"next_wake answered {following!r}; an instant is whole nanoseconds, an int")
-            following = int(following)
+            if following.__class__ is not int:
+                if not isinstance(following, int | np.integer):
+                    raise TimeError(f"next_wake answered {following!r}; an instant is whole nanoseconds, an int")
+                following = int(following)
             if following <= now:
                 raise TimeError(f"next_wake answered {say(following)}, which is not after now ({say(now)})")
         if following != node.wake:
@@ -335,7 +341,7 @@ class Loop:
         node, now = self.nodes[self.pending], self.last
         try:
             for name, value in outputs.items():  # all or nothing: a wrong answer may be given again
-                self._cell_of(node, name).admit(value, now, node.previous)
+                node.cell(name).admit(value, now, node.previous)
         except Exception as error:
             self._note(error, node, now)
             raise

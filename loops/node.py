@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ WATCHED = 100  # so many values of each port are checked whole; later ones only 
 
 FEW = 16  # numbers of a value up to which plain Python is quicker than NumPy
 
-# What publishing checks: everything; finiteness of one, of few, of many numbers; nothing.
-WATCH, ONE_FLOAT, FEW_FLOATS, FLOATS, PLAIN = range(5)
+# What publishing checks: everything; finiteness of one number, of few in one lane, of few, of many; nothing.
+WATCH, ONE_FLOAT, SHORT_ROW, FEW_FLOATS, FLOATS, PLAIN = range(6)
 
 Tap = Callable[[int, Any], None]
 Pipe = SignalPipe | HoldPipe | EventPipe
@@ -38,7 +39,7 @@ class Cell:
     """One output port at run time: its last value, and everything that wants the next one."""
 
     __slots__ = ("always", "count", "direct", "dtype", "event", "floating", "key", "lanes", "mode", "pipes", "port",
-                 "shape", "taps", "value", "wakes")
+                 "shape", "taps", "value", "wakes", "watchers")
 
     def __init__(self, owner: str, name: str, port: Port, lanes: int, always: bool) -> None:
         self.key = f"{owner}.{name}"
@@ -54,6 +55,7 @@ class Cell:
         self.wakes: tuple[Node, ...] = ()  # receivers behind pipes that are stepped in the same instant
         self.pipes: tuple[tuple[Any, Node, bool], ...] = ()  # (pipe, receiver, does an arrival wake it?)
         self.taps: tuple[Tap, ...] = ()
+        self.watchers: tuple[Callable[[Any], None], ...] = ()  # given each value that is not the one before, uncounted
         self.clear()
 
     def clear(self) -> None:
@@ -73,7 +75,7 @@ class Cell:
             self.form(value)
             self.finite(value)
             if self.port.per_lane:
-                self.mode = self._finiteness(value.size) if self.floating else PLAIN
+                self.mode = self._finiteness() if self.floating else PLAIN
         elif value.value.dtype.kind == "f" and not np.isfinite(value.value).all():
             raise PortError(f"{self.key} published a payload that is not finite")
         if not self.event:
@@ -81,9 +83,11 @@ class Cell:
             value.setflags(write=False)
         return value
 
-    @staticmethod
-    def _finiteness(size: int) -> int:
-        return ONE_FLOAT if size == 1 else FEW_FLOATS if size <= FEW else FLOATS
+    def _finiteness(self) -> int:
+        size = prod(self.shape)
+        if size > FEW:
+            return FLOATS
+        return ONE_FLOAT if size == 1 else SHORT_ROW if len(self.shape) == 2 and self.lanes == 1 else FEW_FLOATS
 
     def inspect(self, value: Any, now: int, previous: int | None) -> None:
         """Hold a value against the whole declaration; raises PortError."""
@@ -206,21 +210,28 @@ class Node:
                 if strict and pipe.lost:
                     self.skipped(name)
         inputs.previous = previous
-        new = self.news.get(bits)
-        inputs.new = self.name_new(bits) if new is None else new
+        try:
+            inputs.new = self.news[bits]
+        except KeyError:
+            inputs.new = self.name_new(bits)
         return inputs
 
-    def name_new(self, bits: int | None = None) -> frozenset[str]:
-        """Return the input names of `bits` (by default the node's own), made once."""
-        bits = self.bits if bits is None else bits
+    def name_new(self, bits: int) -> frozenset[str]:
+        """Return the input names of `bits`, made once."""
         self.news[bits] = names = frozenset(n for k, n in enumerate(self.names) if bits >> k & 1)
         return names
 
-    def check_arrays(self, outputs: Mapping[str, Any]) -> None:
-        """Raise PortError for the first of a step's signals that is no array."""
+    def cell(self, name: str) -> Cell:
+        """Return the run-time side of an output; raises PortError with the names there are."""
+        if name not in self.cells:
+            raise PortError(f"{self.name} published {name!r}, which is none of its outputs: {', '.join(self.cells)}")
+        return self.cells[name]
+
+    def look_over(self, outputs: Mapping[str, Any]) -> None:
+        """Raise PortError for the first of a step's outputs that is none, or no array where a signal is due."""
         for name, value in outputs.items():
-            cell = self.cells.get(name)
-            if cell is not None and not cell.event and not isinstance(value, np.ndarray):
+            cell = self.cell(name)
+            if not cell.event and not isinstance(value, np.ndarray):
                 cell.form(value)
 
     def skipped(self, name: str) -> None:

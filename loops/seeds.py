@@ -36,21 +36,19 @@ class LaneRandom:
 
     def __init__(self, seed: int, lanes: Lanes, name: str = "") -> None:
         key = np.uint64(derive(seed, "lane-random", name))
-        with np.errstate(over="ignore"):
-            self._origin = _mix(_mix(lanes.numbers.astype(np.uint64) * _GAMMA + _GAMMA) ^ key)  # [lanes]
+        self._origin = _mix(_mix(lanes.numbers.astype(np.uint64) * _GAMMA + _GAMMA) ^ key)  # [lanes]
         self._count = np.zeros(lanes.count, np.uint64)  # [lanes] numbers drawn so far
 
     def bits(self, shape: tuple[int, ...] = (), lanes: np.ndarray | None = None) -> np.ndarray:
         """Return uint64 [lanes, *shape]; lanes that do not draw get zeros."""
         size = int(np.prod(shape)) if shape else 1
         steps = np.arange(1, size + 1, dtype=np.uint64)
-        with np.errstate(over="ignore"):
-            drawn = _mix(self._origin[:, None] + (self._count[:, None] + steps) * _GAMMA)
+        drawn = _mix(self._origin[:, None] + (self._count[:, None] + steps) * _GAMMA)
         if lanes is None:
             self._count += np.uint64(size)
         else:
-            self._count[lanes] += np.uint64(size)
-            drawn[~lanes] = 0
+            self._count += lanes * np.uint64(size)
+            drawn *= lanes[:, None]
         return drawn.reshape(len(drawn), *shape)
 
     def uniform(self, shape: tuple[int, ...] = (), lanes: np.ndarray | None = None) -> np.ndarray:
@@ -70,8 +68,7 @@ class LaneRandom:
         drawn = np.asarray(numbers, np.int64) * size  # [lanes]
         lane = np.repeat(np.arange(drawn.size), drawn)
         steps = np.arange(1, lane.size + 1) - np.repeat(np.cumsum(drawn) - drawn, drawn)
-        with np.errstate(over="ignore"):
-            bits = _mix(self._origin[lane] + (self._count[lane] + steps.astype(np.uint64)) * _GAMMA)
+        bits = _mix(self._origin[lane] + (self._count[lane] + steps.astype(np.uint64)) * _GAMMA)
         self._count += drawn.astype(np.uint64)
         return ((bits >> np.uint64(11)) * (1.0 / (1 << 53))).reshape(int(np.sum(numbers)), *shape)
 

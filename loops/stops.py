@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import AssemblyError, Problem, nearest
 from .port import Port
-from .status import calm, count_ended, count_steps
+from .status import count_ended, count_steps
 from .until import Until
 
 if TYPE_CHECKING:
@@ -17,30 +17,45 @@ if TYPE_CHECKING:
 
 
 class Counter:
-    """Counts steps and ended episodes of one body from its status."""
+    """Counts steps and ended episodes of one body from its status.
+
+    A body publishes one and the same array at nearly every tick: only a new one is looked at, and stands for as many
+    publications as follow before the next.
+    """
 
     def __init__(self, loop: Loop, body: str | None = None) -> None:
         self.body = the_body(loop, body)
-        self.steps = 0
-        self.episodes = 0
-        self._release = loop.tap(f"{self.body}.status", self._count)
+        self.cell = loop.cell(f"{self.body}.status")
+        self.load_state_dict({"steps": 0, "episodes": 0})
+        self.cell.watchers += (self._settle,)
 
-    def _count(self, now: int, status: np.ndarray) -> None:
-        if calm(status):
-            self.steps += status.size
-            return
-        self.steps += count_steps(status)
-        self.episodes += count_ended(status)
+    @property
+    def steps(self) -> int:
+        """Steps of all lanes so far."""
+        return self._before[0] + self._each[0] * (self.cell.count - self._since)
+
+    @property
+    def episodes(self) -> int:
+        """Ended episodes of all lanes so far."""
+        return self._before[1] + self._each[1] * (self.cell.count - self._since)
+
+    def _settle(self, status: np.ndarray | None) -> None:
+        """Count what was said so far; from the next publication on it is `status`."""
+        self._before = self.steps, self.episodes
+        self._since = self.cell.count
+        self._each = (count_steps(status), count_ended(status)) if status is not None else (0, 0)
 
     def state_dict(self) -> dict[str, Any]:
         return {"steps": self.steps, "episodes": self.episodes}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.steps, self.episodes = int(state["steps"]), int(state["episodes"])
+        self._before, self._each, self._since = (int(state["steps"]), int(state["episodes"])), (0, 0), self.cell.count
+        self._settle(self.cell.value)
 
     def close(self) -> None:
         """Stop counting."""
-        self._release()
+        self._settle(None)
+        self.cell.watchers = tuple(w for w in self.cell.watchers if w != self._settle)
 
 
 def the_body(loop: Loop, name: str | None) -> str:
@@ -81,9 +96,16 @@ def watch(loop: Loop, stop: Until) -> tuple[bool, Callable[[], None] | None]:
     if stop.kind == "port":
         return _watch_port(loop, stop)
     counter = loop.counter(stop.component)
+    cell, most = counter.cell, counter.cell.lanes  # one publication adds at most one for each lane
+    due = cell.count
 
     def look(now: int) -> None:
-        if getattr(counter, stop.kind) >= stop.amount:
+        nonlocal due
+        if cell.count < due:
+            return
+        left = stop.amount - getattr(counter, stop.kind)
+        due = cell.count + -(-left // most)
+        if left <= 0:
             loop.halt()
 
     reached = getattr(counter, stop.kind) >= stop.amount

@@ -157,13 +157,12 @@ class Myosuite(Component):
         episodes = self.episodes
         if not episodes.open(inputs):
             return {}
-        self._actions, last = self._action(inputs["action"]), self._last
+        self._actions = self._action(inputs["action"])
         self._ended: list[int] = []
+        self._out = out = {name: value.copy() for name, value in self._last.items()}
         if episodes.all_act:
-            self._out = out = {name: np.empty(value.shape, value.dtype) for name, value in last.items()}
             self._batch.workers.each(self._advance, self._everyone)
         else:
-            self._out = out = {name: value.copy() for name, value in last.items()}
             out["reward"][:] = 0
             self._batch.workers.each(self._advance, np.flatnonzero(episodes.act).tolist())
             self._begin(episodes.start, out)
@@ -175,10 +174,8 @@ class Myosuite(Component):
 
     def _advance(self, lane: int) -> None:
         """Take one lane through the environment's own step; its physics lets other threads run."""
-        observation, reward, ends, _, info = self._steps[lane](self._actions[lane])
         out = self._out
-        out["observation"][lane] = observation
-        out["reward"][lane] = reward
+        out["observation"][lane], out["reward"][lane], ends, _, info = self._steps[lane](self._actions[lane])
         out["solved"][lane] = info.get("solved", False)
         for name, key in self._info.items():
             out[name][lane] = info.get(key, 0)

@@ -270,7 +270,10 @@ class SafetyLimiter(Component):
         return said
 
     def next_wake(self, now: int) -> int | None:
-        deadline, cut = self._watch.deadline(), self._meter.cut_at
+        cut = self._meter.cut_at
+        if self.stale is None:
+            return cut
+        deadline = self._watch.deadline()
         if cut is None or deadline is None:
             return cut if deadline is None else deadline
         return min(cut, deadline)
@@ -278,10 +281,7 @@ class SafetyLimiter(Component):
     def _in_time(self, now: int, inputs: Inputs) -> bool:
         """Is a command that was harmless before harmless again, where only its content and its time can matter?"""
         status = inputs.get("status")
-        if self.lateness is not None or self._watch.doubts(now) or (status is not None and not calm(status)):
-            return False
-        self._watch.arrived(now)
-        return True
+        return self.lateness is None and (status is None or calm(status)) and self._watch.is_in_time(now)
 
     def _harmless(self, now: int, command: np.ndarray, inputs: Inputs) -> bool:
         """Is there nothing to do but to pass the command on? (NaN fails every comparison.)"""
@@ -344,9 +344,9 @@ class SafetyLimiter(Component):
             unsound = ~np.isfinite(inputs["command"]).all(axis=1)  # [lanes] nothing in such a command is to be trusted
             reasons = np.where(unsound, np.int16(Rule.NON_FINITE), np.int16(0) if reasons is None else reasons)
         if reasons is not None and reasons.any():
-            silent = reasons != 0
-            rule[silent] = np.where(inputs["command"][silent] != 0, reasons[silent, None], 0)
-            wanted[silent] = self._off
+            silent = reasons[:, None] != 0
+            np.copyto(rule, np.where(inputs["command"] != 0, reasons[:, None], np.int16(0)), where=silent)
+            np.copyto(wanted, self._off, where=silent)
 
     def _limit_sum(self, wanted: np.ndarray, rule: np.ndarray) -> None:
         if self._most is None:

@@ -23,10 +23,23 @@ class CommandWatch:
         self.excused = np.ones(lanes, bool)  # [lanes] the next command is not late
         self.doubtful = False  # is any lane tripped or late?
 
+    def is_in_time(self, now: int) -> bool:
+        """Note a command at `now` and answer yes, unless any lane is stale or late, or this command would be."""
+        if self.doubtful or (self.stale is not None and now > self.last + self.stale):
+            return False
+        self.last = now
+        if self.stale is not None:
+            self._excuse_nobody()
+        return True
+
     def arrived(self, now: int) -> None:
         """Note a command that came in time (only while nothing is doubtful)."""
         self.last = now
-        if self.stale is not None and np.count_nonzero(self.excused):
+        if self.stale is not None:
+            self._excuse_nobody()
+
+    def _excuse_nobody(self) -> None:
+        if np.count_nonzero(self.excused):
             self.excused = np.zeros_like(self.excused)
 
     def doubts(self, now: int) -> bool:
@@ -48,8 +61,8 @@ class CommandWatch:
             if behind or overdue or self.doubtful:
                 self.late = np.ones_like(self.late) if behind else (self.tripped | overdue) & ~self.excused
                 self.tripped = np.zeros_like(self.tripped)
-            if self.stale is not None and np.count_nonzero(self.excused):
-                self.excused = np.zeros_like(self.excused)
+            if self.stale is not None:
+                self._excuse_nobody()
         elif self.stale is not None and now >= self.last + self.stale:
             self.tripped = np.ones_like(self.tripped)
         elif not self.doubtful:

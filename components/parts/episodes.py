@@ -99,7 +99,8 @@ class Episodes:
             self._phase[~self.act & ~self.start] = _WAITING
         else:
             self.start = ~self.act
-            self._draw(self.start)
+            if self.start.any():
+                self._draw(self.start)
         self._phase[self.start] = _RUNNING
         self.steps[self.start] = 0
         self.all_act = bool(self.act.all())
@@ -142,7 +143,8 @@ class Episodes:
         self.all_act = self.all_act and not ended.any()
         if self.restart == "at_once" and not self._wired:
             self.again = ended
-            self._draw(ended)
+            if ended.any():
+                self._draw(ended)
             self.steps[ended] = 0
             status[ended] |= FIRST
         else:

@@ -184,7 +184,7 @@ class Stride:
     That last forward pass has computed positions and velocities for the state that the next stride starts from, so its
     first step need not compute them again: 6 to 9 % of a hand's or an arm's control step, equal to the last bit. It is
     done only where nothing can have changed in between: the state is compared, and `forget` must be called whenever
-    the model was touched. The parts that are put together here are those of `mj_step`, in its order.
+    the model was touched.
     """
 
     @staticmethod
@@ -196,9 +196,7 @@ class Stride:
                 and model.nplugin == 0)
 
     def __init__(self, model: Any, data: Any, steps: int) -> None:
-        euler = model.opt.integrator == mujoco.mjtIntegrator.mjINT_EULER
         self._model, self._data, self._steps = model, data, steps
-        self._integrate = mujoco.mj_Euler if euler else mujoco.mj_implicit
         self._qpos, self._qvel = data.qpos, data.qvel
         self._left = b""
 
@@ -210,9 +208,7 @@ class Stride:
         """Take one stride of `steps` physics steps, by default the usual number."""
         model, data, count = self._model, self._data, self._steps if steps is None else steps
         if count > 1 and self._left == self._qpos.tobytes() + self._qvel.tobytes():
-            mujoco.mj_forwardSkip(model, data, _VELOCITY, 0)
-            mujoco.mj_checkAcc(model, data)
-            self._integrate(model, data)
+            mujoco.mj_step2(model, data)  # all of a step that depends on the controls
             count -= 1
         mujoco.mj_step(model, data, count)
         mujoco.mj_forward(model, data)

@@ -80,14 +80,14 @@ class ElectrodeField(Component):
         """Keep nothing of earlier commands."""
         self._kept = np.zeros((self.lanes.count, self.channels), np.float32)  # what is left of earlier commands
         self._current = np.zeros((self.lanes.count, len(self.weights)), np.float32)  # in force
-        self._command = b""  # whose current is in force, where nothing else has a say in it
+        self._command: np.ndarray | None = None  # whose current is in force, where nothing else has a say in it
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Inject the command, if it is a new one; deliver nothing in lanes where nobody acts."""
         status = inputs.get("status")
         if status is None or calm(status):
             return self._inject(now, inputs)
-        self._command = b""
+        self._command = None
         first, silent = begins(status) if "status" in inputs.new else np.zeros(status.shape, bool), idle(status)
         self._kept = np.where(first[:, None], np.float32(0), self._kept)
         if "command" in inputs.new if self.period is None else flags.due(self.period, now):
@@ -106,9 +106,8 @@ class ElectrodeField(Component):
         command = inputs["command"]
         if self.decay != 1.0:
             return self._deliver(self._add(command))
-        content = command.tobytes()
-        if content != self._command:
-            self._command, self._current = content, electrodes.spread_out(self.weights, command)
+        if command is not self._command:
+            self._command, self._current = command, electrodes.spread_out(self.weights, command)
         return {"current": self._current}
 
     def _add(self, command: np.ndarray) -> np.ndarray:
@@ -132,7 +131,7 @@ class ElectrodeField(Component):
                 "learned": {"weights": self.weights.copy()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._command = b""
+        self._command = None
         if "learned" in state:
             self.weights = np.array(state["learned"]["weights"], np.float32)
         if "kept" in state:

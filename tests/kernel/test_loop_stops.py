@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stimloop.loops.component import Inputs
 from stimloop.loops.errors import AssemblyError, TimeError
 from stimloop.loops.port import Port
-from stimloop.loops.status import FIRST, TERMINATED, TRUNCATED, WAITING
+from stimloop.loops.status import FIRST, TERMINATED, TRUNCATED, WAITING, status_output
 from stimloop.loops.stops import Counter
 
 from .small import body, hearer, loop_of, part, sender, steps
@@ -66,6 +67,30 @@ def test_every_lane_counts() -> None:
     assert loop.run("2 episodes") == 30
     loop.run(100)
     assert (loop.counter().steps, loop.counter("body").episodes) == (6, 2)
+
+
+def test_a_status_published_again_as_the_very_same_array_counts_again() -> None:
+    kinds = [np.array(flags, np.int64) for flags in ([0, 0], [FIRST, 0], [TERMINATED, 0], [0, TRUNCATED | FIRST],
+                                                     [WAITING, 0])]
+    order = np.random.default_rng(3).choice([0, 0, 0, 1, 2, 3, 4], 500)
+    said = np.array([kinds[kind] for kind in order])
+    taken = np.cumsum(((said != FIRST) & ((said & WAITING) == 0)).sum(axis=1))
+    over = np.cumsum(((said & (TERMINATED | TRUNCATED)) != 0).sum(axis=1))
+
+    def say(now: int, inputs: Inputs) -> dict[str, Any]:
+        return {"status": kinds[order[now // 10]], "reward": np.zeros(2, np.float32)}
+
+    loop = loop_of(lanes=2, body=part({}, {"status": status_output(), "reward": Port("reward")}, say, 10))
+    loop.run(1)
+    counter = loop.counter()  # counts from here on
+    taken, over = taken - taken[0], over - over[0]
+    for tick in (3, 99, 150, 250, 251, 400):
+        loop.run(tick * 10 + 1)
+        assert counter.state_dict() == {"steps": taken[tick], "episodes": over[tick]}
+        if tick == 250:
+            loop.load(loop.save())  # arrays are others now
+    assert loop.run(f"{taken[450]} steps") == 10 * int(np.searchsorted(taken, taken[450]))
+    assert loop.run(f"{over[480]} episodes") == 10 * int(np.searchsorted(over, over[480]))
 
 
 def test_a_counter_counts_from_when_it_is_first_asked_for() -> None:
