@@ -99,8 +99,7 @@ class Episodes:
             self._phase[~self.act & ~self.start] = _WAITING
         else:
             self.start = ~self.act
-            if self.start.any():
-                self._draw(self.start)
+            self._draw(self.start)
         self._phase[self.start] = _RUNNING
         self.steps[self.start] = 0
         self.all_act = bool(self.act.all())
@@ -130,7 +129,8 @@ class Episodes:
             ends[truncated] |= TRUNCATED
         if self.limit:
             ends[steps >= self.limit] |= TRUNCATED
-        ends[~self.act] = 0
+        if not self.all_act:
+            ends[~self.act] = 0
         status = self._mixed(ends)
         self._left = self.limit - int(steps.max()) - 1
         return status
@@ -138,13 +138,14 @@ class Episodes:
     def _mixed(self, status: np.ndarray) -> np.ndarray:
         """Status of a tick at which somebody began, ended or waits."""
         ended = status != 0
-        status[self.start] = FIRST
-        status[self._phase == _WAITING] = WAITING
-        self.all_act = self.all_act and not ended.any()
+        if self.all_act:
+            self.all_act = not ended.any()
+        else:
+            status[self.start] = FIRST
+            status[self._phase == _WAITING] = WAITING
         if self.restart == "at_once" and not self._wired:
             self.again = ended
-            if ended.any():
-                self._draw(ended)
+            self._draw(ended)
             self.steps[ended] = 0
             status[ended] |= FIRST
         else:
@@ -153,8 +154,9 @@ class Episodes:
 
     def _draw(self, lanes: np.ndarray) -> None:
         """Take the next seed of `lanes` [lanes] bool: 31 bits, which every generator of the field accepts."""
-        drawn = (self._random.bits(lanes=lanes) >> np.uint64(33)).astype(np.int64)
-        self.seeds = np.where(lanes, drawn, self.seeds)
+        self.seeds = self.seeds.copy()
+        for lane in np.flatnonzero(lanes).tolist():
+            self.seeds[lane] = self._random.one(lane) >> 33
 
     def _asked(self, begin: Events) -> np.ndarray:
         """Return the lanes that `begin` starts, and note their seeds."""

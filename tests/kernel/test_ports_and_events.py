@@ -140,6 +140,15 @@ def test_a_lane_left_out_draws_nothing_and_its_counter_stands_still() -> None:
     assert expected.shape == (3,)
 
 
+def test_one_number_of_a_lane_is_the_one_that_all_lanes_would_draw():
+    one, all_ = (LaneRandom(7, Lanes.of(5), "x") for _ in range(2))
+    for _ in range(50):
+        drawn = all_.bits()
+        assert [one.one(lane) for lane in (3, 0, 1, 4, 2)] == [int(drawn[lane]) for lane in (3, 0, 1, 4, 2)]
+    assert one.one(2) == int(all_.bits(lanes=np.arange(5) == 2)[2])
+    assert one.state_dict()["count"].tolist() == all_.state_dict()["count"].tolist()
+
+
 def test_random_state_is_exactly_resumed() -> None:
     dice = LaneRandom(3, Lanes.of(3), "noise")
     dice.uniform((5,), np.array([True, False, True]))
