@@ -112,7 +112,7 @@ class KernelMachine(RuleBasedStateMachine):
                 self.take(Loop(swapped(self.plan.system(), silent)), silent)
                 self.loop.run(now)
             else:
-                with pytest.raises(AssemblyError, match="both change|loop without delay"):
+                with pytest.raises(AssemblyError, match=r"both change|loop without delay"):
                     Loop(swapped(self.plan.system(), silent))
 
     @rule()
