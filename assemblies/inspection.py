@@ -142,13 +142,14 @@ def assembly_facts(assembly: Assembly, allowed: Settings, latency: bool, schedul
 
 def check_component(name: str, examples: int) -> tuple[bool, dict[str, Any], str]:
     """Check a component class against the contract; naming it on the command line is the consent to import it."""
-    from ..catalogue.lookup import find
+    from ..catalogue.lookup import example_uses, find
     from ..loops import conformance
     from . import round_trip
 
     module = name.partition(":")[0]
     cls = find(name, allow=(module,), folders=(Path.cwd(),))
-    done = conformance.check(cls, folder=name.partition(".")[0] if ":" not in name else None, examples=examples)
+    done = conformance.check(cls, folder=name.partition(".")[0] if ":" not in name else None, examples=examples,
+                             uses=example_uses(cls))
     if done.results[0].ok:  # what cannot be made can show nothing else
         done = replace(done, results=(done.results[0], round_trip.check(cls, name), *done.results[1:]))
     return done.ok, {"component": name, "ok": done.ok, "failed": list(done.failed)}, done.text()

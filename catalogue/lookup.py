@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
@@ -190,3 +190,11 @@ def _nearest_type(name: str, known: Sequence[str]) -> str:
         return f'Did you mean "{same[0]}"?'
     hint = nearest(name, known)
     return hint if hint.startswith("Did") else f"{hint} `stimloop list components` shows all."
+
+
+def example_uses(cls: type) -> dict[str, Callable[[], Any]]:
+    """Return makers of what a component's example is to use, by reference."""
+    def maker(kind: str, params: Mapping[str, Any]) -> Callable[[], Any]:
+        return lambda: find(kind)(**params)
+
+    return {name: maker(*wanted) for name, wanted in getattr(cls, "example_uses", {}).items()}

@@ -52,6 +52,8 @@ class Component:
     outputs: dict[str, Port]
     uses: Mapping[str, Use] = {}  # references wanted, by name
     used: Mapping[str, Any] = {}  # references attached, before `build`
+    # what `example` is to use when conformance checks it: (type, parameters) by reference; left out: a stand-in
+    example_uses: Mapping[str, tuple[str, Mapping[str, Any]]] = {}
     peers: Mapping[str, list[Port]] = {}  # receivers' ports of each output, known while shapes flow
     peers_in: Mapping[str, Port] = {}  # the sender's port of each wired input
     period: int | Clock | None = None  # ns between own steps; None: stepped by arrivals

@@ -17,15 +17,21 @@ from .wire import EventPipe, HoldPipe, SignalPipe
 def build_components(graph: Graph) -> None:
     """Attach references and call `build`, used components before their users."""
     problems: list[Problem] = []
+    failed: set[str] = set()  # and whoever uses one of them
     for name in graph.build_order():
         component = graph.components[name]
+        if failed & set(graph.system.parts[name].uses.values()):
+            failed.add(name)
+            continue
         component.used = {key: graph.components[target] for key, target in graph.system.parts[name].uses.items()}
         try:
             with doing("building", name, component):  # a fault in the component's own code keeps its traceback
                 component.build(Lanes.of(graph.lanes(name)), graph.seed(name))
         except AssemblyError as error:
+            failed.add(name)
             problems += [replace(each, where=f"{name}.{each.where}" if each.where else name) for each in error.problems]
         except (ValueError, TypeError, LookupError, OSError, MemoryError, StimloopError) as error:
+            failed.add(name)
             problems.append(Problem(f"cannot be built: {reason(error)}", name))
         for text in getattr(component, "warnings", ()):
             graph.problems.notice(text, name)

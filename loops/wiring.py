@@ -130,8 +130,10 @@ def in_the_dark(system: System, components: Mapping[str, Component], wires: list
 def check_sizes(components: Mapping[str, Component], wires: list[Wire], dark: Set[str], problems: Problems) -> None:
     """Report ports whose size stayed unknown, once for all that are joined; in `dark` that follows from elsewhere."""
     wired = {(wire.receiver, wire.input) for wire in wires}
+    listening = {wire.receiver for wire in wires}  # what is only used must know its inputs all the same
     unknown = {name: found for name, component in components.items() if name not in dark and (found := [
-        f"{name}.{key}" for key in unsized(component) if key in component.outputs or (name, key) in wired])}
+        f"{name}.{key}" for key in unsized(component) if key in component.outputs or (name, key) in wired
+        or (name not in listening and not component.inputs[key].optional)])}
     pairs = {pair for wire in wires for pair in ((wire.receiver, wire.source.component),
                                                  (wire.source.component, wire.receiver)) if unknown.keys() >= set(pair)}
     joined, places = following(pairs), {name: place for place, name in enumerate(components)}

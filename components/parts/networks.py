@@ -8,6 +8,7 @@ place changes what acts, with nothing to synchronise.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -16,31 +17,20 @@ ACTIVATIONS = ("relu", "tanh")
 _ZERO = np.zeros((), np.float32)  # as an array: half the cost of a call
 
 
-class Perceptron:
-    """Layers of neurons with one activation, and linear heads that read the last one.
+class SharedArrays:
+    """Named NumPy arrays that torch may share."""
 
-    Arrays are named `layer1/weight` [out, in], `layer1/bias` [out], ..., `head/weight` of each head.
-    """
-
-    def __init__(self, inputs: int, hidden: list[int], heads: Mapping[str, int], activation: str, seed: int) -> None:
-        self.activation = activation
-        self.layers = [f"layer{i}" for i in range(1, len(hidden) + 1)]
-        self.heads = list(heads)
+    def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
-        rng = np.random.default_rng(seed)
-        sizes = [inputs, *hidden]
-        for name, fan_in, size in zip(self.layers, sizes[:-1], sizes[1:], strict=True):
-            self._draw(rng, name, fan_in, size)
-        for name, size in heads.items():
-            self._draw(rng, name, sizes[-1], size)
         self._shared: dict[str, Any] = {}  # torch parameters, once somebody asked
-        self._seen: dict[str, Any] | None = None
+        self._places: dict[str, int] = {}  # where in memory each of them lies
 
-    def _draw(self, rng: np.random.Generator, name: str, fan_in: int, size: int) -> None:
-        """Draw weights and biases uniformly within 1 / sqrt(inputs), the usual start of linear layers."""
-        bound = 1 / np.sqrt(max(fan_in, 1))
-        self.arrays[f"{name}/weight"] = rng.uniform(-bound, bound, (size, fan_in)).astype(np.float32)
-        self.arrays[f"{name}/bias"] = rng.uniform(-bound, bound, size).astype(np.float32)
+    def __deepcopy__(self, memo: dict[int, Any]) -> SharedArrays:
+        """Copy what is true; the copy's torch parameters are its own."""
+        other = copy(self)
+        other.arrays = {name: array.copy() for name, array in self.arrays.items()}
+        other._shared, other._places = {}, {}
+        return other
 
     def set(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Write weights in place; names and sizes are the caller's to check."""
@@ -53,6 +43,7 @@ class Perceptron:
             import torch
 
             self._shared = {name: torch.nn.Parameter(torch.from_numpy(array)) for name, array in self.arrays.items()}
+            self._places = {name: parameter.data_ptr() for name, parameter in self._shared.items()}
         return self._shared
 
     def gather(self) -> None:
@@ -61,10 +52,10 @@ class Perceptron:
         Called before every use; nothing to do unless somebody broke the sharing.
         """
         for name, parameter in self._shared.items():
-            array = self.arrays[name]
-            if parameter.data_ptr() != array.ctypes.data:
+            if parameter.data_ptr() != self._places[name]:
                 import torch
 
+                array = self.arrays[name]
                 array[...] = parameter.detach().numpy()
                 parameter.data = torch.from_numpy(array)
 
@@ -73,6 +64,31 @@ class Perceptron:
         if self._shared:
             self.gather()
         return self.arrays if isinstance(values, np.ndarray) else self.parameters()
+
+
+class Perceptron(SharedArrays):
+    """Layers of neurons with one activation, and linear heads that read the last one.
+
+    Arrays are named `layer1/weight` [out, in], `layer1/bias` [out], ..., `head/weight` of each head.
+    """
+
+    def __init__(self, inputs: int, hidden: list[int], heads: Mapping[str, int], activation: str, seed: int) -> None:
+        super().__init__()
+        self.activation = activation
+        self.layers = [f"layer{i}" for i in range(1, len(hidden) + 1)]
+        self.heads = list(heads)
+        rng = np.random.default_rng(seed)
+        sizes = [inputs, *hidden]
+        for name, fan_in, size in zip(self.layers, sizes[:-1], sizes[1:], strict=True):
+            self._draw(rng, name, fan_in, size)
+        for name, size in heads.items():
+            self._draw(rng, name, sizes[-1], size)
+
+    def _draw(self, rng: np.random.Generator, name: str, fan_in: int, size: int) -> None:
+        """Draw weights and biases uniformly within 1 / sqrt(inputs), the usual start of linear layers."""
+        bound = 1 / np.sqrt(max(fan_in, 1))
+        self.arrays[f"{name}/weight"] = rng.uniform(-bound, bound, (size, fan_in)).astype(np.float32)
+        self.arrays[f"{name}/bias"] = rng.uniform(-bound, bound, size).astype(np.float32)
 
     def forward(self, values: Any, layer: int = 0, current: Any = None,
                 mask: np.ndarray | None = None, heads: Iterable[str] | None = None) -> tuple[dict[str, Any], Any]:
@@ -128,4 +144,4 @@ def linear(values: Any, weight: Any, bias: Any) -> Any:
         if len(values) == 1:
             return values.dot(weight.T) + bias[None]
         return np.matmul(values[:, None, :], weight.T)[:, 0] + bias
-    return values @ weight.T + bias
+    return bias.addmm(values, weight.t())

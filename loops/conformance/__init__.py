@@ -89,7 +89,8 @@ def check(make: Callable[[], Component] | type, *, folder: str | None = None, ex
 
     `folder` says which names and roles to expect (brains, bodies, ...); by default it is read off the class's place or
     its ports. `uses` gives makers for what the component uses, where the built-in stand-ins are not enough (with
-    `state_dict` and `load_state_dict`, if the component may change it).
+    `state_dict` and `load_state_dict`, if the component may change it); a component that is not built yet is built, as
+    wide as the ports of the same name.
     `examples` and `seconds` bound the lives drawn for one property; `only` picks properties by name.
     """
     create, name = _maker(make)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..component import Component, Inputs
+from ..component import Component, Use, Inputs
 from ..events import Events
 from ..lanes import Lanes
 from ..port import Port
@@ -42,11 +42,17 @@ class Subject:
         with parameters_changed(type(self.make()), changes):
             component = self.make()
         size_ports(component)
-        component.used = {name: self.uses[name]() if name in self.uses else fake(use, lanes)
+        component.used = {name: self._stand_in(name, use, component, lanes, seed)
                           for name, use in component.uses.items() if name in self.uses or not use.optional}
         component.build(lanes, seed)
         component.reset(seed)
         return component
+
+    def _stand_in(self, name: str, use: Use, user: Component, lanes: Lanes, seed: int) -> Any:
+        if name not in self.uses:
+            return fake(use, lanes)
+        given = self.uses[name]()
+        return _built(given, user, lanes, seed) if isinstance(given, Component) and not hasattr(given, "lanes") else given
 
     def lanes(self, count: int) -> Lanes:
         """Return so many lanes, or as many as the component can serve."""
@@ -71,6 +77,18 @@ class Subject:
         driver.final = copied(driver.component.state_dict())
         driver.component.close()
         return driver
+
+
+def _built(used: Component, user: Component, lanes: Lanes, seed: int) -> Component:
+    """Return what a component uses, built, with ports as wide as the user's of the same name."""
+    for side in ("inputs", "outputs"):
+        ports = {**user.inputs, **user.outputs}
+        setattr(used, side, {name: port.sized(ports[name].shape) if name in ports else port
+                             for name, port in getattr(used, side).items()})
+    size_ports(used)
+    used.build(lanes, seed)
+    used.reset(seed)
+    return used
 
 
 def size_ports(component: Component) -> None:

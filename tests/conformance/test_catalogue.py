@@ -13,6 +13,7 @@ from hypothesis import settings
 
 import stimloop
 from stimloop.assemblies import round_trip
+from stimloop.catalogue.lookup import example_uses
 from stimloop.loops.component import Component
 from stimloop.loops.conformance import check
 
@@ -54,7 +55,7 @@ def public_classes(cls: type) -> list[str]:
 def test_a_component_conforms(name):
     cls = load(name)
     many = settings.default.max_examples  # few in `make test`, hundreds in `make prove`
-    report = check(cls, examples=many, seconds=max(1.0, many / 10))
+    report = check(cls, examples=many, seconds=max(1.0, many / 10), uses=example_uses(cls))
     assert report.ok, report.text()
 
 

@@ -1,0 +1,1 @@
+"""Critics: what judges states and actions."""

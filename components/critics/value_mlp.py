@@ -1,0 +1,51 @@
+"""A state value: what a situation promises, whatever is done in it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from ...loops.bounds import Count
+from ...loops.component import Inputs
+from ...loops.files import Weights
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+from ...loops.seeds import derive
+from ..parts.networked import Networked
+from ..parts.networks import Perceptron
+
+
+class ValueMlp(Networked):
+    """Says how much reward a situation promises, through layers of neurons.
+
+    Args:
+        hidden: number of neurons of each layer.
+        activation: of every layer.
+        weights: artifact to begin with; without it weights are drawn from the seed.
+    """
+
+    def __init__(self, *, hidden: list[Count] = [64, 64], activation: Literal["relu", "tanh"] = "tanh",  # noqa: B006
+                 weights: Weights | None = None) -> None:
+        self.hidden, self.activation, self.weights = list(hidden), activation, weights
+        self.inputs = {"observation": Port("the situation", ("observation",), wakes=True)}
+        self.outputs = {"value": Port("reward promised, discounted", ())}
+
+    @classmethod
+    def example(cls) -> ValueMlp:
+        return cls(hidden=[8, 8])
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        """Make the network, and take the weights of the artifact."""
+        super().build(lanes, seed)
+        size = int(self.inputs["observation"].shape[0])  # type: ignore[arg-type]
+        self.network = Perceptron(size, self.hidden, {"out": 1}, self.activation, derive(seed, "weights"))
+        self.take_weights()
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        """Judge what is seen now."""
+        return {"value": np.ascontiguousarray(self.value(inputs["observation"]))}
+
+    def value(self, observation: Any, action: Any = None) -> Any:
+        """Return values [batch] of observations [batch, ...]; tensors in, gradients out. An action changes nothing."""
+        return self.network.forward(observation)[0]["out"][..., 0]

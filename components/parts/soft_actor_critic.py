@@ -1,0 +1,116 @@
+"""One update of soft actor-critic: the equations, away from loops and buffers.
+
+Haarnoja et al. 2018 (arXiv:1812.05905): equations 5 and 6 for the critics, 7 to 9 for the policy, 18 for the
+temperature; two critics of which the lesser counts (section 5). All gradients of an update are taken before any weight
+changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+
+from .adam import Adam
+
+MEASURES = ("q_loss", "policy_loss", "ent_coef", "entropy", "q_mean", "grad_norm")
+
+
+class SoftActorCritic:
+    """Improves a policy and its action values from minibatches of transitions, in place.
+
+    Args:
+        policy: what acts (role Policy).
+        critic: what judges actions (role Value), any number of members.
+        actions: numbers of an action.
+        learning_rate: of all three.
+        gamma: discount of one step.
+        tau: share by which the target critic follows at each update of it.
+        ent_coef: weight of the entropy; None learns it, from 1 on.
+        target_entropy: entropy that a learned weight aims at.
+        target_update_interval: updates between two of the target critic.
+    """
+
+    def __init__(self, policy: Any, critic: Any, actions: int, *, learning_rate: float, gamma: float, tau: float,
+                 ent_coef: float | None, target_entropy: float, target_update_interval: int) -> None:
+        self.policy, self.critic, self.actions = policy, critic, actions
+        self.gamma, self.tau, self.target_entropy = gamma, tau, target_entropy
+        self.interval = target_update_interval
+        self.fixed = ent_coef
+        self.target = deepcopy(critic)
+        self.log_ent_coef = torch.zeros((), requires_grad=True)
+        self._policy, self._critic = list(policy.parameters()), list(critic.parameters())
+        self._target = [parameter.detach() for parameter in self.target.parameters()]
+        self.optimisers = {"policy": Adam(self._policy, learning_rate), "critic": Adam(self._critic, learning_rate),
+                           "ent_coef": Adam([self.log_ent_coef], learning_rate)}
+        self.forget()
+
+    def forget(self) -> None:
+        """Return to before the first update; what the policy and the critic have learned stays."""
+        self.updates = 0
+        with torch.no_grad():
+            self.log_ent_coef.zero_()
+            for mine, theirs in zip(self._target, self._critic, strict=True):
+                mine.copy_(theirs)
+        for optimiser in self.optimisers.values():
+            optimiser.forget()
+
+    def update(self, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> dict[str, float]:
+        """Make one update from rows [batch, ...]; return the measures named in MEASURES."""
+        noise = torch.randn((2, len(batch["reward"]), self.actions), generator=generator, device=generator.device)
+        ent_coef = self.log_ent_coef.detach().exp() if self.fixed is None else torch.tensor(self.fixed)
+        answer = self._ask(batch["observation"], noise[0])
+        action, log_prob = answer["action"], answer["log_prob"]
+        wanted = self._target_value(batch, noise[1], ent_coef)
+        told = self.critic.value(batch["observation"], batch["action"])  # [members, batch]
+        q_loss = 0.5 * torch.square(told - wanted).mean(dim=-1).sum()
+        policy_loss = (ent_coef * log_prob - self._least(self.critic, batch["observation"], action)).mean()
+        gradients = {"critic": _gradients(q_loss, self._critic), "policy": _gradients(policy_loss, self._policy)}
+        if self.fixed is None:
+            lacking = (log_prob.detach() + self.target_entropy).mean()
+            gradients["ent_coef"] = _gradients(-self.log_ent_coef * lacking, [self.log_ent_coef])
+        for name, given in gradients.items():
+            self.optimisers[name].descend(given)
+        self.updates += 1
+        if self.updates % self.interval == 0:
+            torch._foreach_lerp_(self._target, [parameter.detach() for parameter in self._critic], self.tau)
+        norm = torch.stack(torch._foreach_norm([g for g in gradients["policy"] if g is not None])).norm()
+        told_of = (q_loss, policy_loss, ent_coef, -log_prob.mean(), told.mean(), norm)
+        return dict(zip(MEASURES, torch.stack([value.detach() for value in told_of]).tolist(), strict=True))
+
+    def _target_value(self, batch: Mapping[str, torch.Tensor], noise: torch.Tensor, ent_coef: torch.Tensor
+                      ) -> torch.Tensor:
+        """Reward and the soft value of what came after [batch] (eq. 3, 6), without gradients."""
+        with torch.no_grad():
+            after = self._ask(batch["successor"], noise)
+            soft = self._least(self.target, batch["successor"], after["action"]) - ent_coef * after["log_prob"]
+            return batch["reward"] + self.gamma * (1 - batch["terminated"]) * soft
+
+    def _ask(self, observation: torch.Tensor, noise: torch.Tensor) -> dict[str, Any]:
+        return self.policy.respond({"observation": observation, "noise": noise}, None)[0]
+
+    @staticmethod
+    def _least(critic: Any, observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        values = critic.value(observation, action)
+        return values.min(dim=0).values if values.ndim == 2 else values
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"updates": self.updates, "log_ent_coef": float(self.log_ent_coef.detach()),
+                "target": {str(i): tensor.cpu().numpy().copy() for i, tensor in enumerate(self._target)},
+                "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.updates = int(state["updates"])
+        with torch.no_grad():
+            self.log_ent_coef.fill_(float(state["log_ent_coef"]))
+            for i, tensor in enumerate(self._target):
+                tensor.copy_(torch.from_numpy(np.array(state["target"][str(i)])))
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"].get(name, {}))
+
+
+def _gradients(loss: torch.Tensor, parameters: list[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
+    return torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)

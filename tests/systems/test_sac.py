@@ -1,0 +1,117 @@
+"""Soft actor-critic as a component: in a loop, stopped and resumed, beside an evaluation, and given nonsense."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="learning needs torch")
+
+import stimloop as sl
+from stimloop.loops.errors import AssemblyError, Diverged
+from stimloop.loops.storage.runs import first_difference
+
+TEXT = """
+name: learning
+until: 120 steps
+lanes: 2
+components:
+  body:    {type: bodies.point_mass, params: {max_steps: 7}, inputs: [brain.action]}
+  brain:   {type: brains.mlp, params: {hidden: [8, 8], explore: true, random_steps: 20},
+            inputs: [body.observation, body.status]}
+  critic:  {type: critics.q_ensemble, params: {hidden: [8, 8]}, inputs: [body.observation, brain.action]}
+  learner: {type: learners.sac, params: {batch_size: 16, learning_starts: 20, buffer_size: 90},
+            inputs: [body.observation, body.reward, body.status, brain.action], uses: {policy: brain, value: critic}}
+"""
+EVALUATE = "evaluate: {test: {every: 20 steps, episodes: 2, without: [learner], set: {brain.params.explore: false}}}\n"
+
+
+def assembly(**changes):
+    made = sl.Assembly.from_yaml(TEXT)
+    for address, value in changes.items():
+        made = made.set(address.replace("__", "."), value)
+    return made
+
+
+def weights(loop):
+    return {name: loop.components[name].state_dict()["learned"] for name in ("brain", "critic")}
+
+
+def same(left, right):
+    return all(np.array_equal(left[c][layer][k], right[c][layer][k])
+               for c in left for layer in left[c] for k in left[c][layer])
+
+
+def test_what_it_remembers_is_what_happened():
+    with assembly().build() as loop:
+        log = {name: [] for name in ("observation", "reward", "status")}
+        for name, rows in log.items():
+            loop.tap(f"body.{name}", lambda now, value, rows=rows: rows.append(value.copy()))
+        actions = []
+        loop.tap("brain.action", lambda now, value: actions.append(value.copy()))
+        loop.run("60 steps")
+        columns = loop.components["learner"].buffer.columns
+        expected = [(log["observation"][t - 1][lane], actions[t - 1][lane], log["reward"][t][lane],
+                     log["observation"][t][lane])
+                    for t in range(1, len(log["status"])) for lane in range(2) if log["status"][t][lane] != 1]
+        assert len(expected) == len(loop.components["learner"].buffer) == 60
+        for i, row in enumerate(expected):
+            for name, value in zip(("observation", "action", "reward", "successor"), row, strict=True):
+                assert np.array_equal(columns[name][i].numpy(), value)
+
+
+def test_updates_follow_steps_and_change_the_very_weights_that_act():
+    with assembly(learner__params__train_freq=4, learner__params__gradient_steps=3).build() as loop:
+        loop.run("20 steps")
+        before = weights(loop)
+        assert loop.peek("learner.updates") is None
+        loop.run("60 steps")
+        assert loop.peek("learner.updates") == (60 - 20) // 4 * 3
+        assert not same(before, weights(loop))
+        seen = loop.peek("body.observation")
+        told = loop.components["critic"].value(seen, loop.peek("brain.action")).min(axis=0)
+        loop.run("62 steps")
+        assert told.shape == (2,)
+
+
+def test_it_goes_on_exactly_from_any_state():
+    whole = assembly().build()
+    whole.run("120 steps")
+    for stop in (3, 19, 21, 64, 97):
+        first, second = assembly().build(), assembly().build()
+        first.run(f"{stop} steps")
+        second.load(first.save())
+        second.run("120 steps")
+        assert same(weights(whole), weights(second)), stop
+        assert whole.peek("learner.q_loss") == second.peek("learner.q_loss")
+
+
+def test_an_evaluation_changes_nothing(tmp_path):
+    plain = assembly().run(folder=tmp_path / "plain")
+    watched = sl.Assembly.from_yaml(TEXT + EVALUATE).run(folder=tmp_path / "watched")
+    assert first_difference(plain, watched) is None
+    rows = watched.evaluations("test")
+    assert rows["steps"].tolist() == [0, 20, 40, 60, 80, 100, 120]
+    assert rows["updates"].tolist()[-1] == 100
+
+
+def test_a_loss_that_is_not_finite_is_told():
+    with assembly(learner__params__learning_rate=1e30).build() as loop, \
+            pytest.raises(Diverged, match=r"learning has diverged after \d+ updates: .*Lower learning_rate") as told:
+        loop.run("120 steps")
+    assert "while stepping `learner` (learners.sac)" in told.value.__notes__[0]
+
+
+def test_choices_are_not_for_it():
+    text = TEXT.replace("bodies.point_mass, params: {max_steps: 7}", "bodies.cartpole")
+    with pytest.raises(AssemblyError, match="learner"):
+        sl.Assembly.from_yaml(text).build()
+
+
+def test_a_learner_without_a_critic_is_refused():
+    with pytest.raises(AssemblyError, match="needs a reference 'value' to a Value"):
+        sl.Assembly.from_yaml(TEXT.replace(", value: critic", "")).build()
+
+
+def test_a_critic_that_nobody_wires_is_told():
+    text = TEXT.replace(", inputs: [body.observation, brain.action]}", "}")
+    with pytest.raises(AssemblyError, match=r"the size of critic\.observation, critic\.action is not known"):
+        sl.Assembly.from_yaml(text).build()
