@@ -12,14 +12,14 @@ import torch
 class Adam:
     """Adam (Kingma and Ba 2015, arXiv:1412.6980) over tensors that are changed in place, in one fused pass."""
 
-    def __init__(self, parameters: Iterable[torch.Tensor], learning_rate: float) -> None:
+    def __init__(self, parameters: Iterable[torch.Tensor], learning_rate: float, eps: float = 1e-8) -> None:
         self.parameters = list(parameters)
-        self._rate = learning_rate
+        self._rate, self._eps = learning_rate, eps
         self.forget()
 
     def forget(self) -> None:
         """Return to before the first step."""
-        self._optimiser = torch.optim.Adam(self.parameters, self._rate, fused=True)
+        self._optimiser = torch.optim.Adam(self.parameters, self._rate, eps=self._eps, fused=True)
 
     def descend(self, gradients: Sequence[torch.Tensor | None]) -> None:
         """Make one step along these gradients; None leaves a tensor as it is."""

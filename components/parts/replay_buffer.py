@@ -18,7 +18,8 @@ class ReplayBuffer:
     Memory is taken as it fills. Where it lies (`device`) minibatches come from, without a copy between devices.
     """
 
-    def __init__(self, size: int, shapes: Mapping[str, tuple[tuple[int, ...], torch.dtype]], device: str = "cpu") -> None:
+    def __init__(self, size: int, shapes: Mapping[str, tuple[tuple[int, ...], torch.dtype]], device: str = "cpu"
+                 ) -> None:
         """Make room for `size` rows; `shapes` are shape and type of one row of each column."""
         self.size = size
         self.columns = {name: torch.zeros((size, *shape), dtype=dtype, device=device)

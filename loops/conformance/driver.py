@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..component import Component, Use, Inputs
+from ..component import Component, Inputs, Use
 from ..events import Events
 from ..lanes import Lanes
 from ..port import Port
@@ -52,7 +52,8 @@ class Subject:
         if name not in self.uses:
             return fake(use, lanes)
         given = self.uses[name]()
-        return _built(given, user, lanes, seed) if isinstance(given, Component) and not hasattr(given, "lanes") else given
+        unbuilt = isinstance(given, Component) and not hasattr(given, "lanes")
+        return _built(given, user, lanes, seed) if unbuilt else given
 
     def lanes(self, count: int) -> Lanes:
         """Return so many lanes, or as many as the component can serve."""

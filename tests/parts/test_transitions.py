@@ -73,7 +73,7 @@ def test_lanes_beside_one_another(lives, half, together):
 
 def test_a_step_whose_successor_nobody_saw_is_refused_or_dropped():
     lives = [[FIRST, FIRST], [0, TRUNCATED | FIRST], [0, 0]]
-    with pytest.raises(PortError, match="lane 1 was truncated and begun anew in one instant.*restart: next_tick"):
+    with pytest.raises(PortError, match=r"lane 1 was truncated and begun anew in one instant.*restart: next_tick"):
         made(lives)
     maker, lanes = Transitions(Lanes.of(2), "drop"), []
     for tick, flags in enumerate(lives):

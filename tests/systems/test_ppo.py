@@ -1,0 +1,85 @@
+"""Proximal policy optimisation as a component: what it gathers, its first pass, resuming, and both kinds of action."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="learning needs torch")
+
+import stimloop as sl  # noqa: E402
+from stimloop.loops.errors import PortError  # noqa: E402
+from stimloop.loops.status import is_step  # noqa: E402
+
+TEXT = """
+name: learning
+until: 120 steps
+lanes: 3
+components:
+  body:    {type: BODY, inputs: [brain.action]}
+  brain:   {type: brains.mlp, params: {hidden: [8, 8], explore: true}, inputs: [body.observation, body.status]}
+  critic:  {type: critics.value_mlp, params: {hidden: [8, 8]}, inputs: [body.observation]}
+  learner: {type: learners.ppo, params: {n_steps: 8, batch_size: 12, n_epochs: 3},
+            inputs: [body.observation, body.reward, body.status, brain.action, brain.log_prob],
+            uses: {policy: brain, value: critic}}
+"""
+BODIES = ["bodies.point_mass, params: {max_steps: 7}", "bodies.cartpole"]
+
+
+def assembly(body=BODIES[0], **changes):
+    made = sl.Assembly.from_yaml(TEXT.replace("BODY", body))
+    for address, value in changes.items():
+        made = made.set(address.replace("__", "."), value)
+    return made
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_the_first_pass_finds_the_policy_as_it_acted(body):
+    """Nothing was learned between acting and the round, so every probability ratio is 1."""
+    with assembly(body).build() as loop:
+        learner, batches = loop.components["learner"], []
+        original = learner.batch
+
+        def spied():
+            batch = original()
+            log_prob, _ = learner.core.policy.evaluate({"observation": batch["observation"]}, batch["action"])
+            batches.append((log_prob.detach() - batch["log_prob"]).abs().max().item())
+            return batch
+
+        learner.batch = spied
+        loop.run("120 steps")
+    assert len(batches) == 5
+    assert max(batches) < 1e-4
+
+
+def test_it_gathers_what_happened_and_nothing_else():
+    with assembly(learner__params__n_steps=40).build() as loop:
+        rows = []
+        loop.tap("body.status", lambda now, value: rows.append((value.copy(), loop.peek("body.reward"))))
+        loop.run("90 steps")
+        steps = loop.components["learner"]._steps
+        made = [(reward[lane], lane) for status, reward in rows[1:] for lane in range(3) if is_step(status)[lane]]
+        assert steps["made"].sum() == len(made) == 90
+        assert steps["reward"][steps["made"]].tolist() == [reward for reward, _ in made]
+        assert (steps["ended"] & ~steps["made"]).sum() == 0
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_it_goes_on_exactly_from_any_state(body):
+    def weights(loop):
+        learned = [loop.components[name].state_dict()["learned"] for name in ("brain", "critic")]
+        return [array for layers in learned for layer in layers.values() for array in layer.values()]
+
+    whole = assembly(body).build()
+    whole.run("120 steps")
+    for stop in (5, 24, 70):
+        first, second = assembly(body).build(), assembly(body).build()
+        first.run(f"{stop} steps")
+        second.load(first.save())
+        second.run("120 steps")
+        assert all(np.array_equal(a, b) for a, b in zip(weights(whole), weights(second), strict=True))
+
+
+def test_a_policy_that_does_not_explore_is_refused():
+    with assembly(brain__params__explore=False).build() as loop, \
+            pytest.raises(PortError, match="explore: true in its params") as told:
+        loop.run("3 steps")
+    assert "while stepping `learner`" in told.value.__notes__[0]
