@@ -1,0 +1,145 @@
+"""Measures of a study: arithmetic over the columns of runs, read by a small grammar and never evaluated as code.
+
+    (test.return - injured.test.return) / (healthy.test.return - injured.test.return)
+
+`test.return` is a column of an evaluation, or the last value of a port of that address. A name before it is a variant of
+the same stage at the same point of the sweep; `stage:variant` names one of another stage.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Union
+
+from ...loops.errors import AssemblyError, Problem
+
+_TOKEN = re.compile(r"\s*(?:(?P<number>\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?)"
+                    r"|(?P<name>(?:[A-Za-z_]\w*:)?[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)"
+                    r"|(?P<sign>[-+*/()])|(?P<odd>\S))")
+MOST = 2_000  # characters
+DEEPEST = 50  # brackets and signs within one another
+
+
+@dataclass(frozen=True)
+class Name:
+    """One number of a run: column `column` of `source` (an evaluation or a component), of this or another cell."""
+
+    source: str
+    column: str
+    variant: str | None = None
+    stage: str | None = None
+
+    def __str__(self) -> str:
+        cell = f"{self.stage}:{self.variant}." if self.stage else f"{self.variant}." if self.variant else ""
+        return f"{cell}{self.source}.{self.column}"
+
+
+@dataclass(frozen=True)
+class Term:
+    """An operation on one or two parts."""
+
+    sign: str
+    parts: tuple[Measure, ...]
+
+
+Measure = Union[float, Name, Term]
+
+
+def parse(text: str, where: str = "measure") -> Measure:
+    """Read a measure. Raises AssemblyError that says which part is not understood."""
+    if not isinstance(text, str) or len(text) > MOST:
+        raise AssemblyError([Problem(f"is no measure: {str(text)[:60]!r}", where, "Write for example: test.return")])
+    return _Reader(text, where).read()
+
+
+class _Reader:
+    """Reads `sum = product (+|- product)*`, `product = factor (*|/ factor)*`, `factor = number | name | -factor | (sum)`."""
+
+    def __init__(self, text: str, where: str) -> None:
+        self.text, self.where, self.depth = text, where, 0
+        self.tokens = [(match.lastgroup or "odd", match.group(match.lastgroup or "odd"))
+                       for match in _TOKEN.finditer(text.rstrip())]
+        self.at = 0
+
+    def read(self) -> Measure:
+        found = self._chain("+-", lambda: self._chain("*/", self._factor))
+        if self.at < len(self.tokens):
+            self._refuse()
+        return found
+
+    def _chain(self, signs: str, part: Callable[[], Measure]) -> Measure:
+        left = part()
+        while self._next()[1] in signs and self._next()[0] == "sign":
+            sign = self._take()[1]
+            left = Term(sign, (left, part()))
+        return left
+
+    def _factor(self) -> Measure:
+        kind, word = self._next()
+        if kind == "number":
+            return float(self._take()[1].replace("_", ""))
+        if kind == "name":
+            return self._name(self._take()[1])
+        if word not in ("-", "("):
+            self._refuse()
+        self._take()
+        self.depth += 1
+        if self.depth > DEEPEST:
+            self._refuse(f"nests more than {DEEPEST} deep")
+        if word == "-":
+            found: Measure = Term("-", (self._factor(),))
+        else:
+            found = self._chain("+-", lambda: self._chain("*/", self._factor))
+            if self._next()[1] != ")":
+                self._refuse()
+            self._take()
+        self.depth -= 1
+        return found
+
+    def _name(self, word: str) -> Name:
+        stage, colon, rest = word.rpartition(":")
+        parts = rest.split(".")
+        if len(parts) == 3:
+            return Name(parts[1], parts[2], parts[0], stage if colon else None)
+        if len(parts) == 2 and not colon:
+            return Name(*parts)
+        return self._refuse(f"{word!r} names no number of a run")
+
+    def _next(self) -> tuple[str, str]:
+        return self.tokens[self.at] if self.at < len(self.tokens) else ("end", "its end")
+
+    def _take(self) -> tuple[str, str]:
+        self.at += 1
+        return self.tokens[self.at - 1]
+
+    def _refuse(self, why: str = "") -> Name:
+        kind, word = self._next()
+        why = why or f"is not understood at {word if kind == 'end' else repr(word)}"
+        raise AssemblyError([Problem(f"{self.text!r} {why}", self.where,
+                                     "Write names such as test.return or healthy.test.return, numbers, + - * / ( ).")])
+
+
+def names(measure: Measure) -> Iterator[Name]:
+    """Every name in a measure, in order."""
+    if isinstance(measure, Name):
+        yield measure
+    elif isinstance(measure, Term):
+        for part in measure.parts:
+            yield from names(part)
+
+
+def value(measure: Measure, look_up: Callable[[Name], float]) -> float:
+    """Return what a measure is, given what each name is; a division by zero is not a number."""
+    if isinstance(measure, Name):
+        return look_up(measure)
+    if not isinstance(measure, Term):
+        return measure
+    parts = [value(part, look_up) for part in measure.parts]
+    if len(parts) == 1:
+        return -parts[0]
+    left, right = parts
+    if measure.sign == "/":
+        return left / right if right else float("nan")
+    return left + right if measure.sign == "+" else left - right if measure.sign == "-" else left * right
