@@ -2,8 +2,8 @@
 
     (test.return - injured.test.return) / (healthy.test.return - injured.test.return)
 
-`test.return` is a column of an evaluation, or the last value of a port of that address. A name before it is a variant of
-the same stage at the same point of the sweep; `stage:variant` names one of another stage.
+`test.return` is a column of an evaluation, or the last value of a port of that address. A name before it is a variant
+of the same stage at the same point of the sweep; `stage:variant` names one of another stage.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Union
+from typing import TypeAlias
 
 from ...loops.errors import AssemblyError, Problem
 
@@ -44,7 +44,7 @@ class Term:
     parts: tuple[Measure, ...]
 
 
-Measure = Union[float, Name, Term]
+Measure: TypeAlias = "float | Name | Term"
 
 
 def parse(text: str, where: str = "measure") -> Measure:
@@ -55,7 +55,7 @@ def parse(text: str, where: str = "measure") -> Measure:
 
 
 class _Reader:
-    """Reads `sum = product (+|- product)*`, `product = factor (*|/ factor)*`, `factor = number | name | -factor | (sum)`."""
+    """Reads sums of products of factors: a factor is a number, a name, minus a factor, or a sum in brackets."""
 
     def __init__(self, text: str, where: str) -> None:
         self.text, self.where, self.depth = text, where, 0

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ...loops.bounds import Count, NonNegative, Positive, Share
-from ...loops.component import Component, Inputs, Use
-from ...loops.errors import Diverged, PortError
+from ...loops.component import Inputs
+from ...loops.errors import PortError
 from ...loops.lanes import Lanes
 from ...loops.port import Port
-from ...loops.seeds import derive
-from ...loops.status import status_input
+from ..parts.hidden_weights import Cost
+from ..parts.policy_learner import PolicyLearner
 from ..parts.returns import advantages
-from ..parts.roles import Policy, Value
-from ..parts.transitions import Rows, Transitions, Unfinished
-
-MEASURES = {
-    "policy_loss": "what the policy is to lessen: minus the clipped advantage",
-    "value_loss": "mean squared error of the value",
-    "entropy": "entropy of the policy",
-    "clip_fraction": "share of actions whose probability moved as far as it may",
-    "approx_kl": "how far the policy moved from the one that acted",
-    "grad_norm": "length of the gradient, before it was shortened",
-}
+from ..parts.transitions import Rows, Unfinished
 
 
-class Ppo(Component):
+class Ppo(PolicyLearner):
     """Makes a policy better from its own last steps, never far at once.
 
     It gathers `n_steps` steps of every lane, judges them by generalised advantages (`parts/returns.py`), goes through
@@ -48,34 +38,32 @@ class Ppo(Component):
         max_grad_norm: length to which the gradient is shortened.
         target_kl: a round ends early once the policy has moved further than 1.5 times this; left out, never.
         unfinished: what to do with a step whose successor nobody saw: `error`, or `drop` it.
+        cost: how long one time of learning takes before its weights are in force: 0, a duration, or `measured`.
         threads: threads of torch; more than one is seldom worth it beside physics.
     """
 
-    random = True
-    uses = {"policy": Use(Policy, changes=True), "value": Use(Value, changes=True)}
+    measures = {
+        "policy_loss": "what the policy is to lessen: minus the clipped advantage",
+        "value_loss": "mean squared error of the value",
+        "entropy": "entropy of the policy",
+        "clip_fraction": "share of actions whose probability moved as far as it may",
+        "approx_kl": "how far the policy moved from the one that acted",
+        "grad_norm": "length of the gradient, before it was shortened",
+    }
     example_uses = {"policy": ("brains.mlp", {"hidden": [8, 8], "explore": True}),
                     "value": ("critics.value_mlp", {"hidden": [8, 8]})}
 
     def __init__(self, *, learning_rate: Positive = 3e-4, n_steps: Count = 2048, batch_size: Count = 64,
                  n_epochs: Count = 10, gamma: Share = 0.99, gae_lambda: Share = 0.95, clip_range: Positive = 0.2,
                  ent_coef: NonNegative = 0.0, vf_coef: NonNegative = 0.5, max_grad_norm: Positive = 0.5,
-                 target_kl: Positive | None = None, unfinished: Unfinished = "error", threads: Count = 1) -> None:
+                 target_kl: Positive | None = None, unfinished: Unfinished = "error", cost: Cost = 0,
+                 threads: Count = 1) -> None:
+        super().__init__(unfinished, cost, threads)
         self.n_steps, self.batch_size, self.n_epochs = n_steps, batch_size, n_epochs
-        self.gamma, self.gae_lambda, self.unfinished, self.threads = gamma, gae_lambda, unfinished, threads
-        self._core = {"learning_rate": learning_rate, "clip_range": clip_range, "ent_coef": ent_coef,
-                      "vf_coef": vf_coef, "max_grad_norm": max_grad_norm, "target_kl": target_kl}
-        self.inputs = {
-            "observation": Port("what the policy perceives", ("observation",), wakes=True),
-            "reward": Port("reward of the step that just ended", (), wakes=True),
-            "status": status_input(wakes=True),
-            "action": Port("what the policy did", ("action",), low=-1, high=1, reads="hold", also=("now",)),
-            "log_prob": Port("log-probability of what the policy did", (), reads="hold", also=("now",)),
-        }
-        count = {"per_lane": False, "dtype": "int64", "low": 0}
-        self.outputs = {
-            "updates": Port("minibatches learned from so far", (), **count),
-            **{name: Port(about, (), per_lane=False, dtype="float64") for name, about in MEASURES.items()},
-        }
+        self.gamma, self.gae_lambda = gamma, gae_lambda
+        self._settings = {"learning_rate": learning_rate, "clip_range": clip_range, "ent_coef": ent_coef,
+                          "vf_coef": vf_coef, "max_grad_norm": max_grad_norm, "target_kl": target_kl}
+        self.inputs["log_prob"] = Port("log-probability of what the policy did", (), reads="hold", also=("now",))
 
     @classmethod
     def example(cls) -> Ppo:
@@ -83,20 +71,17 @@ class Ppo(Component):
 
     def infer(self) -> None:
         """Take choices where the policy makes them."""
+        super().infer()
         done, sender = self.inputs["action"], self.peers_in.get("action")
         if sender is not None and sender.choices and not done.choices:
             self.inputs["action"] = Port(done.about, (), choices=sender.choices, reads="hold", also=("now",))
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make room for the steps, and the optimiser."""
-        import torch
-
         from ..parts.proximal_policy import ProximalPolicy
 
         super().build(lanes, seed)
-        torch.set_num_threads(self.threads)
-        self._transitions = Transitions(lanes, self.unfinished)
-        self.core = ProximalPolicy(self.used["policy"], self.used["value"], **self._core)  # type: ignore[arg-type]
+        self.core = ProximalPolicy(self.used["policy"], self.used["value"], **self._settings)  # type: ignore[arg-type]
         seen, done = self.inputs["observation"], self.inputs["action"]
         wide = (self.n_steps, lanes.count)
         self._steps = {"observation": np.zeros((*wide, *seen.shape), seen.dtype),  # type: ignore[arg-type]
@@ -104,17 +89,11 @@ class Ppo(Component):
                        "action": np.zeros((*wide, *done.shape), done.dtype),  # type: ignore[arg-type]
                        "log_prob": np.zeros(wide, np.float32), "reward": np.zeros(wide, np.float32),
                        "terminated": np.zeros(wide, bool), "ended": np.zeros(wide, bool), "made": np.zeros(wide, bool)}
-        self._generator = torch.Generator()
-        self._forget(seed)
+        self.reset(seed)
 
     def reset(self, seed: int) -> None:
-        """Forget every step and every moment of the optimiser; what was learned stays."""
+        super().reset(seed)
         self.core.forget()
-        self._forget(seed)
-
-    def _forget(self, seed: int) -> None:
-        self._transitions.forget()
-        self._generator.manual_seed(derive(seed, "minibatches"))
         self._told_log_prob = False  # has the policy ever said its probability?
         self._clear()
 
@@ -124,28 +103,30 @@ class Ppo(Component):
             column[...] = 0
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
-        """Keep what happened, and learn once there is enough of it."""
         self._told_log_prob |= "log_prob" in inputs.new
-        rows = self._transitions.take(inputs)
-        if rows is None:
-            return {}
+        return super().step(now, inputs)
+
+    def remember(self, rows: Rows, inputs: Inputs) -> None:
+        """Keep the steps; those that come while there is no more room (learning takes time) are left out."""
         if not self._told_log_prob:
             raise PortError("the policy has not said with which probability it acted, and nothing can be learned from "
                             "its steps. Let it draw its actions: write explore: true in its params")
-        self._keep(rows, inputs["log_prob"])
-        if self._filled < self.n_steps:
-            return {}
-        said = self._learn()
-        self._clear()
-        return said
-
-    def _keep(self, rows: Rows, log_prob: np.ndarray) -> None:
+        if self._filled == self.n_steps:
+            return
         at, steps = self._filled, self._steps
         for name in ("observation", "action", "reward", "successor", "terminated", "ended"):
             steps[name][at, rows.lane] = getattr(rows, name)
-        steps["log_prob"][at, rows.lane] = log_prob[rows.lane]
+        steps["log_prob"][at, rows.lane] = inputs["log_prob"][rows.lane]
         steps["made"][at, rows.lane] = True
         self._filled += 1
+
+    def due(self) -> int:
+        return int(self._filled == self.n_steps)
+
+    def learn(self, times: int) -> tuple[int, dict[str, float]]:
+        measured = self.core.round(self.batch(), self.n_epochs, self.batch_size, self._generator)
+        self._clear()
+        return self.core.updates, measured
 
     def batch(self) -> dict[str, Any]:
         """Return the steps that were made as tensors [rows, ...], with advantage and return of each."""
@@ -165,29 +146,12 @@ class Ppo(Component):
         return {"observation": seen["observation"],
                 **{name: torch.from_numpy(column[made]) for name, column in columns.items()}}
 
-    def _learn(self) -> dict[str, Any]:
-        said = self.core.round(self.batch(), self.n_epochs, self.batch_size, self._generator)
-        if not all(map(isfinite, said.values())):
-            wrong = ", ".join(f"{name} {value}" for name, value in said.items() if not isfinite(value))
-            raise Diverged(f"learning has diverged after {self.core.updates} updates: {wrong}. Lower learning_rate, or "
-                           "look at rewards and observations of extreme scale (basics.gain brings them back)")
-        return {"updates": np.asarray(self.core.updates, np.int64),
-                **{name: np.asarray(value, np.float64) for name, value in said.items()}}
+    def keep(self) -> dict[str, Any]:
+        return {"core": self.core.state_dict(), "steps": {name: column.copy() for name, column in self._steps.items()},
+                "filled": self._filled, "told_log_prob": self._told_log_prob}
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"transitions": self._transitions.state_dict(), "core": self.core.state_dict(),
-                "steps": {name: column.copy() for name, column in self._steps.items()}, "filled": self._filled,
-                "told_log_prob": self._told_log_prob,
-                "generator": self._generator.get_state().numpy().copy()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        if "core" not in state:
-            return
-        import torch
-
-        self._transitions.load_state_dict(state["transitions"])
+    def restore(self, state: Mapping[str, Any]) -> None:
         self.core.load_state_dict(state["core"])
         for name, column in self._steps.items():
             column[...] = state["steps"][name]
         self._filled, self._told_log_prob = int(state["filled"]), bool(state["told_log_prob"])
-        self._generator.set_state(torch.from_numpy(np.array(state["generator"], np.uint8)))

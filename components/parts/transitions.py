@@ -97,8 +97,8 @@ class Transitions:
         if self.unfinished == "error":
             lane = int(self.lanes.numbers[int(np.flatnonzero(lost)[0])])
             raise PortError(f"lane {lane} was truncated and begun anew in one instant, so nobody saw what came after "
-                            "its last step. Let the body restart at the next tick (restart: next_tick), or let the learner "
-                            "leave such steps out (unfinished: drop)")
+                            "its last step. Let the body restart at the next tick (restart: next_tick), or let the "
+                            "learner leave such steps out (unfinished: drop)")
 
     def _follow(self, flags: np.ndarray) -> None:
         """Note where a step may follow the observation that just came."""

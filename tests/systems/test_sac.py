@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("torch", reason="learning needs torch")
 
 import stimloop as sl
+from stimloop.components.parts.flat_parameters import flatten
 from stimloop.loops.errors import AssemblyError, Diverged
 from stimloop.loops.storage.runs import first_difference
 
@@ -115,3 +116,51 @@ def test_a_critic_that_nobody_wires_is_told():
     text = TEXT.replace(", inputs: [body.observation, brain.action]}", "}")
     with pytest.raises(AssemblyError, match=r"the size of critic\.observation, critic\.action is not known"):
         sl.Assembly.from_yaml(text).build()
+
+
+def costly(cost="30 ms"):
+    """The same with a learner that takes its time; the body steps every 20 ms."""
+    wired = TEXT.replace("inputs: [body.observation, body.status]}", "inputs: [body.observation, body.status, "
+                         "learner.learned]}").replace("buffer_size: 90", f"buffer_size: 90, cost: {cost}")
+    return sl.Assembly.from_yaml(wired)
+
+
+def test_what_is_learned_comes_into_force_when_its_time_has_come():
+    with costly().build() as loop:
+        period, told, acting = loop.components["body"].period, [], []
+        loop.tap("learner.updates", lambda now, value: told.append(("learns", now)))
+        loop.tap("learner.learned", lambda now, value: told.append(("delivers", now, value)))
+        loop.attend(lambda now: acting.append((now, flatten(loop.components["brain"].state_dict()["learned"]))))
+        loop.run("100 steps")
+    learns, delivers = ([row for row in told if row[0] == kind] for kind in ("learns", "delivers"))
+    cost = 30_000_000
+    assert [row[1] for row in delivers] == [row[1] + cost for row in learns][:len(delivers)]
+    assert learns[1][1] == delivers[0][1]  # it was busy until then, and steps had come meanwhile
+    for now, vector in acting:
+        if now % period == 0:  # the brain answers: with the weights that have arrived, and no others
+            arrived = [row[2] for row in delivers if row[1] <= now]
+            assert np.array_equal(vector, arrived[-1] if arrived else acting[0][1])
+    assert not np.array_equal(delivers[0][2], delivers[-1][2])
+
+
+def test_learning_that_takes_time_is_resumed_exactly_too():
+    whole = costly().build()
+    whole.run("90 steps")
+    for stop in (25, 41):
+        first, second = costly().build(), costly().build()
+        first.run(f"{stop} steps")
+        second.load(first.save())
+        second.run("90 steps")
+        assert same(weights(whole), weights(second))
+
+
+def test_learning_that_takes_time_has_to_reach_the_policy():
+    with pytest.raises(AssemblyError, match=r"what is learned would reach nobody.*\n.*learner\.learned"):
+        assembly(learner__params__cost="30 ms").build()
+
+
+def test_measured_learning_says_that_no_two_runs_are_alike():
+    with costly("measured").build() as loop:
+        assert any("no two runs" in str(notice) for notice in loop.notices)
+        loop.run("60 steps")
+        assert loop.peek("learner.updates") > 0

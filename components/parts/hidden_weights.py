@@ -1,0 +1,81 @@
+"""Learning that takes time: weights that are learned already but not in force yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from time import perf_counter_ns
+from typing import Any, Literal
+
+import numpy as np
+
+from ...loops.time import Duration
+from . import flat_parameters
+
+Cost = Duration | Literal["measured"]
+
+
+class HiddenWeights:
+    """Keeps the weights that a learner works on apart from those that act, and hands them over when their time comes.
+
+    `cost` is how long one time of learning takes in simulated nanoseconds, or `measured`: as long as it really took.
+    With a cost of 0 there is nothing to hide: what is learned is in force at once.
+    """
+
+    def __init__(self, owner: Any, cost: int | Literal["measured"]) -> None:
+        """Hide the weights of `owner`: a component with torch `parameters` and something learned."""
+        self.owner, self.cost = owner, cost
+        self._acting = list(owner.parameters()) if cost else []
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin with the weights that act."""
+        self._hidden = [parameter.detach().clone() for parameter in self._acting]
+        self.due: int | None = None  # when what was learned comes into force
+        self.ticks = 0  # of acting with the old weights meanwhile
+
+    @contextmanager
+    def learning(self, now: int) -> Iterator[None]:
+        """Let the owner's parameters be the hidden ones; what is done to them will be in force later."""
+        if not self.cost:
+            yield
+            return
+        began = perf_counter_ns()
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+        took = perf_counter_ns() - began if self.cost == "measured" else self.cost
+        self.due, self.ticks = now + max(1, int(took)), 0
+
+    def _exchange(self) -> None:
+        for parameter, hidden in zip(self._acting, self._hidden, strict=True):
+            kept = parameter.detach().clone()
+            parameter.data.copy_(hidden)
+            hidden.copy_(kept)
+
+    def deliver(self, now: int) -> dict[str, Any]:
+        """Return what is to be published at `now`: the learned arrays as one vector, if their time has come."""
+        if self.due is None:
+            return {}
+        if now < self.due:
+            self.ticks += 1
+            return {}
+        self._exchange()
+        vector = flat_parameters.flatten(self.owner.state_dict()["learned"])
+        self._exchange()
+        self.due = None
+        return {"learned": vector, "delayed_ticks": np.asarray(self.ticks, np.int64)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"hidden": {str(i): tensor.numpy().copy() for i, tensor in enumerate(self._hidden)},
+                "due": -1 if self.due is None else self.due, "ticks": self.ticks}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        import torch
+
+        for i, tensor in enumerate(self._hidden):
+            tensor.copy_(torch.from_numpy(np.array(state["hidden"][str(i)])))
+        self.due = None if int(state["due"]) < 0 else int(state["due"])
+        self.ticks = int(state["ticks"])

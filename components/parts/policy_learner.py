@@ -1,0 +1,131 @@
+"""What learners of policies share: what they hear, how they publish, and what their learning costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...loops.component import Component, Inputs, Use
+from ...loops.errors import AssemblyError, Diverged, Problem
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+from ...loops.seeds import derive
+from ...loops.status import status_input
+from .hidden_weights import Cost, HiddenWeights
+from .roles import Policy, Value
+from .transitions import Rows, Transitions, Unfinished
+
+
+class PolicyLearner(Component):
+    """Hears a body and the policy that moves it, and makes the policy better now and then.
+
+    A learner of this kind writes `remember`, `due` and `learn`, and `keep` and `restore` for what it remembers.
+    """
+
+    random = True
+    uses = {"policy": Use(Policy, changes=True), "value": Use(Value, changes=True)}
+    measures: ClassVar[Mapping[str, str]] = {}  # what it publishes of its learning, and what each says
+
+    def __init__(self, unfinished: Unfinished, cost: Cost, threads: int) -> None:
+        self.unfinished, self.cost, self.threads = unfinished, cost, threads
+        self.inputs = {
+            "observation": Port("what the policy perceives", ("observation",), wakes=True),
+            "reward": Port("reward of the step that just ended", (), wakes=True),
+            "status": status_input(wakes=True),
+            "action": Port("what the policy did", ("action",), low=-1, high=1, reads="hold", also=("now",)),
+        }
+        count: dict[str, Any] = {"per_lane": False, "dtype": "int64", "low": 0}
+        self.outputs = {"updates": Port("updates so far", (), **count),
+                        **{name: Port(about, (), per_lane=False, dtype="float64")
+                           for name, about in self.measures.items()}}
+        self.warnings = [] if cost != "measured" else [
+            "cost: measured takes as long as it takes, so no two runs of this assembly are alike"]
+        if cost:
+            self.outputs["learned"] = Port("learned arrays of the policy, flattened in name order", ("learned",),
+                                           per_lane=False)
+            self.outputs["delayed_ticks"] = Port("ticks acted with the old weights before these", (), **count)
+
+    def infer(self) -> None:
+        """Give what nobody listens to a size, so that `build` can say what is wrong with that."""
+        if self.cost and not self.peers.get("learned"):
+            self.outputs["learned"] = self.outputs["learned"].sized((0,))
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        """Make what remembers and what learns."""
+        import torch
+
+        super().build(lanes, seed)
+        if self.cost and not self.peers.get("learned"):
+            raise AssemblyError([Problem("what is learned would reach nobody, for learning takes time here", "learned",
+                                         "Wire it to the policy, for example brain: {inputs: [learner.learned]}, or "
+                                         "leave cost out.")])
+        torch.set_num_threads(self.threads)
+        self._transitions = Transitions(lanes, self.unfinished)
+        self._generator = torch.Generator()
+        self._hidden = HiddenWeights(self.used["policy"], self.cost)
+
+    def reset(self, seed: int) -> None:
+        """Forget every step and every moment of the optimisers; what was learned stays."""
+        self._transitions.forget()
+        self._hidden.forget()
+        self._generator.manual_seed(derive(seed, "minibatches"))
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        """Remember what happened, and learn when it is time."""
+        rows = self._transitions.take(inputs)
+        said = self._hidden.deliver(now)
+        if rows is not None:
+            self.remember(rows, inputs)
+        times = self.due() if self._hidden.due is None else 0
+        if times:
+            with self._hidden.learning(now):
+                updates, measured = self.learn(times)
+            said |= {"updates": np.asarray(updates, np.int64), **self._check(updates, measured)}
+        return said
+
+    def next_wake(self, now: int) -> int | None:
+        return self._hidden.due
+
+    def remember(self, rows: Rows, inputs: Inputs) -> None:
+        """Take the steps that an instant completed."""
+        raise NotImplementedError
+
+    def due(self) -> int:
+        """Return how often to learn now; what is answered is not owed any more."""
+        raise NotImplementedError
+
+    def learn(self, times: int) -> tuple[int, dict[str, float]]:
+        """Learn so often; return the updates so far and the measures of the last ones."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _check(updates: int, measured: Mapping[str, float]) -> dict[str, np.ndarray]:
+        if wrong := [f"{name} {value}" for name, value in measured.items() if not isfinite(value)]:
+            raise Diverged(f"learning has diverged after {updates} updates: {', '.join(wrong)}. Lower learning_rate, "
+                           "or look at rewards and observations of extreme scale (basics.gain brings them back)")
+        return {name: np.asarray(value, np.float64) for name, value in measured.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"transitions": self._transitions.state_dict(), "hidden": self._hidden.state_dict(),
+                "generator": self._generator.get_state().numpy().copy(), **self.keep()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "transitions" not in state:
+            return
+        import torch
+
+        self._transitions.load_state_dict(state["transitions"])
+        self._hidden.load_state_dict(state["hidden"])
+        self._generator.set_state(torch.from_numpy(np.array(state["generator"], np.uint8)))
+        self.restore(state)
+
+    def keep(self) -> dict[str, Any]:
+        """Return what else changes, as for `state_dict`."""
+        raise NotImplementedError
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Return to what `keep` gave."""
+        raise NotImplementedError
