@@ -1,0 +1,110 @@
+"""The cells of a study: every variant at every point of a stage's sweep, and what earlier stages keep for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from ...loops.errors import AssemblyError, Problem, Problems
+from ...loops.storage import artifact
+from ..assembly import Assembly
+from ..loading import load
+from .description import Description, Stage
+
+Point = tuple[tuple[str, Any], ...]  # swept address and value, in the order of the sweep
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cell stands in its study."""
+
+    stage: str
+    variant: str
+    point: Point
+
+    def __str__(self) -> str:
+        where = ", ".join(f"{address}={value}" for address, value in self.point)
+        return f"{self.stage}:{self.variant}" + (f" at {where}" if where else "")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study: the places it stands for (cells that come to the same run once), and what is to run."""
+
+    identity: str  # of the resolved assembly and the artifacts given
+    places: tuple[Place, ...]
+    assembly: Assembly
+
+
+def points(stage: Stage) -> Iterator[Point]:
+    """Every point of a sweep, the last address fastest."""
+    for values in product(*stage.sweep.values()):
+        yield tuple(zip(stage.sweep, values, strict=True))
+
+
+def assembly_of(study: Description, stage: Stage) -> Assembly:
+    """Load the assembly of a stage: shipped, or a file beside the study."""
+    name = stage.assembly
+    return load(study.folder / name if name.endswith((".yaml", ".yml")) else name)
+
+
+def kept_at(study: Description, stage: Stage, wanted: str, point: Point) -> tuple[str, Point]:
+    """Return the stage that keeps an artifact, and the point of its sweep that joins one of `stage`.
+
+    Stages join on equal values of the addresses that both sweep; what only the earlier one sweeps must be chosen over.
+    """
+    for earlier in study.stages.values():
+        if wanted not in earlier.keep:
+            continue
+        own, here = earlier.keep[wanted].over, dict(point)
+        if lacking := [address for address in earlier.sweep if address not in own and address not in here]:
+            raise AssemblyError([Problem(
+                f"stage {earlier.name} keeps one {wanted!r} for each {lacking[0]}: nothing says which is meant here",
+                f"stages.{stage.name}", f"Sweep {lacking[0]} here too, or keep the best: {{at: best test.return, "
+                f"over: [{lacking[0]}]}}.")])
+        return earlier.name, tuple((address, here[address]) for address in earlier.sweep if address not in own)
+    raise LookupError(wanted)
+
+
+def expand(study: Description, stage: Stage, artifacts: Mapping[tuple[str, Point], Path]) -> list[Cell]:
+    """Return the cells of a stage; `artifacts` holds what earlier stages kept, by name and the point they kept it at.
+
+    Raises AssemblyError with everything that is wrong in any of them.
+    """
+    base, problems, found = assembly_of(study, stage), Problems(), {}
+    for point, variant in product(points(stage), stage.variants):
+        place = Place(stage.name, variant, point)
+        try:
+            given = {address: artifacts[wanted, kept_at(study, stage, wanted, point)[1]]
+                     for address, wanted in stage.given.items()}
+            resolved = base.resolve(given={address: str(path) for address, path in given.items()}, sweep=dict(point),
+                                    variant=variant, set=stage.set)
+        except AssemblyError as error:
+            problems.found += [problem for problem in error.problems if problem not in problems.found]
+            continue
+        key = identity(resolved, given.values())
+        before = found[key].places if key in found else ()
+        found[key] = Cell(key, (*before, place), resolved)
+    problems.raise_if_any(study.name)
+    return list(found.values())
+
+
+def identity(assembly: Assembly, given: Any = ()) -> str:
+    """Return a hash of what will run; artifacts count by what they hold, not by where they lie."""
+    contents = {str(path): f"artifact {artifact.load(path)[1]['hash']}" for path in given}
+    document = _told({key: part for key, part in assembly.document().items() if key not in ("name", "about")}, contents)
+    text = json.dumps(document, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _told(value: Any, contents: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _told(part, contents) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_told(part, contents) for part in value]
+    return contents.get(value, value) if isinstance(value, str) else value
