@@ -2,7 +2,7 @@
 
 A claim is a directory, which only one process can make. In it lies one file with the owner's host and process number,
 and the owner touches the directory now and then. A claim whose owner is dead, or has not been heard of for long, is
-taken over by renaming that very file: its name is its own, so that only one process can do it, and only to the claim it saw.
+taken over by renaming that very file: its name is its own, so that only one process can do it, to the claim it saw.
 """
 
 from __future__ import annotations
