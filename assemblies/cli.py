@@ -208,6 +208,32 @@ def check(name: Annotated[str, typer.Argument(
 
 
 @app.command()
+def study(name: Annotated[str, typer.Argument(callback=named, help="A shipped study, or the path of a YAML file.")],
+          small: SMALL = False,
+          out: Annotated[str, typer.Option(callback=named, help="Folder of its cells (default: studies/NAME).")] = "",
+          workers: Annotated[int, typer.Option(min=1, help="Processes of this machine that share the work.")] = 1,
+          shard: Annotated[str, typer.Option(metavar="I/N", help="Which of N processes on one folder this is.")] = "",
+          status: Annotated[bool, typer.Option("--status", help="Say how far each cell is; run nothing.")] = False,
+          rerun: Annotated[list[str], typer.Option(metavar="STATE", help="Run stale or failed cells anew.")] = [],  # noqa: B006
+          accept_stale: Annotated[bool, typer.Option("--accept-stale", help="Take cells whose code changed.")] = False,
+          allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
+    """Run a study: assemblies in order, over variants, sweeps and seeds, to one table and a verdict.
+
+    What has finished is skipped, what was interrupted goes on; several processes may share one folder.
+
+    Example: stimloop study first_coprocessor --workers 2
+    """
+    with told(as_json):
+        from .study_command import command
+
+        facts, text, passed = command(name, small=small, out=out, workers=workers, shard=shard, rerun=rerun,
+                                      accept_stale=accept_stale, status=status, allowed=allowing(allow), quiet=as_json)
+        emit(facts, as_json, text)
+        if not passed:
+            raise typer.Exit(3)
+
+
+@app.command()
 def compare(first: Annotated[str, typer.Argument(callback=named, metavar="RUN")],
             second: Annotated[str, typer.Argument(callback=named, metavar="RUN")],
             as_json: JSON = False) -> None:

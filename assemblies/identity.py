@@ -129,10 +129,11 @@ def host() -> dict[str, Any]:
 
 def code(loop: Loop) -> dict[str, str]:
     """Per component: distribution and version of its class, or the hash of its source file outside any release."""
-    return {name: _code(type(component)) for name, component in loop.components.items()}
+    return {name: code_of_class(type(component)) for name, component in loop.components.items()}
 
 
-def _code(cls: type) -> str:
+def code_of_class(cls: type) -> str:
+    """Return distribution and version of a class, or the hash of its source file outside any release."""
     package = cls.__module__.partition(".")[0]
     release = _release(package)
     if release:

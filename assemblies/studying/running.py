@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,16 +14,14 @@ import numpy as np
 from ...loops.errors import StimloopError
 from ...loops.loop import Loop
 from ...loops.storage import artifact, checkpoint
-from ...loops.storage.atomic import replace_file
 from ...loops.storage.run_directories import list_runs
 from ..assembly import Assembly
 from ..identity import read_attributes
 from ..session import CHECKPOINTS
 from ..settings import Settings
 from .description import Keep
-from .measures import Name, value
-
-DONE, FAILED, BEST = "done.json", "failed.json", "best.json"
+from .measures import Name, names, value
+from .records import BEST, DONE, FAILED, read, write
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ def run(work: Work, allowed: Settings) -> str:
     try:
         outcome = _go(work, allowed)
     except (StimloopError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
-        _write(work.folder / FAILED, {"error": f"{type(error).__name__}: {error}",
+        write(work.folder / FAILED, {"error": f"{type(error).__name__}: {error}",
                                       "traceback": traceback.format_exc()})
         return "failed"
     if outcome.reason == "interrupted":
@@ -49,7 +46,7 @@ def run(work: Work, allowed: Settings) -> str:
     attributes = read_attributes(outcome.path)
     kept = {name: str(_kept(work, name, keep, outcome.path).relative_to(work.folder))
             for name, keep in work.keep.items()}
-    _write(work.folder / DONE, {"run": str(outcome.path.relative_to(work.folder)), "code": attributes.get("code", {}),
+    write(work.folder / DONE, {"run": str(outcome.path.relative_to(work.folder)), "code": attributes.get("code", {}),
                                 "versions": attributes.get("versions", {}), "kept": kept})
     (work.folder / FAILED).unlink(missing_ok=True)
     return "finished"
@@ -80,11 +77,12 @@ def _watch(work: Work, loop: Loop) -> None:
 def _better(work: Work, name: str, keep: Keep, loop: Loop) -> Callable[[str, dict[str, Any]], None]:
     def look(evaluation: str, row: dict[str, Any]) -> None:
         now = value(keep.best, lambda part: _mean(row, part))  # type: ignore[arg-type]
-        best = _read(work.folder / name / BEST)
+        best = read(work.folder / name / BEST)
         if np.isfinite(now) and (not best or now > best["value"]):
             component = loop.components[keep.component]
-            artifact.save(work.folder / name / "best.safetensors", component, work.assembly.get(f"{keep.component}.type"))
-            _write(work.folder / name / BEST, {"value": now, "steps": int(row["steps"]), "time": int(row["time"])})
+            artifact.save(work.folder / name / "best.safetensors", component,
+                          work.assembly.get(f"{keep.component}.type"))
+            write(work.folder / name / BEST, {"value": now, "steps": int(row["steps"]), "time": int(row["time"])})
 
     return look
 
@@ -94,8 +92,6 @@ def _mean(row: Mapping[str, Any], part: Name) -> float:
 
 
 def _names(keep: Keep) -> list[Name]:
-    from .measures import names
-
     return list(names(keep.best)) if keep.best is not None else []
 
 
@@ -113,11 +109,3 @@ def _kept(work: Work, name: str, keep: Keep, run: Path) -> Path:
     artifact.write(end, learned, work.assembly.get(f"{keep.component}.type"), {})
     return end
 
-
-def _write(file: Path, content: Mapping[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(file, [json.dumps(content, indent=1, default=str).encode()], sync=True)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    return dict(json.loads(file.read_text())) if file.is_file() else {}

@@ -39,22 +39,22 @@ def nobody_looks_through_all():
 
 def test_a_release_is_found_by_its_name_alone(folder, monkeypatch):
     monkeypatch.setattr(metadata, "packages_distributions", nobody_looks_through_all)
-    assert identity._code(install(folder, "lab_thing", "lab-thing")) == "lab-thing 1.2"
+    assert identity.code_of_class(install(folder, "lab_thing", "lab-thing")) == "lab-thing 1.2"
 
 
 def test_a_release_of_another_name_is_found(folder):
-    assert identity._code(install(folder, "lab_other", "lab-unlike")) == "lab-unlike 1.2"
+    assert identity.code_of_class(install(folder, "lab_other", "lab-unlike")) == "lab-unlike 1.2"
 
 
 def test_an_editable_one_is_its_source(folder):
     cls = install(folder, "lab_thing", "lab-thing", url='{"dir_info": {"editable": true}}')
-    assert identity._code(cls).startswith("source sha256 ")
+    assert identity.code_of_class(cls).startswith("source sha256 ")
 
 
 def test_what_lies_in_a_source_tree_is_its_source_and_looked_up_nowhere(folder, monkeypatch):
     monkeypatch.setattr(metadata, "packages_distributions", nobody_looks_through_all)
     (folder / "lab_thing.py").write_text("class Thing: pass\n")
-    assert identity._code(importlib.import_module("lab_thing").Thing).startswith("source sha256 ")
+    assert identity.code_of_class(importlib.import_module("lab_thing").Thing).startswith("source sha256 ")
 
 
 def test_a_run_of_shipped_components_reads_no_distributions(folder, monkeypatch):

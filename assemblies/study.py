@@ -1,0 +1,240 @@
+"""Studies: assemblies run in order and over variants, sweeps and seeds, ending in one table and a verdict."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..assemblies import settings
+from ..loops.errors import AssemblyError, Problem, StimloopError, nearest
+from .settings import Settings
+from .studying import claims, running, tables
+from .studying.cells import Cell, Place, Point, expand, points
+from .studying.description import Description, Stage
+from .studying.records import DONE, FAILED, read, write
+from .studying.running import Work
+from .studying.states import Cells, states
+from .studying.tables import Row, Verdict
+
+SHIPPED = Path(__file__).resolve().parent / "studies"
+POLL_SECONDS = 0.5  # between two looks at cells that others run
+Say = Callable[[str], None]
+
+
+def say_nothing(line: str) -> None:
+    """Tell nobody."""
+
+
+
+class StudyStopped(StimloopError, RuntimeError):
+    """A study could not be brought to its end: failed or stale cells, which the message lists."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a study came to."""
+
+    rows: list[Row]
+    verdicts: list[Verdict]
+
+    @property
+    def passed(self) -> bool:
+        """Does everything hold that was expected?"""
+        return all(verdict.holds for verdict in self.verdicts)
+
+
+class Study:
+    """A study and the folder in which its cells lie; any number of processes may work on one at once."""
+
+    def __init__(self, path: Path, *, small: bool = False, folder: Path | None = None,
+                 allowed: Settings | None = None) -> None:
+        """Read the study in `path`; its cells lie in `folder` (default: `studies/<name>`)."""
+        self.path, self.small = path, small
+        self.description = Description.load(path, small)
+        name = self.description.name + ("_small" if small else "")
+        self.folder = Path(folder or Path("studies") / name).resolve()
+        allowed = allowed or settings.read()
+        self.allowed = replace(allowed, roots={**allowed.roots, "study": self.folder})
+        self._stages: dict[str, Cells] = {}
+
+    def run(self, *, workers: int = 1, shard: tuple[int, int] = (0, 1), rerun: tuple[str, ...] = (),
+            accept_stale: bool = False, say: Say = say_nothing) -> Result:
+        """Run what has not finished, stage after stage, and return table and verdicts.
+
+        Args:
+            workers: processes of this machine that share the work.
+            shard: (i, n): begin with every n-th cell from the i-th on, where n processes work on the same folder.
+            rerun: states (`stale`, `failed`) whose cells are run anew.
+            accept_stale: take finished cells as they are, although code has changed since.
+            say: told a line whenever a cell has ended; with several workers a function of a module.
+        """
+        for stage in self.description.stages.values():
+            self._run_stage(stage, workers, shard, rerun, accept_stale, say)
+        return self.result()
+
+    def cells(self, stage: Stage) -> Cells:
+        """Return the cells of a stage; what earlier stages keep for them must be there."""
+        if stage.name not in self._stages:
+            given: dict[tuple[str, Point], Path] = {}
+            for earlier in self.description.stages.values():
+                if earlier.name == stage.name:
+                    break
+                given |= self.cells(earlier).kept(earlier)
+            self._stages[stage.name] = Cells(self.folder / stage.name, expand(self.description, stage, given),
+                                             self.allowed)
+        return self._stages[stage.name]
+
+    def result(self) -> Result:
+        """Return table and verdicts of the cells that have finished."""
+        numbers = tables.Numbers(self.description, self._run_of)
+        return Result(tables.rows(self.description, numbers), tables.verdicts(self.description, numbers))
+
+    def status(self) -> list[dict[str, Any]]:
+        """Return one row a cell: stage, variant, point, state; stages that wait for others only tell their number."""
+        found: list[dict[str, Any]] = []
+        for stage in self.description.stages.values():
+            try:
+                cells = self.cells(stage)
+            except LookupError:
+                count = len(stage.variants) * sum(1 for _ in points(stage))
+                found.append({"cell": f"{stage.name}: {count} cells", "state": "waits for what earlier stages keep"})
+                continue
+            for cell in cells.cells:
+                error = read(cells.path(cell) / FAILED).get("error", "")
+                found.append({"cell": " = ".join(map(str, cell.places)), "state": cells.state(cell), "error": error})
+        return found
+
+    def _run_of(self, place: Place) -> Path | None:
+        try:
+            return self.cells(self.description.stages[place.stage]).run_of(place)
+        except LookupError:  # an earlier stage has not finished
+            return None
+
+    def _run_stage(self, stage: Stage, workers: int, shard: tuple[int, int], rerun: tuple[str, ...],
+                   accept_stale: bool, say: Say) -> None:
+        cells = self.cells(stage)
+        self._clear(cells, rerun, accept_stale)
+        helpers = [self._helper(stage, (shard[0] * workers + i, shard[1] * workers), say) for i in range(1, workers)]
+        try:
+            work_on(cells, stage, (shard[0] * workers, shard[1] * workers), self.allowed, say)
+        finally:
+            for helper in helpers:
+                helper.join()
+        if failed := states(cells)["failed"]:
+            lines = [f"{' = '.join(map(str, cell.places))}: {read(cells.path(cell) / FAILED).get('error')}"
+                     for cell in failed]
+            raise StudyStopped(f"{len(failed)} cells of stage {stage.name} have failed. Mend what is wrong and go on "
+                               "with --rerun failed\n  " + "\n  ".join(lines))
+
+    def _helper(self, stage: Stage, shard: tuple[int, int], say: Say) -> multiprocessing.process.BaseProcess:
+        helper = multiprocessing.get_context("spawn").Process(
+            target=help_with, args=(str(self.path), self.small, str(self.folder), stage.name, shard, self.allowed, say))
+        helper.start()
+        return helper
+
+    def _clear(self, cells: Cells, rerun: tuple[str, ...], accept_stale: bool) -> None:
+        """Do as the user said of cells that are stale or failed; without a word stale ones stop the study."""
+        now = states(cells)
+        for state in rerun:
+            for cell in now.get(state, ()):
+                _forget(cells.path(cell))
+        stale = [] if "stale" in rerun else now["stale"]
+        if stale and not accept_stale:
+            raise StudyStopped(f"the code of {len(stale)} finished cells has changed since they ran. Run them anew "
+                               "with --rerun stale, or take them as they are with --accept-stale\n  "
+                               + "\n  ".join(" = ".join(map(str, cell.places)) for cell in stale))
+        for cell in stale:
+            file = cells.path(cell) / DONE
+            write(file, {**read(file), "accepted": True})
+
+
+def load(name: str | Path, **options: Any) -> Study:
+    """Load a shipped study by name, or one from a YAML file."""
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        if str(name) not in shipped():
+            raise AssemblyError([Problem(f"there is no shipped study {str(name)[:80]!r}", "",
+                                         nearest(str(name), shipped()))])
+        path = SHIPPED / f"{name}.yaml"
+    return Study(path, **options)
+
+
+def shipped() -> list[str]:
+    """Names of the shipped studies."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def work_on(cells: Cells, stage: Stage, shard: tuple[int, int], allowed: Settings, say: Say) -> None:
+    """Run cells until none is left that nobody has ended: one's own share first, then whatever is free.
+
+    A cell whose process is lost is free again, so that of several processes any one may be killed.
+    """
+    mine = [cell for i, cell in enumerate(cells.cells) if i % shard[1] == shard[0]]
+    others = [cell for cell in cells.cells if cell not in mine]
+    while left := [cell for cell in (*mine, *others) if cells.state(cell) not in ("finished", "failed")]:
+        if not any(_run_if_free(cells, cell, stage, allowed, say) for cell in left):
+            time.sleep(POLL_SECONDS)
+
+
+def _run_if_free(cells: Cells, cell: Cell, stage: Stage, allowed: Settings, say: Say) -> bool:
+    """Run a cell unless somebody else does or has; says whether it did."""
+    claim = claims.take(cells.path(cell))
+    if claim is None:
+        return False
+    with claim:
+        if cells.state(cell) in ("finished", "failed"):  # between the look and the claim
+            return False
+        variants = {place.variant for place in cell.places}
+        keep = {name: keep for name, keep in stage.keep.items() if keep.variant in variants}
+        began = time.monotonic()
+        ended = running.run(Work(cells.path(cell), cell.assembly, keep), allowed)
+    if ended == "interrupted":
+        raise KeyboardInterrupt("saved; the same command goes on with it")
+    say(f"{' = '.join(map(str, cell.places))} {ended} in {time.monotonic() - began:.0f} s")
+    return True
+
+
+def help_with(path: str, small: bool, folder: str, stage: str, shard: tuple[int, int], allowed: Settings,
+              say: Say) -> None:
+    """Share the work on one stage, in a process of its own."""
+    study = Study(Path(path), small=small, folder=Path(folder), allowed=allowed)
+    part = study.description.stages[stage]
+    try:
+        work_on(study.cells(part), part, shard, study.allowed, say)
+    except KeyboardInterrupt:  # what it ran is saved, and its claim released
+        return
+
+
+def _forget(path: Path) -> None:
+    """Let a cell be run anew; what it recorded before is kept aside, not deleted."""
+    for name in (DONE, FAILED):
+        (path / name).unlink(missing_ok=True)
+    if (path / "run").is_dir():
+        (path / "run").rename(path / f"run.before-{time.time_ns()}")
+
+
+def text(result: Result, measures: Mapping[str, Any]) -> str:
+    """Return table and verdicts as text."""
+    from .inspection import table
+
+    lines = []
+    for row in result.rows:
+        told = {name: "{:.4g} [{:.4g}, {:.4g}] n={}".format(*row.summary(name)) if row.values[name] else ""
+                for name in measures}
+        group = ", ".join(f"{address}={value}" for address, value in row.group)
+        lines.append({"stage": row.stage, "variant": row.variant, **({"at": group} if group else {}), **told})
+    said = [f"{'PASS' if verdict.holds else 'FAIL'}  {_line(verdict)}: {verdict.says}" for verdict in result.verdicts]
+    return "\n".join([table(lines), *said])
+
+
+def _line(verdict: Verdict) -> str:
+    line = verdict.line
+    bound = (f"at least {line.at_least:g}" if line.at_least is not None else f"at most {line.at_most:g}"
+             if line.at_most is not None else f"above {line.above}")
+    share = f" in {line.among[0]} of {line.among[1]}" if line.among else ""
+    after = f" after {line.after[0]} {line.after[1]}" if line.after else ""
+    return f"{line.measure} of {line.stage}:{line.variant}{after} {bound}{share}"

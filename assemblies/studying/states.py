@@ -1,0 +1,95 @@
+"""How far the cells of a study are, read from what lies in their folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..assembly import Assembly
+from ..settings import Settings
+from . import claims
+from .cells import Cell, Place, Point
+from .description import Keep, Stage
+from .records import BEST, DONE, FAILED, read
+
+STATES = ("finished", "stale", "failed", "running", "interrupted", "waiting")
+
+
+class Cells:
+    """The cells of one stage on the disk."""
+
+    def __init__(self, folder: Path, cells: list[Cell], allowed: Settings) -> None:
+        self.folder, self.cells, self.allowed = folder, cells, allowed
+        self._codes: dict[str, dict[str, str]] = {}
+
+    def path(self, cell: Cell) -> Path:
+        """The folder of a cell."""
+        return self.folder / cell.identity
+
+    def state(self, cell: Cell) -> str:
+        """One of STATES; a finished cell is `stale` when the code of a component is another one now."""
+        path = self.path(cell)
+        if done := read(path / DONE):
+            return "finished" if done.get("accepted") or done.get("code") == self.code(cell) else "stale"
+        if claims.owner(path) is not None:
+            return "running"
+        if (path / FAILED).is_file():
+            return "failed"
+        return "interrupted" if any((path / "run").glob("*/*")) else "waiting"
+
+    def code(self, cell: Cell) -> dict[str, str]:
+        """Return what the code of each component is now: distribution and version, or the hash of its source."""
+        if cell.identity not in self._codes:
+            self._codes[cell.identity] = code_of(cell.assembly, self.allowed)
+        return self._codes[cell.identity]
+
+    def run_of(self, place: Place) -> Path | None:
+        """Return the run of a place, if its cell has finished."""
+        for cell in self.cells:
+            if place in cell.places and (done := read(self.path(cell) / DONE)):
+                return self.path(cell) / done["run"]
+        return None
+
+    def kept(self, stage: Stage) -> dict[tuple[str, Point], Path]:
+        """Return what the finished cells of a stage keep, by name and point (without what was chosen over)."""
+        found: dict[tuple[str, Point], Path] = {}
+        best: dict[tuple[str, Point], float] = {}
+        for name, keep in stage.keep.items():
+            for cell in self.cells:
+                for place in cell.places:
+                    if place.variant == keep.variant:
+                        self._consider(name, keep, cell, place, found, best)
+        return found
+
+    def _consider(self, name: str, keep: Keep, cell: Cell, place: Place, found: dict[tuple[str, Point], Path],
+                  best: dict[tuple[str, Point], float]) -> None:
+        path = self.path(cell)
+        done = read(path / DONE)
+        if not done:
+            return
+        key = name, tuple((address, told) for address, told in place.point if address not in keep.over)
+        told = float(read(path / name / BEST).get("value", 0.0))
+        if key not in found or told > best[key]:
+            found[key], best[key] = path / done["kept"][name], told
+
+
+def code_of(assembly: Assembly, allowed: Settings) -> dict[str, str]:
+    """Return the code of every component of an assembly, as a run of it would say; nothing is built."""
+    from ...catalogue.lookup import find
+    from ..identity import code_of_class
+
+    classes = assembly.origin.classes or {}
+    found = {}
+    for name in assembly.components:
+        kind = str(assembly.get(f"{name}.type"))
+        cls = classes.get(kind) or find(kind, allowed.allow, (assembly.origin.base, allowed.folder))
+        found[name] = code_of_class(cls)
+    return found
+
+
+def states(cells: Cells) -> Mapping[str, list[Cell]]:
+    """Return the cells by state."""
+    found: dict[str, list[Cell]] = {state: [] for state in STATES}
+    for cell in cells.cells:
+        found[cells.state(cell)].append(cell)
+    return found

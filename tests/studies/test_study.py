@@ -1,0 +1,113 @@
+"""Studies from file to verdict: order of stages, what is kept and given, skipping, resuming, failures, stale code."""
+
+import json
+
+import numpy as np
+import pytest
+
+from stimloop.assemblies import study as studies
+from stimloop.assemblies.study import Study, StudyStopped
+from stimloop.loops.errors import AssemblyError
+from stimloop.loops.storage import artifact
+
+
+def test_a_study_ends_in_a_table_and_verdicts(tiny):
+    said = []
+    study = Study(tiny)
+    result = study.run(say=said.append)
+    assert len(said) == 6
+    assert said[0].startswith("train:base at seed=0 finished")
+    rows = {(row.stage, row.variant): row for row in result.rows}
+    assert set(rows) == {("train", "base"), ("act", "base"), ("act", "still")}
+    assert rows["act", "still"].summary("gain")[:3] == (0, 0, 0)
+    mean, low, high, n = rows["act", "base"].summary("return")
+    assert low <= mean <= high
+    assert n == 2
+    assert rows["act", "base"].values["learned"] == rows["train", "base"].values["return"]
+    assert [verdict.holds for verdict in result.verdicts[:3]] == [True, True, True]
+    shown = studies.text(result, study.description.measures)
+    assert "PASS  episodes of act:base at least 2 in 2 of 2: 2 of 2" in shown
+
+
+def test_what_an_earlier_stage_kept_at_its_best_moment_is_given_to_cells_of_the_same_seed(tiny):
+    study = Study(tiny)
+    study.run()
+    train, act = (study.description.stages[name] for name in ("train", "act"))
+    cells = study.cells(train)
+    for cell in study.cells(act).cells:
+        place = cell.places[0]
+        if place.variant != "base":
+            continue
+        (kept,) = [path for (name, point), path in cells.kept(train).items() if point == place.point]
+        assert cell.assembly.get("brain.params.weights") == str(kept)
+        maker = next(c for c in cells.cells if c.places[0].point == place.point)
+        from stimloop.loops.storage.runs import Run
+
+        table = Run(cells.run_of(maker.places[0])).evaluations("test")
+        best = json.loads((kept.parent / "best.json").read_text())
+        assert best["value"] == table["return"].max()
+        assert best["steps"] == table["steps"][int(np.argmax(table["return"]))]
+        artifact.load(kept)
+
+
+def test_finished_cells_are_skipped_and_the_table_stays(tiny):
+    first = Study(tiny).run()
+    said = []
+    again = Study(tiny).run(say=said.append)
+    assert said == []
+    assert again.rows == first.rows
+    assert {row["state"] for row in Study(tiny).status()} == {"finished"}
+
+
+def test_before_it_runs_it_says_what_it_would_do(tiny):
+    rows = Study(tiny).status()
+    assert [row["state"] for row in rows] == ["waiting", "waiting", "waits for what earlier stages keep"]
+    assert rows[2]["cell"] == "act: 4 cells"
+
+
+def test_several_processes_share_the_work(tiny):
+    alone = Study(tiny, folder=tiny.parent / "alone").run()
+    shared = Study(tiny, folder=tiny.parent / "shared").run(workers=2)
+    assert shared.rows == alone.rows
+
+
+def test_a_failed_cell_is_listed_and_run_anew_when_asked(tiny):
+    act = tiny.parent / "act.yaml"
+    whole = act.read_text()
+    act.write_text(whole.replace("hidden: [8, 8]", "hidden: [8, 9]"))  # the weights given do not fit
+    with pytest.raises(StudyStopped, match=r"2 cells of stage act have failed(.|\n)*act:base at seed=0: AssemblyError"):
+        Study(tiny).run()
+    act.write_text(whole)
+    result = Study(tiny).run()
+    assert all(verdict.holds for verdict in result.verdicts[:3])
+
+
+def test_cells_whose_code_changed_are_stale(tiny, monkeypatch):
+    study = Study(tiny)
+    first = study.run()
+    from stimloop.assemblies.studying import states
+
+    original = states.code_of
+    monkeypatch.setattr(states, "code_of", lambda *given: {**original(*given), "brain": "changed"})
+    assert {row["state"] for row in Study(tiny).status()} == {"stale"}
+    with pytest.raises(StudyStopped, match="the code of 2 finished cells has changed"):
+        Study(tiny).run()
+    assert Study(tiny).run(accept_stale=True).rows == first.rows
+    assert {row["state"] for row in Study(tiny).status()} == {"finished"}
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (("trained}, variants", "traned}, variants"), r"no stage above keeps 'traned'"),
+    (("variants: [base, still]", "variants: [base, stil]"), r"stage act has no variant .still."),
+    (("measure: gain,", "measure: gian,"), r"there is no measure 'gian'"),
+    (("at_most: 0}\n  - {measure: return, above", "}\n  - {measure: return, above"), "needs one of at_least, at_most"),
+    (("at: best test.return", "at: bets"), "is no moment"),
+    (("sweep: {seed: [0, 1]}}\nmeasure", "sweep: {seed: 3}}\nmeasure"), "is not a list of values"),
+    (("sweep: {seed: [0, 1]}}\nmeasure", "}\nmeasure"), "for each seed: nothing says which is meant"),
+    (("after: 20 steps", "after: soon"), "is no counter"),
+])
+def test_what_is_wrong_in_a_study_is_told(tiny, change, said):
+    tiny.write_text(tiny.read_text().replace(*change))
+    assert change[1] in tiny.read_text()
+    with pytest.raises(AssemblyError, match=said):
+        Study(tiny).run()
