@@ -13,7 +13,7 @@ from ..assemblies import settings
 from ..loops.errors import AssemblyError, Problem, StimloopError, nearest
 from .settings import Settings
 from .studying import claims, running, tables
-from .studying.cells import Cell, Place, Point, expand, points
+from .studying.cells import ROOT, Cell, Place, Point, expand, points
 from .studying.description import Description, Stage
 from .studying.records import DONE, FAILED, read, write
 from .studying.running import Work
@@ -58,7 +58,7 @@ class Study:
         name = self.description.name + ("_small" if small else "")
         self.folder = Path(folder or Path("studies") / name).resolve()
         allowed = allowed or settings.read()
-        self.allowed = replace(allowed, roots={**allowed.roots, "study": self.folder})
+        self.allowed = replace(allowed, roots={**allowed.roots, ROOT: self.folder})
         self._stages: dict[str, Cells] = {}
 
     def run(self, *, workers: int = 1, shard: tuple[int, int] = (0, 1), rerun: tuple[str, ...] = (),
@@ -84,8 +84,8 @@ class Study:
                 if earlier.name == stage.name:
                     break
                 given |= self.cells(earlier).kept(earlier)
-            self._stages[stage.name] = Cells(self.folder / stage.name, expand(self.description, stage, given),
-                                             self.allowed)
+            self._stages[stage.name] = Cells(self.folder / stage.name,
+                                             expand(self.description, stage, given, self.folder), self.allowed)
         return self._stages[stage.name]
 
     def result(self) -> Result:

@@ -16,6 +16,7 @@ from ..assembly import Assembly
 from ..loading import load
 from .description import Description, Stage
 
+ROOT = "study"  # how assemblies name the folder of their study
 Point = tuple[tuple[str, Any], ...]  # swept address and value, in the order of the sweep
 
 
@@ -71,32 +72,51 @@ def kept_at(study: Description, stage: Stage, wanted: str, point: Point) -> tupl
     raise LookupError(wanted)
 
 
-def expand(study: Description, stage: Stage, artifacts: Mapping[tuple[str, Point], Path]) -> list[Cell]:
+def expand(study: Description, stage: Stage, artifacts: Mapping[tuple[str, Point], Path], root: Path) -> list[Cell]:
     """Return the cells of a stage; `artifacts` holds what earlier stages kept, by name and the point they kept it at.
 
-    Raises AssemblyError with everything that is wrong in any of them.
+    They are named from the folder of the study, `root`, as `study:...`. Raises AssemblyError with everything that is
+    wrong in any of them.
     """
     base, problems, found = assembly_of(study, stage), Problems(), {}
     for point, variant in product(points(stage), stage.variants):
         place = Place(stage.name, variant, point)
         try:
-            given = {address: artifacts[wanted, kept_at(study, stage, wanted, point)[1]]
-                     for address, wanted in stage.given.items()}
-            resolved = base.resolve(given={address: str(path) for address, path in given.items()}, sweep=dict(point),
-                                    variant=variant, set=stage.set)
+            def file(wanted: str, point: Point = point) -> str:
+                path = artifacts[wanted, kept_at(study, stage, wanted, point)[1]]
+                return f"{ROOT}:{path.relative_to(root)}"
+
+            given = {address: file(wanted) for address, wanted in stage.given.items()}
+            resolved = base.resolve(given=given, sweep=dict(point), variant=variant, set=stage.set)
+            named = {address: file(wanted) for address, wanted in _named(resolved, study, stage)}
+            resolved = resolved.set(named) if named else resolved
         except AssemblyError as error:
             problems.found += [problem for problem in error.problems if problem not in problems.found]
             continue
-        key = identity(resolved, given.values())
+        key = identity(resolved, {told: root / told.removeprefix(f"{ROOT}:")
+                                  for told in (*given.values(), *named.values())})
         before = found[key].places if key in found else ()
         found[key] = Cell(key, (*before, place), resolved)
     problems.raise_if_any(study.name)
     return list(found.values())
 
 
-def identity(assembly: Assembly, given: Any = ()) -> str:
+def _named(assembly: Assembly, study: Description, stage: Stage) -> Iterator[tuple[str, str]]:
+    """Parameters that name what an earlier stage keeps, as `command: best_constant`: address and name."""
+    kept: set[str] = set()
+    for earlier in study.stages.values():
+        if earlier.name == stage.name:
+            break
+        kept |= set(earlier.keep)
+    for name in assembly.components:
+        for key, told in (assembly.get(f"{name}.params") or {}).items():
+            if isinstance(told, str) and told in kept:
+                yield f"{name}.params.{key}", told
+
+
+def identity(assembly: Assembly, given: Mapping[str, Path]) -> str:
     """Return a hash of what will run; artifacts count by what they hold, not by where they lie."""
-    contents = {str(path): f"artifact {artifact.load(path)[1]['hash']}" for path in given}
+    contents = {told: f"artifact {artifact.load(path)[1]['hash']}" for told, path in given.items()}
     document = _told({key: part for key, part in assembly.document().items() if key not in ("name", "about")}, contents)
     text = json.dumps(document, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -34,7 +34,7 @@ PROOFS: dict[str, Proof] = {
                     "crash.prove_resume:prove_resume", full={"stops": 20}, small={"stops": 1, "ticks": 110}),
     "repetition": Proof("order, names, hash seed and threads change nothing",
                         "crash.prove_resume:prove_repetition", full={"ticks": 1000}, small={"ticks": 60}),
-    "study": Proof("a study killed at any moment, or shared by processes of which half are killed, ends in the same table",
+    "study": Proof("a study killed at any moment, or shared by processes half of which are killed, ends alike",
                    "crash.prove_study:prove_study", full={"kills": 20}, small={"kills": 2, "shards": 2}),
     "soak": Proof("a long run at full logging takes no more memory, files and threads as it goes on",
                   "crash.prove_soak:prove_soak", full={"seconds": 1800, "names": ["toy", "elbow"]},

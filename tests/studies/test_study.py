@@ -39,7 +39,7 @@ def test_what_an_earlier_stage_kept_at_its_best_moment_is_given_to_cells_of_the_
         if place.variant != "base":
             continue
         (kept,) = [path for (name, point), path in cells.kept(train).items() if point == place.point]
-        assert cell.assembly.get("brain.params.weights") == str(kept)
+        assert cell.assembly.get("brain.params.weights") == f"study:{kept.relative_to(study.folder)}"
         maker = next(c for c in cells.cells if c.places[0].point == place.point)
         from stimloop.loops.storage.runs import Run
 
