@@ -221,12 +221,12 @@ def text(result: Result, measures: Mapping[str, Any]) -> str:
     """Return table and verdicts as text."""
     from .inspection import table
 
-    lines = []
+    lines, swept = [], any(row.group for row in result.rows)
     for row in result.rows:
         told = {name: "{:.4g} [{:.4g}, {:.4g}] n={}".format(*row.summary(name)) if row.values[name] else ""
                 for name in measures}
         group = ", ".join(f"{address}={value}" for address, value in row.group)
-        lines.append({"stage": row.stage, "variant": row.variant, **({"at": group} if group else {}), **told})
+        lines.append({"stage": row.stage, "variant": row.variant, **({"at": group} if swept else {}), **told})
     said = [f"{'PASS' if verdict.holds else 'FAIL'}  {_line(verdict)}: {verdict.says}" for verdict in result.verdicts]
     return "\n".join([table(lines), *said])
 

@@ -45,7 +45,16 @@ class Cell:
 def points(stage: Stage) -> Iterator[Point]:
     """Every point of a sweep, the last address fastest."""
     for values in product(*stage.sweep.values()):
-        yield tuple(zip(stage.sweep, values, strict=True))
+        yield tuple(zip(stage.sweep, map(_frozen, values), strict=True))
+
+
+def _frozen(value: Any) -> Any:
+    """A swept list as a tuple, so that points can be looked up."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def _thawed(value: Any) -> Any:
+    return list(map(_thawed, value)) if isinstance(value, tuple) else value
 
 
 def assembly_of(study: Description, stage: Stage) -> Assembly:
@@ -87,7 +96,8 @@ def expand(study: Description, stage: Stage, artifacts: Mapping[tuple[str, Point
                 return f"{ROOT}:{path.relative_to(root)}"
 
             given = {address: file(wanted) for address, wanted in stage.given.items()}
-            resolved = base.resolve(given=given, sweep=dict(point), variant=variant, set=stage.set)
+            swept = {address: _thawed(told) for address, told in point}
+            resolved = base.resolve(given=given, sweep=swept, variant=variant, set=stage.set)
             named = {address: file(wanted) for address, wanted in _named(resolved, study, stage)}
             resolved = resolved.set(named) if named else resolved
         except AssemblyError as error:

@@ -131,6 +131,9 @@ def _stage(name: str, entry: Mapping[str, Any], problems: Problems) -> Stage:
     sweep = _mapping(entry.get("sweep"), f"{where}.sweep", problems)
     if odd := [address for address, values in sweep.items() if not isinstance(values, list) or not values]:
         problems.add("is not a list of values", f"{where}.sweep.{odd[0]}", "Write for example {seed: [0, 1, 2]}.")
+    for address, values in sweep.items():
+        if address not in odd and any(isinstance(told, Mapping) for told in values):
+            problems.add("mappings cannot be swept", f"{where}.sweep.{address}", "Sweep the addresses within them.")
     keep = {}
     for kept, said in _mapping(entry.get("keep"), f"{where}.keep", problems).items():
         keep[kept] = _keep(said, f"{where}.keep.{kept}", sweep, variants, problems)
