@@ -72,6 +72,7 @@ class Episodes:
         """Stop listening."""
         for release in self._releases:
             release()
+        self._releases.clear()  # they hold this object: it would wait for a full collection
 
 
 class Evaluation:

@@ -17,28 +17,30 @@ from .chunks import LARGE, Files, read_array
 
 _NAME = re.compile(r"(-?\d+)(?:-(\d+))?")
 
+
 def flatten(state: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Split a nested dictionary into arrays by path (`a/b`) and the same nesting of plain values."""
     arrays: dict[str, np.ndarray] = {}
+    return arrays, _split(arrays, state, "")
 
-    def split(value: Any, path: str) -> Any:
-        if isinstance(value, dict):
-            return {"dict": {str(k): split(v, f"{path}/{k}" if path else str(k)) for k, v in value.items()}}
-        if isinstance(value, np.ndarray):
-            if value.dtype.kind not in "biuf":
-                raise RunError(f"the state at {path!r} is an array of {value.dtype}; arrays hold numbers or bools")
-            while path in arrays:  # "a/b" may also be a key of its own
-                path += "'"
-            arrays[path] = np.asarray(value, order="C")  # a view with strides would be written wrongly
-            return {"array": path}
-        if isinstance(value, np.generic):
-            value = value.item()
-        if value is None or isinstance(value, (bool, int, float, str)):
-            return {"value": value}
-        raise RunError(f"the state at {path!r} is a {type(value).__name__}; state_dict holds arrays, numbers, strings "
-                       "and dictionaries of these")
 
-    return arrays, split(state, "")
+def _split(arrays: dict[str, np.ndarray], value: Any, path: str) -> Any:
+    """Put arrays aside; no inner function, for one that calls itself is garbage that only a full collection finds."""
+    if isinstance(value, dict):
+        return {"dict": {str(k): _split(arrays, v, f"{path}/{k}" if path else str(k)) for k, v in value.items()}}
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "biuf":
+            raise RunError(f"the state at {path!r} is an array of {value.dtype}; arrays hold numbers or bools")
+        while path in arrays:  # "a/b" may also be a key of its own
+            path += "'"
+        arrays[path] = np.asarray(value, order="C")  # a view with strides would be written wrongly
+        return {"array": path}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return {"value": value}
+    raise RunError(f"the state at {path!r} is a {type(value).__name__}; state_dict holds arrays, numbers, strings "
+                   "and dictionaries of these")
 
 
 def unflatten(arrays: dict[str, np.ndarray], tree: dict[str, Any]) -> Any:

@@ -57,4 +57,5 @@ def test_every_block_runs(page: str, tmp_path: Path) -> None:
             run_command(f"$ python {script.name}", tmp_path)
         else:
             assert name, f"a YAML block in {page} without `# file: name.yaml`"
-            run_command(f"$ stimloop check {name}" + (" --allow leaky" if "leaky:" in text else ""), tmp_path)
+            look = f"study {name} --status" if "\nstages:" in text else f"check {name}"
+            run_command(f"$ stimloop {look}" + (" --allow leaky" if "leaky:" in text else ""), tmp_path)
