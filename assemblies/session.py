@@ -34,8 +34,8 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 def frozen_garbage() -> Iterator[None]:
     """Leave what is alive before a run out of Python's garbage collection meanwhile.
 
-    A full collection comes once a quarter of what is alive has been added, which beside torch and physics takes hours of
-    small circles (15 MB an hour in a soak of half an hour); without those it comes often, and is quick.
+    A full collection comes once a quarter of what is alive has been added, which beside torch and physics takes hours
+    of small circles (15 MB an hour in a soak of half an hour); without those it comes often, and is quick.
     """
     gc.collect()
     gc.freeze()

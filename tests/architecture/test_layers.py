@@ -37,11 +37,15 @@ def test_a_component_file_is_one_class_that_has_its_name(file):
     classes = [node for node in tree(file).body if isinstance(node, ast.ClassDef)]
     wanted = lookup.class_name(file.stem)
     bases = {node.name: [ast.unparse(base) for base in node.bases] for node in classes}
-    assert bases.get(wanted) == ["Component"], f"{file.name} must hold `class {wanted}(Component)`"
-    assert [name for name, of in bases.items() if of == ["Component"]] == [wanted]
+    shared = {alias.name for node in ast.walk(tree(file)) if isinstance(node, ast.ImportFrom)
+              and (node.module or "").startswith("parts.") for alias in node.names}  # bases that components share
+    made = [name for name, of in bases.items() if len(of) == 1 and of[0] in {"Component", *shared}
+            and not name.startswith("_")]
+    assert made == [wanted], f"{file.name} must hold `class {wanted}(Component)`, and no other component"
     found = next(node for node in classes if node.name == wanted)
     methods = {node.name for node in found.body if isinstance(node, ast.FunctionDef)}
-    assert {"__init__", "step", "example"} <= methods
+    own = {"step"} if bases[wanted] == ["Component"] else set()  # a shared base may step for it
+    assert {"__init__", "example", *own} <= methods
     first = (ast.get_docstring(found) or "").partition("\n")[0]
     assert first.endswith((".", ":")), "the first line of the docstring is a sentence"
 
