@@ -11,7 +11,8 @@ import yaml
 from golden import renew, shipped_traces
 from stimloop.assemblies.loading import shipped
 
-LIBRARIES = {"elbow_stimulation": ["myosuite"], "pendulum_first": ["gymnasium"]}
+LIBRARIES = {"elbow_stimulation": ["myosuite"], "pendulum_first": ["gymnasium"], "healthy_elbow": ["torch", "myosuite"],
+             "taught_elbow": ["torch", "myosuite"], "helped_elbow": ["myosuite"]}
 
 
 @pytest.mark.parametrize("name", shipped())
