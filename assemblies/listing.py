@@ -49,8 +49,10 @@ def _assemblies() -> list[dict[str, Any]]:
 
 
 def _studies() -> list[dict[str, Any]]:
-    folder = Path(__file__).resolve().parent / "studies"
-    return [{"name": path.stem} for path in sorted(folder.glob("*.yaml"))]
+    from .study import SHIPPED, shipped
+    from .studying.description import Description
+
+    return [{"name": name, "about": Description.load(SHIPPED / f"{name}.yaml").about} for name in shipped()]
 
 
 def _runs(folder: Path | None) -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ def test_list_and_show():
     rows = value("list", "components")
     assert {row["name"] for row in rows} >= {"brains.mlp", "basics.silence"}
     assert all(row["about"] and "not in the index" not in row["about"] for row in rows)
-    assert value("list", "studies") == []
+    assert {row["name"]: bool(row["about"]) for row in value("list", "studies")} == {"first_coprocessor": True}
     path = one_run()
     assert [row["path"] for row in value("list", "runs")] == [path]
     shown = value("show", path)
