@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from .networks import Perceptron, SharedArrays, activate
+from .networks import Perceptron, SharedArrays, activate, linear
 
 
 class Ensemble(SharedArrays):
@@ -22,19 +23,27 @@ class Ensemble(SharedArrays):
     def forward(self, values: Any) -> Any:
         """Return what each member says [members, batch, outputs] of inputs [batch, inputs]."""
         arrays = self.arrays_for(values)
-        product = _numpy if isinstance(values, np.ndarray) else _torch
-        values = values[None]
-        for name in self.layers:
-            values = product(values, arrays[f"{name}/weight"], arrays[f"{name}/bias"])
-            if name != "out":
-                values = activate(values, self.activation)
+        layers = [(arrays[f"{name}/weight"], arrays[f"{name}/bias"]) for name in self.layers]
+        if isinstance(values, np.ndarray):
+            return self._through(values[None], layers, _rows)
+        if values.device.type != "cpu":
+            return self._through(values[None], layers, _stacked)
+        import torch
+
+        members = zip(*[zip(weight.unbind(), bias.unbind(), strict=True) for weight, bias in layers], strict=True)
+        return torch.stack([self._through(values, member, linear) for member in members])
+
+    def _through(self, values: Any, layers: Iterable[tuple[Any, Any]], product: Callable[[Any, Any, Any], Any]) -> Any:
+        for depth, (weight, bias) in enumerate(layers):
+            values = product(values if not depth else activate(values, self.activation), weight, bias)
         return values
 
 
-def _numpy(values: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+def _rows(values: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Rows one by one, as in `networks.linear`: a lane must not change with its neighbours."""
     return np.matmul(values[:, :, None, :], weight.swapaxes(1, 2)[:, None])[:, :, 0] + bias[:, None]
 
 
-def _torch(values: Any, weight: Any, bias: Any) -> Any:
+def _stacked(values: Any, weight: Any, bias: Any) -> Any:
+    """All members at once: what a GPU likes, and a processor gains nothing from."""
     return bias.unsqueeze(1).baddbmm(values.expand(len(weight), -1, -1), weight.transpose(1, 2))

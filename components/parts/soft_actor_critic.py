@@ -7,7 +7,8 @@ changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -44,8 +45,7 @@ class SoftActorCritic:
         self.log_ent_coef = torch.zeros((), requires_grad=True)
         self._policy, self._critic = list(policy.parameters()), list(critic.parameters())
         self._target = [parameter.detach() for parameter in self.target.parameters()]
-        self.optimisers = {"policy": Adam(self._policy, learning_rate), "critic": Adam(self._critic, learning_rate),
-                           "ent_coef": Adam([self.log_ent_coef], learning_rate)}
+        self.optimiser = Adam([*self._critic, *self._policy, self.log_ent_coef], learning_rate)
         self.forget()
 
     def forget(self) -> None:
@@ -55,8 +55,7 @@ class SoftActorCritic:
             self.log_ent_coef.zero_()
             for mine, theirs in zip(self._target, self._critic, strict=True):
                 mine.copy_(theirs)
-        for optimiser in self.optimisers.values():
-            optimiser.forget()
+        self.optimiser.forget()
 
     def update(self, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> dict[str, float]:
         """Make one update from rows [batch, ...]; return the measures named in MEASURES."""
@@ -67,18 +66,17 @@ class SoftActorCritic:
         wanted = self._target_value(batch, noise[1], ent_coef)
         told = self.critic.value(batch["observation"], batch["action"])  # [members, batch]
         q_loss = 0.5 * torch.square(told - wanted).mean(dim=-1).sum()
-        policy_loss = (ent_coef * log_prob - self._least(self.critic, batch["observation"], action)).mean()
-        gradients = {"critic": _gradients(q_loss, self._critic), "policy": _gradients(policy_loss, self._policy)}
-        if self.fixed is None:
-            lacking = (log_prob.detach() + self.target_entropy).mean()
-            gradients["ent_coef"] = _gradients(-self.log_ent_coef * lacking, [self.log_ent_coef])
-        for name, given in gradients.items():
-            self.optimisers[name].descend(given)
+        with self._fixed_critic():
+            policy_loss = (ent_coef * log_prob - self._least(self.critic, batch["observation"], action)).mean()
+        entropy = -log_prob.detach().mean()
+        of_critic, of_policy = _gradients(q_loss, self._critic), _gradients(policy_loss, self._policy)
+        of_ent_coef = entropy - self.target_entropy if self.fixed is None else None  # of -log_ent_coef * what is lacking
+        self.optimiser.descend([*of_critic, *of_policy, of_ent_coef])
         self.updates += 1
         if self.updates % self.interval == 0:
             torch._foreach_lerp_(self._target, [parameter.detach() for parameter in self._critic], self.tau)
-        norm = torch.stack(torch._foreach_norm([g for g in gradients["policy"] if g is not None])).norm()
-        told_of = (q_loss, policy_loss, ent_coef, -log_prob.mean(), told.mean(), norm)
+        norm = torch.stack(torch._foreach_norm([g for g in of_policy if g is not None])).norm()
+        told_of = (q_loss, policy_loss, ent_coef, entropy, told.mean(), norm)
         return dict(zip(MEASURES, torch.stack([value.detach() for value in told_of]).tolist(), strict=True))
 
     def _target_value(self, batch: Mapping[str, torch.Tensor], noise: torch.Tensor, ent_coef: torch.Tensor
@@ -88,6 +86,17 @@ class SoftActorCritic:
             after = self._ask(batch["successor"], noise)
             soft = self._least(self.target, batch["successor"], after["action"]) - ent_coef * after["log_prob"]
             return batch["reward"] + self.gamma * (1 - batch["terminated"]) * soft
+
+    @contextmanager
+    def _fixed_critic(self) -> Iterator[None]:
+        """Let gradients pass through the critic, not into it: half the work of the way back."""
+        for parameter in self._critic:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in self._critic:
+                parameter.requires_grad_(True)
 
     def _ask(self, observation: torch.Tensor, noise: torch.Tensor) -> dict[str, Any]:
         return self.policy.respond({"observation": observation, "noise": noise}, None)[0]
@@ -100,7 +109,7 @@ class SoftActorCritic:
     def state_dict(self) -> dict[str, Any]:
         return {"updates": self.updates, "log_ent_coef": float(self.log_ent_coef.detach()),
                 "target": {str(i): tensor.cpu().numpy().copy() for i, tensor in enumerate(self._target)},
-                "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}}
+                "optimiser": self.optimiser.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.updates = int(state["updates"])
@@ -108,8 +117,7 @@ class SoftActorCritic:
             self.log_ent_coef.fill_(float(state["log_ent_coef"]))
             for i, tensor in enumerate(self._target):
                 tensor.copy_(torch.from_numpy(np.array(state["target"][str(i)])))
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"].get(name, {}))
+        self.optimiser.load_state_dict(state["optimiser"])
 
 
 def _gradients(loss: torch.Tensor, parameters: list[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:

@@ -1,0 +1,54 @@
+"""Products by oneDNN are those of plain torch, to rounding, with gradients of first and second order."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stimloop.components.parts import products
+
+SIZES = [(256, 256, 256), (512, 23, 256), (4096, 256, 1)]  # batch, in, out: all large
+
+
+def _plain(values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    return bias.addmm(values, weight.t())
+
+
+def _drawn(size: tuple[int, int, int]) -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    batch, inputs, outputs = size
+    return [tensor.requires_grad_() for tensor in (torch.randn(batch, inputs), torch.randn(outputs, inputs),
+                                                   torch.randn(outputs))]
+
+
+def test_the_pinned_torch_has_the_fast_way() -> None:
+    assert products._ONEDNN is not None
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_products_and_gradients_are_those_of_plain_torch(size: tuple[int, int, int]) -> None:
+    given = _drawn(size)
+    ours, plain = products.linear(*given), _plain(*given)
+    assert type(ours.grad_fn).__name__ == "_ProductBackward"
+    torch.testing.assert_close(ours, plain, atol=1e-3, rtol=1e-4)
+    for mine, theirs in zip(torch.autograd.grad(ours.square().mean(), given),
+                            torch.autograd.grad(plain.square().mean(), given), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
+        assert mine.is_contiguous()
+
+
+def test_gradients_of_gradients_are_those_of_plain_torch() -> None:
+    given = _drawn((256, 256, 256))
+    found = []
+    for function in (products.linear, _plain):
+        loss = function(*given).tanh().square().sum()
+        first = torch.autograd.grad(loss, given, create_graph=True)
+        found.append(torch.autograd.grad(sum((part.square().mean() for part in first), torch.zeros(())), given))
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-3 * float(theirs.abs().max()), rtol=1e-3)
+
+
+def test_small_ones_and_double_precision_stay_with_plain_torch() -> None:
+    small, double = _drawn((8, 8, 8)), [tensor.double() for tensor in _drawn((256, 256, 256))]
+    assert torch.equal(products.linear(*small), _plain(*small))
+    assert torch.equal(products.linear(*double), _plain(*double))
