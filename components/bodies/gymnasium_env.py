@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ...loops.bounds import Amount, AnyNumbers, Positive
+from ...loops.bounds import Amount, AnyNumbers, Count, Positive
 from ...loops.component import Component, Inputs
 from ...loops.errors import RunError, nearest
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.time import Period
 from ..parts.episodes import Episodes, Restart, body_inputs, body_outputs
+from ..parts.workers import Workers
 
 SUCCESS = ("solved", "is_success", "success")  # names under which environments tell that their task is solved
 
@@ -32,16 +33,18 @@ class GymnasiumEnv(Component):
         max_steps: steps after which an episode is truncated; by default the registered number, 0 means never.
         action_scale: what 1 means where the environment's actions have no bounds.
         restart: begin anew at the tick after an end, or within the same instant.
+        threads: lanes stepped at a time; worth it for environments of MuJoCo, which leave the interpreter meanwhile.
     """
 
     random = True
 
     def __init__(self, *, env: str, env_params: AnyNumbers | None = None, info: list[str] | None = None,
                  period: Period | None = None, max_steps: Amount | None = None, action_scale: Positive | None = None,
-                 restart: Restart = "next_tick") -> None:
+                 restart: Restart = "next_tick", threads: Count = 1) -> None:
         from ..parts import environments, spaces
 
         self.env, self.env_params, self.max_steps, self.restart = env, dict(env_params or {}), max_steps, restart
+        self.threads = threads
         self._make = environments.make
         probe = self._new_env()
         try:
@@ -61,6 +64,7 @@ class GymnasiumEnv(Component):
             self._add_info(key, tells, spaces.plain_name(key))
         self._tells = bool(self._info) or self._success is not None
         self._envs: list[Any] = []
+        self._workers: Workers | None = None
 
     def _new_env(self) -> Any:
         return self._make(self.env, self.env_params, self.max_steps)
@@ -88,6 +92,7 @@ class GymnasiumEnv(Component):
 
         super().build(lanes, seed)
         self._envs = [self._new_env() for _ in range(lanes.count)]
+        self._workers = Workers(min(self.threads, lanes.count))
         self.episodes = Episodes(lanes, seed, self.restart)  # the environment itself knows its time limit
         self._log = ActionLog(lanes.count, self.inputs["action"].shape, self.inputs["action"].dtype)  # type: ignore[arg-type]
         self.reset(seed)
@@ -117,13 +122,13 @@ class GymnasiumEnv(Component):
         return {**out, "status": status}
 
     def _act(self, lanes: Sequence[int], values: np.ndarray, out: dict[str, np.ndarray]) -> None:
-        """Step the environments of some lanes one after another: the library has one object for each."""
+        """Step the environments of some lanes: the library has one object for each."""
         if not lanes:
             return
         self._log.append(values)
         actions, (terminates, truncates) = self._action(values), self._ended
-        for lane in lanes:
-            observation, reward, terminated, truncated, info = self._envs[lane].step(actions[lane])
+        for lane, told in zip(lanes, self._step_all(lanes, actions), strict=True):
+            observation, reward, terminated, truncated, info = told
             self._observation.write(observation, lane, out)
             out["reward"][lane] = reward
             if terminated:
@@ -132,6 +137,18 @@ class GymnasiumEnv(Component):
                 truncates.append(lane)
             if self._tells:
                 self._tell(info, lane, out)
+
+    def _step_all(self, lanes: Sequence[int], actions: Any) -> Iterable[tuple[Any, ...]]:
+        envs = self._envs
+        if self.threads == 1 or self._workers is None:
+            return (envs[lane].step(actions[lane]) for lane in lanes)
+        told: list[Any] = [None] * len(envs)
+
+        def work(lane: int) -> None:
+            told[lane] = envs[lane].step(actions[lane])
+
+        self._workers.each(work, lanes)
+        return (told[lane] for lane in lanes)
 
     def _tell(self, info: dict[str, Any], lane: int, out: dict[str, np.ndarray]) -> None:
         if self._success is not None:
@@ -190,6 +207,8 @@ class GymnasiumEnv(Component):
         for env in self._envs:
             env.close()
         self._envs = []
+        if self._workers is not None:
+            self._workers.close()
 
 
 def _about(key: str) -> str:

@@ -15,6 +15,7 @@ from ...loops.port import Port
 from ..parts.hidden_weights import Cost
 from ..parts.policy_learner import PolicyLearner
 from ..parts.returns import advantages
+from ..parts.schedules import Ramp, Schedule
 from ..parts.transitions import Rows, Unfinished
 
 
@@ -23,7 +24,8 @@ class Ppo(PolicyLearner):
 
     It gathers `n_steps` steps of every lane, judges them by generalised advantages (`parts/returns.py`), goes through
     them `n_epochs` times in minibatches (`parts/proximal_policy.py` has the equations and their sources), and forgets
-    them. Hyper-parameters have the names and defaults of Stable-Baselines3.
+    them. Hyper-parameters have the names and defaults of Stable-Baselines3. The learning rate and the clipping range
+    may be schedules [first step, last step, value at the first, value at the last], in steps of all lanes together.
 
     Args:
         learning_rate: of policy and value.
@@ -53,16 +55,18 @@ class Ppo(PolicyLearner):
     example_uses = {"policy": ("brains.mlp", {"hidden": [8, 8], "explore": True}),
                     "value": ("critics.value_mlp", {"hidden": [8, 8]})}
 
-    def __init__(self, *, learning_rate: Positive = 3e-4, n_steps: Count = 2048, batch_size: Count = 64,
-                 n_epochs: Count = 10, gamma: Share = 0.99, gae_lambda: Share = 0.95, clip_range: Positive = 0.2,
+    def __init__(self, *, learning_rate: Schedule = 3e-4, n_steps: Count = 2048, batch_size: Count = 64,
+                 n_epochs: Count = 10, gamma: Share = 0.99, gae_lambda: Share = 0.95, clip_range: Schedule = 0.2,
                  ent_coef: NonNegative = 0.0, vf_coef: NonNegative = 0.5, max_grad_norm: Positive = 0.5,
                  target_kl: Positive | None = None, unfinished: Unfinished = "error", cost: Cost = 0,
                  threads: Count = 1) -> None:
         super().__init__(unfinished, cost, threads)
         self.n_steps, self.batch_size, self.n_epochs = n_steps, batch_size, n_epochs
         self.gamma, self.gae_lambda = gamma, gae_lambda
-        self._settings = {"learning_rate": learning_rate, "clip_range": clip_range, "ent_coef": ent_coef,
-                          "vf_coef": vf_coef, "max_grad_norm": max_grad_norm, "target_kl": target_kl}
+        self.learning_rate, self.clip_range = Ramp(learning_rate, "learning_rate"), Ramp(clip_range, "clip_range")
+        self._settings = {"learning_rate": self.learning_rate.at(0), "clip_range": self.clip_range.at(0),
+                          "ent_coef": ent_coef, "vf_coef": vf_coef,
+                          "max_grad_norm": max_grad_norm, "target_kl": target_kl}
         self.inputs["log_prob"] = Port("log-probability of what the policy did", (), reads="hold", also=("now",))
 
     @classmethod
@@ -94,6 +98,7 @@ class Ppo(PolicyLearner):
     def reset(self, seed: int) -> None:
         super().reset(seed)
         self.core.forget()
+        self.steps = 0  # heard so far, of all lanes
         self._told_log_prob = False  # has the policy ever said its probability?
         self._clear()
 
@@ -111,6 +116,7 @@ class Ppo(PolicyLearner):
         if not self._told_log_prob:
             raise PortError("the policy has not said with which probability it acted, and nothing can be learned from "
                             "its steps. Let it draw its actions: write explore: true in its params")
+        self.steps += len(rows)
         if self._filled == self.n_steps:
             return
         at, steps = self._filled, self._steps
@@ -124,6 +130,8 @@ class Ppo(PolicyLearner):
         return int(self._filled == self.n_steps)
 
     def learn(self, times: int) -> tuple[int, dict[str, float]]:
+        self.core.clip_range = self.clip_range.at(self.steps)
+        self.core.optimiser.learning_rate = self.learning_rate.at(self.steps)
         measured = self.core.round(self.batch(), self.n_epochs, self.batch_size, self._generator)
         self._clear()
         return self.core.updates, measured
@@ -148,10 +156,12 @@ class Ppo(PolicyLearner):
 
     def keep(self) -> dict[str, Any]:
         return {"core": self.core.state_dict(), "steps": {name: column.copy() for name, column in self._steps.items()},
-                "filled": self._filled, "told_log_prob": self._told_log_prob}
+                "filled": self._filled, "heard": self.steps,
+                "told_log_prob": self._told_log_prob}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.core.load_state_dict(state["core"])
         for name, column in self._steps.items():
             column[...] = state["steps"][name]
         self._filled, self._told_log_prob = int(state["filled"]), bool(state["told_log_prob"])
+        self.steps = int(state["heard"])

@@ -10,34 +10,44 @@ import torch
 
 
 class Adam:
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980) over tensors that are changed in place, in one fused pass."""
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980, algorithm 1) over tensors that are changed in place.
+
+    It calls the fused pass of torch.optim.Adam itself: around it that class spends ten times as long on small networks.
+    """
 
     def __init__(self, parameters: Iterable[torch.Tensor], learning_rate: float, eps: float = 1e-8) -> None:
         self.parameters = list(parameters)
-        self._rate, self._eps = learning_rate, eps
+        self.learning_rate, self._eps = learning_rate, eps
         self.forget()
 
     def forget(self) -> None:
         """Return to before the first step."""
-        self._optimiser = torch.optim.Adam(self.parameters, self._rate, eps=self._eps, fused=True)
+        self._first = [torch.zeros_like(parameter, requires_grad=False) for parameter in self.parameters]
+        self._second = [torch.zeros_like(parameter, requires_grad=False) for parameter in self.parameters]
+        self._steps = torch.zeros(len(self.parameters), device=self.parameters[0].device)
 
+    @torch.no_grad()
     def descend(self, gradients: Sequence[torch.Tensor | None]) -> None:
         """Make one step along these gradients; None leaves a tensor as it is."""
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            # the fused pass goes through memory in order, and autograd hands out transposed views
-            parameter.grad = gradient if gradient is None else gradient.contiguous()
-        self._optimiser.step()
-        for parameter in self.parameters:
-            parameter.grad = None
+        chosen = [i for i, gradient in enumerate(gradients) if gradient is not None]
+        self._steps[chosen if len(chosen) < len(self.parameters) else slice(None)] += 1
+        steps = self._steps.unbind()
+        # the fused pass goes through memory in order, and autograd may hand out transposed views
+        slopes = [gradient.contiguous() for gradient in gradients if gradient is not None]
+        parameters, first, second, counts = ([column[i] for i in chosen] for column in (
+            self.parameters, self._first, self._second, steps))
+        torch._fused_adam_(parameters, slopes, first, second, [], counts, lr=self.learning_rate, beta1=0.9,
+                           beta2=0.999, weight_decay=0.0, eps=self._eps, amsgrad=False, maximize=False)
 
     def state_dict(self) -> dict[str, Any]:
-        return {str(i): {name: value.cpu().numpy().copy() for name, value in self._optimiser.state[parameter].items()}
-                for i, parameter in enumerate(self.parameters) if parameter in self._optimiser.state}
+        return {str(i): {"exp_avg": first.cpu().numpy().copy(), "exp_avg_sq": second.cpu().numpy().copy(),
+                         "step": step}
+                for i, (first, second, step) in enumerate(
+                    zip(self._first, self._second, self._steps.tolist(), strict=True))}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.forget()
-        for i, moments in state.items():
-            parameter = self.parameters[int(i)]
-            self._optimiser.state[parameter] = {
-                name: torch.from_numpy(np.array(value, np.float32)).to(parameter.device)
-                for name, value in moments.items()}
+        for i, (first, second) in enumerate(zip(self._first, self._second, strict=True)):
+            kept = state[str(i)]
+            first.copy_(torch.from_numpy(np.array(kept["exp_avg"])))
+            second.copy_(torch.from_numpy(np.array(kept["exp_avg_sq"])))
+            self._steps[i] = float(kept["step"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .networks import Perceptron, SharedArrays, activate, linear
+from .networks import Perceptron, SharedArrays, activate
 
 
 class Ensemble(SharedArrays):
@@ -30,8 +30,11 @@ class Ensemble(SharedArrays):
             return self._through(values[None], layers, _stacked)
         import torch
 
+        from .backpropagation import through_layers
+
         members = zip(*[zip(weight.unbind(), bias.unbind(), strict=True) for weight, bias in layers], strict=True)
-        return torch.stack([self._through(values, member, linear) for member in members])
+        return torch.stack([through_layers(values, self.activation, member[:-1], member[-1:])[1][0]
+                            for member in members])
 
     def _through(self, values: Any, layers: Iterable[tuple[Any, Any]], product: Callable[[Any, Any, Any], Any]) -> Any:
         for depth, (weight, bias) in enumerate(layers):

@@ -99,8 +99,11 @@ class Perceptron(SharedArrays):
         neuron does not (Pan et al. 2024, arXiv:2406.06714).
         """
         arrays = self.arrays_for(values)
-        if mask is not None and not isinstance(values, np.ndarray):
-            mask = values.new_tensor(mask)
+        asked = self.heads if heads is None else list(heads)
+        if not isinstance(values, np.ndarray):
+            if mask is None and current is None:
+                return self._plain(values, arrays, layer, asked)
+            mask = None if mask is None else values.new_tensor(mask)
         activity = values
         for i, name in enumerate(self.layers, 1):
             weight = arrays[f"{name}/weight"]
@@ -115,8 +118,17 @@ class Perceptron(SharedArrays):
             if mask is not None and mask.ndim == 1:
                 values = values * mask
             activity = values
-        asked = self.heads if heads is None else heads
         return {head: linear(values, arrays[f"{head}/weight"], arrays[f"{head}/bias"]) for head in asked}, activity
+
+    def _plain(self, values: Any, arrays: Mapping[str, Any], layer: int, heads: list[str]
+               ) -> tuple[dict[str, Any], Any]:
+        """The same for tensors and a network that nothing disturbs."""
+        from .backpropagation import through_layers
+
+        pairs = [[(arrays[f"{name}/weight"], arrays[f"{name}/bias"]) for name in names]
+                 for names in (self.layers, heads)]
+        activities, said = through_layers(values, self.activation, *pairs)
+        return dict(zip(heads, said, strict=True)), activities[layer - 1] if layer else values
 
 
 def mixed(rows: Any, chosen: Any, others: Any) -> Any:
@@ -144,6 +156,6 @@ def linear(values: Any, weight: Any, bias: Any) -> Any:
         if len(values) == 1:
             return values.dot(weight.T) + bias[None]
         return np.matmul(values[:, None, :], weight.T)[:, 0] + bias
-    from .products import linear as product
+    from .products import product
 
-    return product(values, weight, bias)
+    return product(values, weight.t(), bias)

@@ -50,8 +50,9 @@ class ProximalPolicy:
         rows, said = len(batch["advantage"]), []
         for _ in range(epochs):
             order = torch.randperm(rows, generator=generator, device=generator.device)
-            for chosen in order.split(size):
-                measures, moved = self._update({name: column[chosen] for name, column in batch.items()})
+            parts = [column[order].split(size) for column in batch.values()]
+            for part in zip(*parts, strict=True):
+                measures, moved = self._update(dict(zip(batch, part, strict=True)))
                 said.append(measures)
                 if moved:
                     break
@@ -62,28 +63,42 @@ class ProximalPolicy:
 
     def _update(self, part: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, bool]:
         log_prob, entropy = self.policy.evaluate({"observation": part["observation"]}, part["action"])
-        moved = log_prob.float() - part["log_prob"]
-        ratio = moved.exp()
+        judged = self.value.value(part["observation"])
         with torch.no_grad():
-            kl = (ratio - 1 - moved).mean()  # http://joschu.net/blog/kl-approx.html, its third estimator
-            clipped = ((ratio - 1).abs() > self.clip_range).float().mean()
-        if self.target_kl is not None and float(kl) > 1.5 * self.target_kl:
-            return torch.stack([kl * 0, kl * 0, entropy.mean().detach().float(), clipped, kl, kl * 0]), True
+            slopes, measures = self._slopes(log_prob.float(), entropy.float(), judged, part)
+        if self.target_kl is not None and float(measures[4]) > 1.5 * self.target_kl:
+            return torch.cat([measures, measures.new_zeros(1)]), True
+        asked = [(log_prob, slopes[0]), (judged, slopes[1])]
+        if self.ent_coef:
+            asked.append((entropy, torch.full_like(entropy, -self.ent_coef / len(entropy))))
+        gradients = torch.autograd.grad([said for said, _ in asked], self.parameters,
+                                        [slope.to(said.dtype) for said, slope in asked], allow_unused=True)
+        there = [gradient for gradient in gradients if gradient is not None]
+        norm = torch.stack(torch._foreach_norm(there)).norm()
+        torch._foreach_mul_(there, (self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
+        self.optimiser.descend(gradients)
+        self.updates += 1
+        return torch.cat([measures, norm[None]]), False
+
+    def _slopes(self, log_prob: torch.Tensor, entropy: torch.Tensor, judged: torch.Tensor,
+                part: Mapping[str, torch.Tensor]) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """Return how the loss falls with log-probabilities and with values [rows], and all MEASURES but the last.
+
+        Written out, for the bookkeeping of autograd would cost more than these few lines: of equation 7, the
+        probability ratio has a slope where the minimum takes the ratio that is not clipped.
+        """
+        moved = log_prob - part["log_prob"]
+        ratio = moved.exp()
         advantage = part["advantage"]
         if len(advantage) > 1:
             advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         held = ratio.clamp(1 - self.clip_range, 1 + self.clip_range)
-        policy_loss = -torch.minimum(ratio * advantage, held * advantage).mean()
-        value_loss = (self.value.value(part["observation"]) - part["return"]).square().mean()
-        loss = policy_loss - self.ent_coef * entropy.mean() + self.vf_coef * value_loss
-        gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
-        there = [gradient for gradient in gradients if gradient is not None]
-        norm = torch.stack(torch._foreach_norm(there)).norm()
-        share = (self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
-        self.optimiser.descend([None if gradient is None else gradient * share for gradient in gradients])
-        self.updates += 1
-        told = (policy_loss, value_loss, entropy.mean(), clipped, kl, norm)
-        return torch.stack([value.detach().float() for value in told]), False
+        free, kept = ratio * advantage, held * advantage
+        lesser, wrong = torch.minimum(free, kept), judged - part["return"]
+        to_log_prob = torch.where(free <= kept, free, 0.0) / -len(ratio)
+        kl = ratio - 1 - moved  # http://joschu.net/blog/kl-approx.html, its third estimator
+        measures = torch.stack([-lesser, wrong * wrong, entropy, (held != ratio).float(), kl]).mean(dim=1)
+        return (to_log_prob, wrong * (2 * self.vf_coef / len(wrong))), measures
 
     def state_dict(self) -> dict[str, Any]:
         return {"updates": self.updates, "optimiser": self.optimiser.state_dict()}

@@ -70,7 +70,7 @@ class SoftActorCritic:
             policy_loss = (ent_coef * log_prob - self._least(self.critic, batch["observation"], action)).mean()
         entropy = -log_prob.detach().mean()
         of_critic, of_policy = _gradients(q_loss, self._critic), _gradients(policy_loss, self._policy)
-        of_ent_coef = entropy - self.target_entropy if self.fixed is None else None  # of -log_ent_coef * what is lacking
+        of_ent_coef = entropy - self.target_entropy if self.fixed is None else None  # of log_ent_coef
         self.optimiser.descend([*of_critic, *of_policy, of_ent_coef])
         self.updates += 1
         if self.updates % self.interval == 0:

@@ -63,16 +63,19 @@ def check(what: str, values: Sequence[float], unit: str, *, at_least: float | No
 
 
 def ratio_check(what: str, above: Sequence[float], below: Sequence[float], *, at_least: float | None = None,
-                at_most: float | None = None, unit: str = "x") -> dict[str, Any]:
+                at_most: float | None = None, unit: str = "x", by_median: bool = False) -> dict[str, Any]:
     """Judge median(above) / median(below), rounds resampled together as they were measured together.
 
-    With seconds per step of the peer above and ours below, the ratio says how many times as fast we are.
+    With seconds per step of the peer above and ours below, the ratio says how many times as fast we are. `by_median`
+    judges the ratio itself and not the worse end of its spread: for a bound on medians of a few seeds.
     """
     over, under = np.asarray(above, float), np.asarray(below, float)
     if over.shape != under.shape:
         raise ValueError(f"{what}: {over.size} rounds against {under.size} were not measured together")
     low, high = interval(lambda rows: np.median(over[rows], axis=1) / np.median(under[rows], axis=1), over.size)
-    return _verdict(what, float(np.median(over) / np.median(under)), unit, (low, high), at_least, at_most)
+    value = float(np.median(over) / np.median(under))
+    judged = _verdict(what, value, unit, (value, value) if by_median else (low, high), at_least, at_most)
+    return {**judged, "spread": [low, high]}
 
 
 def _verdict(what: str, value: float, unit: str, spread: tuple[float, float], at_least: float | None,

@@ -108,3 +108,25 @@ def test_choices_follow_their_probabilities():
     entropy = dist.choice_entropy(torch.tensor(scores)).numpy()
     np.testing.assert_allclose(entropy, categorical.entropy().numpy(), rtol=1e-5)
     assert dist.choose(np.array([[0.0, -1e9]]), np.array([1 - 2**-53])).tolist() == [0]
+
+
+def test_the_squashed_density_has_the_gradients_of_its_formula():
+    torch.manual_seed(0)
+    mean = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    spread = torch.tensor([[-25.0, -1.0, 0.5], [3.0, 0.0, -2.0]] * 2, dtype=torch.float64, requires_grad=True)
+    action = torch.rand(4, 3) * 1.8 - 0.9
+
+    def formula(mean, spread, action):
+        held, before = spread.clamp(*dist.LOG_DEVIATION), action.double().atanh()
+        normal = torch.distributions.Normal(mean, held.exp())
+        return (normal.log_prob(before) - torch.log1p(-action.double().square())).sum(dim=-1)
+
+    found = []
+    for function in (dist.squashed_log_prob, formula):
+        said = function(mean, spread, action)
+        once = torch.autograd.grad(said.sum(), (mean, spread), create_graph=True)
+        plain = torch.autograd.grad(function(mean, spread, action).sum(), (mean, spread))
+        twice = torch.autograd.grad(sum(part.tanh().sum() for part in once), (mean, spread))
+        found.append([said, *once, *plain, *twice])
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs)

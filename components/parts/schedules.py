@@ -1,0 +1,28 @@
+"""Numbers that change while a learner learns: a learning rate that falls, a clipping range that narrows."""
+
+from __future__ import annotations
+
+from ...loops.bounds import Positive
+from ...loops.errors import AssemblyError, Problem
+
+Schedule = Positive | list[float]  # a number, or [first, last, start, end]
+
+
+class Ramp:
+    """A number that stays, or goes in a straight line from `start` at count `first` to `end` at `last`, then stays."""
+
+    def __init__(self, given: float | list[float], name: str) -> None:
+        """Take what the parameter `name` holds; AssemblyError says what is wrong with it."""
+        if isinstance(given, (int, float)):
+            self.first, self.last, self.start, self.end = 0.0, 1.0, float(given), float(given)
+            return
+        if len(given) != 4 or not given[0] < given[1] or given[0] < 0 or min(given[2:]) < 0 or max(given[2:]) <= 0:
+            raise AssemblyError([Problem(f"{given} is not a schedule", name,
+                                         "Write a number, or [first step, last step, value at the first, value at the "
+                                         "last], for example [0, 100000, 1e-3, 0].")])
+        self.first, self.last, self.start, self.end = map(float, given)
+
+    def at(self, count: int) -> float:
+        """Return the number in force after `count` steps."""
+        share = min(max((count - self.first) / (self.last - self.first), 0.0), 1.0)
+        return self.start + share * (self.end - self.start)

@@ -1,0 +1,59 @@
+"""Layers in one step give what layer by layer gives: activities, gradients, and gradients of gradients."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from stimloop.components.parts.backpropagation import through_layers
+
+
+def _pairs(sizes: list[tuple[int, int]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(torch.randn(out, into, dtype=torch.float64, requires_grad=True),
+             torch.randn(out, dtype=torch.float64, requires_grad=True)) for into, out in sizes]
+
+
+def _one_by_one(values, activation, layers, heads):
+    activities = []
+    for weight, bias in layers:
+        values = getattr(torch, activation)(torch.nn.functional.linear(values, weight, bias))
+        activities.append(values)
+    return tuple(activities), tuple(torch.nn.functional.linear(values, *pair) for pair in heads)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("hidden", [[], [4], [5, 4, 3]])
+@pytest.mark.parametrize("used", ["heads", "first head", "activities", "all"])
+def test_it_is_the_same_as_layer_by_layer(activation, hidden, used):
+    torch.manual_seed(0)
+    sizes = [6, *hidden]
+    layers, heads = _pairs(list(pairwise(sizes))), _pairs([(sizes[-1], 2), (sizes[-1], 3)])
+    values = torch.randn(7, 6, dtype=torch.float64, requires_grad=True)
+    given = [values, *(tensor for pair in (*layers, *heads) for tensor in pair)]
+    found = []
+    for function in (through_layers, _one_by_one):
+        activities, said = function(values, activation, layers, heads)
+        chosen = {"heads": said, "first head": said[:1], "activities": activities, "all": (*activities, *said)}[used]
+        loss = sum((part.square().sum() for part in chosen), torch.zeros((), dtype=torch.float64))
+        if not loss.requires_grad:
+            assert used == "activities"
+            return
+        first = torch.autograd.grad(loss, given, create_graph=True, allow_unused=True)
+        again = sum((part.square().sum() for part in first if part is not None), torch.zeros(()))
+        second = torch.autograd.grad(again, given, allow_unused=True)
+        found.append([*activities, *said, *first, *second])
+    for mine, theirs in zip(*found, strict=True):
+        assert (mine is None) == (theirs is None)
+        if mine is not None:
+            torch.testing.assert_close(mine, theirs)
+
+
+def test_gradients_pass_through_frozen_weights():
+    torch.manual_seed(0)
+    layers, heads = _pairs([(3, 4)]), _pairs([(4, 1)])
+    for tensor in (*layers[0], *heads[0]):
+        tensor.requires_grad_(False)
+    values = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    through_layers(values, "tanh", layers, heads)[1][0].sum().backward()
+    assert values.grad is not None
+    assert layers[0][0].grad is None
