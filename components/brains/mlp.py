@@ -15,30 +15,27 @@ from typing import Any, Literal
 import numpy as np
 
 from ...loops.bounds import Amount, Count
-from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.files import Weights
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
-from ...loops.status import calm, idle, status_input
+from ...loops.status import status_input
 from ...loops.storage import artifact
 from ...loops.time import Period
-from ...loops.wire import time_average
-from ..parts import distributions, flags, flat_parameters
-from ..parts.exploration import Exploration
 from ..parts.lesions import Lesion, draw_connections, draw_neurons
 from ..parts.networks import Perceptron, mixed
+from ..parts.policy_brain import PolicyBrain
 
 
-class Mlp(Component):
+class Mlp(PolicyBrain):
     """Turns an observation into an action through layers of neurons.
 
     Args:
         hidden: number of neurons of each layer.
         activation: of every layer.
-        head: `gaussian` acts in [-1, 1], `categorical` makes one of `choices`, `auto` does what the receiver of the
-            action takes.
+        head: `gaussian` acts in [-1, 1] by squashing, `clipped` by cutting off (and does not explore), `categorical`
+            makes one of `choices`, `auto` squashes or chooses as the receiver of the action wants it.
         choices: number of choices of a categorical head (0: the receiver's).
         weights: artifact to begin with; without it weights are drawn from the seed.
         layer: hidden layer (from 1) that lesion and stimulation act on; left out, the second, or the only one.
@@ -49,22 +46,18 @@ class Mlp(Component):
         wake_on_current: answer again whenever the current changes.
     """
 
-    random = True
-
     def __init__(self, *, hidden: list[Count] = [64, 64], activation: Literal["relu", "tanh"] = "relu",  # noqa: B006
-                 head: Literal["auto", "gaussian", "categorical"] = "auto", choices: Amount = 0,
+                 head: Literal["auto", "gaussian", "clipped", "categorical"] = "auto", choices: Amount = 0,
                  weights: Weights | None = None, layer: Count | None = None, lesion: Lesion | None = None,
                  explore: bool = False, random_steps: Amount = 0, period: Period | None = None,
                  wake_on_current: bool = False) -> None:
         if not hidden or min(hidden) < 1:
             raise AssemblyError([Problem(f"a brain needs layers of neurons, not {hidden}", "hidden",
                                          "Write for example [32, 32].")])
-        if choices == 1 or (choices and head == "gaussian"):
-            raise AssemblyError([Problem(f"a {head} head with choices: {choices} has nothing to choose", "choices",
-                                         "Write at least 2 and head: categorical, or leave choices out.")])
         self.hidden, self.activation, self.head = list(hidden), activation, head
         self.weights, self.lesion = weights, lesion
         self.explore, self.random_steps, self.period = explore, random_steps, period
+        self.check_head(choices)
         self.layer = min(2, len(hidden)) if layer is None else layer
         if not 1 <= self.layer <= len(hidden):
             raise AssemblyError([Problem(f"there is no hidden layer {self.layer}", "layer",
@@ -85,7 +78,7 @@ class Mlp(Component):
             "log_prob": Port("log-probability of the action drawn", ()),
         }
         if choices:
-            self._offer_choices(choices)
+            self.offer_choices(choices)
 
     @classmethod
     def example(cls) -> Mlp:
@@ -93,10 +86,7 @@ class Mlp(Component):
 
     def infer(self) -> None:
         """Offer choices where the receiver of the action takes them, and count the learned numbers."""
-        if self.head != "gaussian" and not self.choices:
-            taken = {port.choices for port in self.peers.get("action", ()) if port.choices}
-            if taken:
-                self._offer_choices(min(taken))
+        self.infer_choices()
         size, port = self.inputs["observation"].shape[0], self.outputs["action"]
         if isinstance(size, int) and port.known:
             sizes = [size, *self.hidden]
@@ -106,32 +96,22 @@ class Mlp(Component):
                 count += 1 + sizes[self.layer] * (1 if self.lesion.of_neurons else sizes[self.layer - 1])
             self.inputs["learned"] = self.inputs["learned"].sized((count,))
 
-    @property
-    def choices(self) -> int:
-        """Number of choices; 0 when actions are continuous."""
-        return self.outputs["action"].choices
-
-    def _offer_choices(self, choices: int) -> None:
-        self.outputs["action"] = Port(f"one of {choices} choices", (), choices=choices)
-
     def _heads(self) -> dict[str, int]:
         if self.choices:
             return {"scores": self.choices}
         size = int(self.outputs["action"].shape[0])  # type: ignore[arg-type]
-        return {"mean": size, "log_deviation": size}
+        return {"mean": size} if self.head == "clipped" else {"mean": size, "log_deviation": size}
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make the network, injure it, and take the weights of the artifact."""
         super().build(lanes, seed)
-        if self.head == "categorical" and not self.choices:
-            raise AssemblyError([Problem("a categorical head does not know its choices", "choices",
-                                         "Give `choices`, or wire the action to a body that takes choices.")])
+        self.check_choices()
         size = int(self.inputs["observation"].shape[0])  # type: ignore[arg-type]
         self.network = Perceptron(size, self.hidden, self._heads(), self.activation, derive(seed, "weights"))
         self.mask = self._draw_lesion(derive(seed, "lesion"))  # of connections [out, in], of neurons [neurons], or None
         if self.weights is not None:
             expected = artifact.nested(self.network.arrays)
-            self._learn(artifact.take(self.weights, expected, ("lesion",)))  # the parameters describe this one's lesion
+            self.learn(artifact.take(self.weights, expected, ("lesion",)))  # the parameters describe this one's lesion
         self.reset(seed)
 
     def _draw_lesion(self, seed: int) -> np.ndarray | None:
@@ -142,62 +122,9 @@ class Mlp(Component):
         shape = self.network.arrays[f"layer{self.layer}/weight"].shape
         return draw_connections(self.lesion, (shape[0], shape[1]), seed)
 
-    def reset(self, seed: int) -> None:
-        """Forget the exploration so far."""
-        shape = tuple(int(size) for size in self.outputs["action"].shape)  # type: ignore[arg-type]
-        self.exploration = Exploration(self.lanes, shape, self.choices, self.random_steps, seed)
-
-    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
-        """Answer to what is perceived now."""
-        new = inputs.new
-        if "learned" in new:
-            self._learn(flat_parameters.unflatten(inputs["learned"], self._learned()))
-        status, current = inputs.get("status"), inputs.get("current")
-        question: Mapping[str, Any] = inputs
-        if isinstance(status, list) or isinstance(current, list):  # read as rows (arrival, value)
-            status = flags.latest(status)
-            average = time_average(current, inputs.previous, now) if isinstance(current, list) else current
-            question = {name: value for name, value in {**inputs, "status": status, "current": average}.items()
-                        if value is not None}
-        if not self.explore:
-            return self.respond(question, None)[0]
-        if self.period is not None or "observation" in new:
-            self.exploration.draw(status)
-        answer = self.respond({**question, "noise": self.exploration.noise}, None)[0]
-        return self.exploration.override(answer, status)
-
-    def respond(self, inputs: Mapping[str, Any], memory: Any = None) -> tuple[dict[str, Any], Any]:
-        """Answer to inputs named as the ports, any batch size; NumPy in, NumPy out; tensors in, gradients out.
-
-        `noise` asks for exploration: standard normal [batch, actions], or uniform [batch] for choices; the answer
-        then holds `log_prob` too.
-        """
-        noise = inputs.get("noise")
-        wanted = ("mean",) if noise is None and not self.choices else None  # the deviation serves only exploration
-        heads, rates = self._forward(inputs["observation"], inputs.get("current"), inputs.get("injury"), wanted)
-        outputs = {"rates": rates}
-        numpy = isinstance(rates, np.ndarray)
-        if self.choices:
-            scores = heads["scores"]
-            chosen = distributions.choose(scores if numpy else scores.detach().numpy(), noise)
-            outputs["action"] = chosen if numpy else scores.new_tensor(chosen).long()
-            if noise is not None:
-                outputs["log_prob"] = distributions.choice_log_prob(scores, outputs["action"])
-        elif numpy:
-            outputs["action"] = distributions.squash(heads["mean"], heads.get("log_deviation"), noise)
-            if noise is not None:
-                outputs["log_prob"] = distributions.squashed_log_prob(
-                    heads["mean"], heads["log_deviation"], outputs["action"]).astype(np.float32)
-        elif noise is None:
-            outputs["action"] = heads["mean"].tanh()
-        else:
-            outputs["action"], outputs["log_prob"] = distributions.squashed_sample(
-                heads["mean"], heads["log_deviation"], noise)
-        return _still(outputs, inputs.get("status")), memory
-
-    def _forward(self, values: Any, current: Any, injury: Any,
-                 wanted: tuple[str, ...] | None = None) -> tuple[dict[str, Any], Any]:
+    def forward(self, inputs: Mapping[str, Any], wanted: tuple[str, ...] | None) -> tuple[dict[str, Any], Any]:
         """Return what the heads say, and the activity of the stimulated layer [batch, neurons]."""
+        values, current, injury = inputs["observation"], inputs.get("current"), inputs.get("injury")
         forward = self.network.forward
         if self.mask is None or injury is None:
             return forward(values, self.layer, current, self.mask, wanted)
@@ -208,33 +135,19 @@ class Mlp(Component):
         well, rates = forward(values, self.layer, current, None, wanted)
         return {name: mixed(sick, ill[name], well[name]) for name in ill}, mixed(sick, ill_rates, rates)
 
-    def evaluate(self, inputs: Mapping[str, Any], action: Any, memory: Any = None) -> tuple[Any, Any]:
-        """Return log-probability and entropy [batch] of actions taken on such inputs, as tensors with gradients."""
-        import torch
-
-        given = (inputs.get(name) for name in ("observation", "current", "injury"))
-        heads, _ = self._forward(*(value if value is None else torch.as_tensor(value) for value in given))
-        action = torch.as_tensor(action)
-        if self.choices:
-            return distributions.choice_log_prob(heads["scores"], action), distributions.choice_entropy(heads["scores"])
-        return (distributions.squashed_log_prob(heads["mean"], heads["log_deviation"], action),
-                distributions.gaussian_entropy(heads["log_deviation"]))
-
-    def memory(self) -> None:
-        """Return nothing: this brain keeps no memory between observations."""
-        return
-
     def parameters(self) -> list[Any]:
         """Return torch parameters that share memory with the weights; change them in place."""
         return list(self.network.parameters().values())
 
-    def _learned(self) -> dict[str, Any]:
+    def learned(self) -> dict[str, Any]:
+        """Return the weights, and the lesion drawn."""
+        self.network.gather()
         learned = artifact.nested({name: array.copy() for name, array in self.network.arrays.items()})
         if self.lesion is not None and self.mask is not None:
             learned["lesion"] = {"mask": self.mask.copy(), "key": np.array([self.lesion.key], np.float32)}
         return learned
 
-    def _learn(self, learned: Mapping[str, Any]) -> None:
+    def learn(self, learned: Mapping[str, Any]) -> None:
         """Take weights, and a lesion that was drawn from the same description as this brain's own."""
         weights = {name: part for name, part in learned.items() if name != "lesion"}
         artifact.check(artifact.nested(self.network.arrays), weights, "brains.mlp")
@@ -242,27 +155,3 @@ class Mlp(Component):
         drawn = learned.get("lesion")
         if drawn is not None and self.lesion is not None and int(drawn["key"][0]) == self.lesion.key:
             self.mask = np.array(drawn["mask"], np.float32)
-
-    def state_dict(self) -> dict[str, Any]:
-        self.network.gather()
-        return {**self.exploration.state_dict(), "learned": self._learned()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        if "learned" in state:
-            self._learn(state["learned"])
-        if "noise" in state:
-            self.exploration.load_state_dict(state)
-
-
-def _still(outputs: dict[str, Any], status: Any) -> dict[str, Any]:
-    """Return an answer whose action (and log-probability) is 0 in lanes where nobody acts."""
-    if status is None or calm(status):
-        return outputs
-    rest = idle(status)
-    if rest.any():
-        for name in ("action", "log_prob"):
-            if name in outputs:
-                value = outputs[name]
-                moving = ~rest.reshape(-1, *[1] * (value.ndim - 1))
-                outputs[name] = value * (moving if isinstance(value, np.ndarray) else value.new_tensor(moving))
-    return outputs

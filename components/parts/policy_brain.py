@@ -1,0 +1,174 @@
+"""What brains without memory share: how they answer, explore and are judged; only their networks differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...loops.component import Component, Inputs
+from ...loops.errors import AssemblyError, Problem
+from ...loops.port import Port
+from ...loops.status import calm, idle
+from ...loops.wire import time_average
+from . import distributions, flags, flat_parameters
+from .exploration import Exploration
+
+
+class PolicyBrain(Component):
+    """Answers to what is perceived with an action, from what `forward` says.
+
+    A brain of this kind has the inputs `observation`, `status` and whatever else its `forward` reads, the outputs
+    `action`, `rates` and `log_prob`, and writes `forward`, `parameters`, `learned` and `learn`.
+    """
+
+    random = True
+    head: str  # `gaussian` is squashed into [-1, 1], `clipped` is cut there and does not explore, `categorical` chooses
+    explore: bool
+    random_steps: int
+    heads: ClassVar[tuple[str, ...]] = ("auto", "gaussian", "clipped", "categorical")
+
+    def forward(self, inputs: Mapping[str, Any], wanted: tuple[str, ...] | None) -> tuple[dict[str, Any], Any]:
+        """Return what the heads say (`scores`, or `mean` and `log_deviation`; only those wanted), and the rates."""
+        raise NotImplementedError
+
+    def parameters(self) -> list[Any]:
+        """Return the torch parameters; change them in place."""
+        raise NotImplementedError
+
+    def learned(self) -> dict[str, Any]:
+        """Return a copy of everything that was learned."""
+        raise NotImplementedError
+
+    def learn(self, learned: Mapping[str, Any]) -> None:
+        """Take what was learned."""
+        raise NotImplementedError
+
+    def check_head(self, choices: int) -> None:
+        """Refuse heads that do not fit with the rest."""
+        if choices == 1 or (choices and self.head in ("gaussian", "clipped")):
+            raise AssemblyError([Problem(f"a {self.head} head with choices: {choices} has nothing to choose", "choices",
+                                         "Write at least 2 and head: categorical, or leave choices out.")])
+        if self.explore and self.head == "clipped":
+            raise AssemblyError([Problem("a clipped head does not explore: what is cut off has no probability",
+                                         "explore", "Write head: gaussian, or leave explore out.")])
+
+    @property
+    def choices(self) -> int:
+        """Number of choices; 0 when actions are continuous."""
+        return self.outputs["action"].choices
+
+    def offer_choices(self, choices: int) -> None:
+        """Publish one of so many choices instead of a vector."""
+        self.outputs["action"] = Port(f"one of {choices} choices", (), choices=choices)
+
+    def infer_choices(self) -> None:
+        """Offer choices where the receiver of the action takes them."""
+        if self.head in ("auto", "categorical") and not self.choices:
+            taken = {port.choices for port in self.peers.get("action", ()) if port.choices}
+            if taken:
+                self.offer_choices(min(taken))
+
+    def check_choices(self) -> None:
+        """Refuse a choice among nobody knows how many, once every port has its size."""
+        if self.head == "categorical" and not self.choices:
+            raise AssemblyError([Problem("a categorical head does not know its choices", "choices",
+                                         "Give `choices`, or wire the action to a body that takes choices.")])
+
+    def reset(self, seed: int) -> None:
+        """Forget the exploration so far."""
+        shape = tuple(int(size) for size in self.outputs["action"].shape)  # type: ignore[arg-type]
+        self.exploration = Exploration(self.lanes, shape, self.choices, self.random_steps, seed)
+
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        """Answer to what is perceived now."""
+        new = inputs.new
+        if "learned" in new:
+            self.learn(flat_parameters.unflatten(inputs["learned"], self.learned()))
+        status, current = inputs.get("status"), inputs.get("current")
+        question: Mapping[str, Any] = inputs
+        if isinstance(status, list) or isinstance(current, list):  # read as rows (arrival, value)
+            status = flags.latest(status)
+            average = time_average(current, inputs.previous, now) if isinstance(current, list) else current
+            question = {name: value for name, value in {**inputs, "status": status, "current": average}.items()
+                        if value is not None}
+        if not self.explore:
+            return self.respond(question, None)[0]
+        if self.period is not None or "observation" in new:
+            self.exploration.draw(status)
+        answer = self.respond({**question, "noise": self.exploration.noise}, None)[0]
+        return self.exploration.override(answer, status)
+
+    def respond(self, inputs: Mapping[str, Any], memory: Any = None) -> tuple[dict[str, Any], Any]:
+        """Answer to inputs named as the ports, any batch size; NumPy in, NumPy out; tensors in, gradients out.
+
+        `noise` asks for exploration: standard normal [batch, actions], or uniform [batch] for choices; the answer
+        then holds `log_prob` too.
+        """
+        noise = inputs.get("noise")
+        wanted = ("mean",) if noise is None and not self.choices else None  # the deviation serves only exploration
+        heads, rates = self.forward(inputs, wanted)
+        outputs = {"rates": rates, **(_choose(heads["scores"], noise) if self.choices else self._move(heads, noise))}
+        return _still(outputs, inputs.get("status")), memory
+
+    def _move(self, heads: Mapping[str, Any], noise: Any) -> dict[str, Any]:
+        mean = heads["mean"]
+        if self.head == "clipped":
+            return {"action": mean.clip(-1, 1)}
+        if isinstance(mean, np.ndarray):
+            action = distributions.squash(mean, heads.get("log_deviation"), noise)
+            if noise is None:
+                return {"action": action}
+            log_prob = distributions.squashed_log_prob(mean, heads["log_deviation"], action)
+            return {"action": action, "log_prob": log_prob.astype(np.float32)}
+        if noise is None:
+            return {"action": mean.tanh()}
+        return dict(zip(("action", "log_prob"),
+                        distributions.squashed_sample(mean, heads["log_deviation"], noise), strict=True))
+
+    def evaluate(self, inputs: Mapping[str, Any], action: Any, memory: Any = None) -> tuple[Any, Any]:
+        """Return log-probability and entropy [batch] of actions taken on such inputs, as tensors with gradients."""
+        import torch
+
+        given = {name: torch.as_tensor(value) for name, value in inputs.items() if value is not None}
+        heads, action = self.forward(given, None)[0], torch.as_tensor(action)
+        if self.choices:
+            return distributions.choice_log_prob(heads["scores"], action), distributions.choice_entropy(heads["scores"])
+        return (distributions.squashed_log_prob(heads["mean"], heads["log_deviation"], action),
+                distributions.gaussian_entropy(heads["log_deviation"]))
+
+    def memory(self) -> None:
+        """Return nothing: a brain of this kind keeps no memory between observations."""
+        return
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**self.exploration.state_dict(), "learned": self.learned()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "learned" in state:
+            self.learn(state["learned"])
+        if "noise" in state:
+            self.exploration.load_state_dict(state)
+
+
+def _choose(scores: Any, noise: Any) -> dict[str, Any]:
+    numpy = isinstance(scores, np.ndarray)
+    chosen = distributions.choose(scores if numpy else scores.detach().cpu().numpy(), noise)
+    action = chosen if numpy else scores.new_tensor(chosen).long()
+    return {"action": action} if noise is None else {
+        "action": action, "log_prob": distributions.choice_log_prob(scores, action)}
+
+
+def _still(outputs: dict[str, Any], status: Any) -> dict[str, Any]:
+    """Return an answer whose action (and log-probability) is 0 in lanes where nobody acts."""
+    if status is None or calm(status):
+        return outputs
+    rest = idle(status)
+    if rest.any():
+        for name in ("action", "log_prob"):
+            if name in outputs:
+                value = outputs[name]
+                moving = ~rest.reshape(-1, *[1] * (value.ndim - 1))
+                outputs[name] = value * (moving if isinstance(value, np.ndarray) else value.new_tensor(moving))
+    return outputs
