@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..assemblies import entries, overrides, settings
-from ..catalogue.lookup import LookupFailed, find
+from ..catalogue.lookup import LookupFailed, find, foreign
 from ..components.parts.allowed import allow_only
 from ..loops.component import Component
 from ..loops.errors import AssemblyError, Problem, Problems, StimloopError, nearest
@@ -33,7 +33,8 @@ def system(assembly: Assembly, problems: Problems | None = None, allowed: Settin
     """
     found = problems if problems is not None else Problems()
     allowed = allowed or settings.read()
-    allow_only(allowed.allow)
+    folders = (assembly.origin.base, allowed.folder)
+    allow_only(allowed.allow, lambda module, attribute: foreign(module, attribute, allowed.allow, folders))
     form = form or Problems()
     made = _system(assembly, found, allowed, form)
     plans = {name: _evaluation(assembly, name, entry, found, allowed, form)

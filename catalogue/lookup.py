@@ -118,6 +118,11 @@ def _shipped_class(name: str) -> type:
 
 
 def _foreign_class(module: str, attribute: str, allow: Collection[str], folders: Sequence[Path]) -> type:
+    return _component(foreign(module, attribute, allow, folders), f"{module}:{attribute}")
+
+
+def foreign(module: str, attribute: str, allow: Collection[str], folders: Sequence[Path]) -> Any:
+    """Return what a module outside the catalogue calls `attribute`, if the user allowed the module."""
     if not allowed(module, allow):
         raise LookupFailed(f"{module}:{attribute} is code outside the catalogue, and {module!r} is not allowed",
                            refusal(module))
@@ -128,7 +133,7 @@ def _foreign_class(module: str, attribute: str, allow: Collection[str], folders:
         if not hasattr(value, part):
             raise LookupFailed(f"{module} has no {attribute!r}", nearest(part, (n for n in dir(value) if n[0] != "_")))
         value = getattr(value, part)
-    return _component(value, f"{module}:{attribute}")
+    return value
 
 
 def _imported(module: str, folders: Sequence[Path]) -> Any:

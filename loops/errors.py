@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 
@@ -64,6 +64,11 @@ class AssemblyError(StimloopError):
 
     def __reduce__(self) -> tuple:
         return (type(self), (self.problems, self.name))
+
+
+def under(name: str, problems: Iterable[Problem]) -> list[Problem]:
+    """Return what a component says is wrong, with its own name before each address."""
+    return [replace(each, where=f"{name}.{each.where}" if each.where else name) for each in problems]
 
 
 @dataclass

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
-from .errors import AssemblyError, Problem, StimloopError, doing, reason
+from .errors import AssemblyError, Problem, StimloopError, doing, reason, under
 from .external import External
 from .graph import Graph
 from .lanes import Lanes
@@ -29,7 +28,7 @@ def build_components(graph: Graph) -> None:
                 component.build(Lanes.of(graph.lanes(name)), graph.seed(name))
         except AssemblyError as error:
             failed.add(name)
-            problems += [replace(each, where=f"{name}.{each.where}" if each.where else name) for each in error.problems]
+            problems += under(name, error.problems)
         except (ValueError, TypeError, LookupError, OSError, MemoryError, StimloopError) as error:
             failed.add(name)
             problems.append(Problem(f"cannot be built: {reason(error)}", name))

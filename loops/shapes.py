@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .component import Component
-from .errors import Problems, doing
+from .errors import AssemblyError, Problems, doing, under
 from .port import Port, Reads, Size
 from .system import Source
 
@@ -77,8 +77,11 @@ def flow(components: Mapping[str, Component], wires: list[Wire], problems: Probl
         del todo[name]
         _tell_peers(name, components, touching[name])
         before = _facts(components[name])
-        with doing("sizing", name, components[name]):
-            components[name].infer()
+        try:
+            with doing("sizing", name, components[name]):
+                components[name].infer()
+        except AssemblyError as error:
+            problems.found += [each for each in under(name, error.problems) if each not in problems.found]
         for wire in touching[name]:
             todo.update(dict.fromkeys(_join(components, wire, clashes)))
         after = _facts(components[name])

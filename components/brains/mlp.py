@@ -122,18 +122,21 @@ class Mlp(PolicyBrain):
         shape = self.network.arrays[f"layer{self.layer}/weight"].shape
         return draw_connections(self.lesion, (shape[0], shape[1]), seed)
 
-    def forward(self, inputs: Mapping[str, Any], wanted: tuple[str, ...] | None) -> tuple[dict[str, Any], Any]:
-        """Return what the heads say, and the activity of the stimulated layer [batch, neurons]."""
+    def forward(self, inputs: Mapping[str, Any], wanted: tuple[str, ...] | None
+                ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the heads say, and the activity of the stimulated layer [batch, neurons] as `rates`."""
         values, current, injury = inputs["observation"], inputs.get("current"), inputs.get("injury")
-        forward = self.network.forward
-        if self.mask is None or injury is None:
-            return forward(values, self.layer, current, self.mask, wanted)
-        sick = injury >= 0.5
-        if sick.all() or not sick.any():
-            return forward(values, self.layer, current, self.mask if sick.all() else None, wanted)
-        ill, ill_rates = forward(values, self.layer, current, self.mask, wanted)
-        well, rates = forward(values, self.layer, current, None, wanted)
-        return {name: mixed(sick, ill[name], well[name]) for name in ill}, mixed(sick, ill_rates, rates)
+        forward, mask = self.network.forward, self.mask
+        if mask is not None and injury is not None:
+            sick = injury >= 0.5
+            if sick.any() and not sick.all():
+                ill, ill_rates = forward(values, self.layer, current, mask, wanted)
+                well, rates = forward(values, self.layer, current, None, wanted)
+                heads = {name: mixed(sick, ill[name], well[name]) for name in ill}
+                return heads, {"rates": mixed(sick, ill_rates, rates)}
+            mask = mask if sick.any() else None
+        heads, rates = forward(values, self.layer, current, mask, wanted)
+        return heads, {"rates": rates}
 
     def parameters(self) -> list[Any]:
         """Return torch parameters that share memory with the weights; change them in place."""

@@ -20,7 +20,7 @@ class PolicyBrain(Component):
     """Answers to what is perceived with an action, from what `forward` says.
 
     A brain of this kind has the inputs `observation`, `status` and whatever else its `forward` reads, the outputs
-    `action`, `rates` and `log_prob`, and writes `forward`, `parameters`, `learned` and `learn`.
+    `action`, `log_prob` and its activity, and writes `forward`, `parameters`, `learned` and `learn`.
     """
 
     random = True
@@ -29,8 +29,9 @@ class PolicyBrain(Component):
     random_steps: int
     heads: ClassVar[tuple[str, ...]] = ("auto", "gaussian", "clipped", "categorical")
 
-    def forward(self, inputs: Mapping[str, Any], wanted: tuple[str, ...] | None) -> tuple[dict[str, Any], Any]:
-        """Return what the heads say (`scores`, or `mean` and `log_deviation`; only those wanted), and the rates."""
+    def forward(self, inputs: Mapping[str, Any], wanted: tuple[str, ...] | None
+                ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the heads say (`scores`, or `mean` and `log_deviation`; those wanted), and activity by port."""
         raise NotImplementedError
 
     def parameters(self) -> list[Any]:
@@ -108,9 +109,9 @@ class PolicyBrain(Component):
         """
         noise = inputs.get("noise")
         wanted = ("mean",) if noise is None and not self.choices else None  # the deviation serves only exploration
-        heads, rates = self.forward(inputs, wanted)
-        outputs = {"rates": rates, **(_choose(heads["scores"], noise) if self.choices else self._move(heads, noise))}
-        return _still(outputs, inputs.get("status")), memory
+        heads, activity = self.forward(inputs, wanted)
+        done = _choose(heads["scores"], noise) if self.choices else self._move(heads, noise)
+        return _still({**activity, **done}, inputs.get("status")), memory
 
     def _move(self, heads: Mapping[str, Any], noise: Any) -> dict[str, Any]:
         mean = heads["mean"]

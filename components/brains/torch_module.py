@@ -1,0 +1,219 @@
+"""A brain of your own: any torch module that turns observations into actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from ...loops.bounds import Amount, AnyNumbers
+from ...loops.errors import AssemblyError, Problem
+from ...loops.files import Weights
+from ...loops.lanes import Lanes
+from ...loops.port import Port
+from ...loops.seeds import derive
+from ...loops.status import status_input
+from ...loops.storage import artifact
+from ...loops.time import Period
+from ..parts import flat_parameters, named_layers
+from ..parts.allowed import find_allowed
+from ..parts.lesions import Lesion, draw_connections, draw_neurons
+from ..parts.policy_brain import PolicyBrain
+
+
+class TorchModule(PolicyBrain):
+    """A torch module acts in the loop: bring your network, name its layers, and it can be injured and stimulated.
+
+    The module takes observations [batch, observation] and returns the mean of the action, or (mean, logarithm of the
+    standard deviation), or the scores of a choice, [batch, ...] each. Its layers have the names that torch gives them
+    (`named_modules`). A layer named in `layer` publishes its activity as `rates`, takes the current, which is added to
+    that activity, and may be injured; others publish as `rates_<name>`.
+
+    Args:
+        module: class or function that makes the module, as `my_nets:MyNet`; its package must be allowed.
+        module_params: arguments it is made with.
+        head: what the output means: `gaussian` is squashed into [-1, 1] by tanh, `clipped` is cut off there and does
+            not explore, `categorical` are scores of choices, `auto` squashes or chooses as the receiver wants it.
+        choices: number of choices of a categorical head (0: the receiver's).
+        weights: artifact to begin with; without it the module draws its own from the seed.
+        layer: name of the layer that is stimulated, injured, and published as `rates`.
+        publish: names of further layers whose activity is published.
+        lesion: what a stroke has silenced of that layer: its neurons, or (of a linear layer) connections into it.
+        explore: draw actions, and publish their log-probability, instead of taking the likeliest.
+        random_steps: so many first steps (of all lanes together) act uniformly at random, when exploring.
+        period: time between answers; left out, every new observation is answered within its instant.
+        wake_on_current: answer again whenever the current changes.
+    """
+
+    def __init__(self, *, module: str, module_params: AnyNumbers | None = None,
+                 head: Literal["auto", "gaussian", "clipped", "categorical"] = "auto", choices: Amount = 0,
+                 weights: Weights | None = None, layer: str | None = None, publish: list[str] | None = None,
+                 lesion: Lesion | None = None, explore: bool = False, random_steps: Amount = 0,
+                 period: Period | None = None, wake_on_current: bool = False) -> None:
+        self.module, self.module_params, self.head = module, dict(module_params or {}), head
+        self.weights, self.layer, self.publish, self.lesion = weights, layer, list(publish or []), lesion
+        self.explore, self.random_steps, self.period = explore, random_steps, period
+        self.check_head(choices)
+        if lesion is not None and layer is None:
+            raise AssemblyError([Problem("a lesion needs a layer to be in", "lesion", "Name it: layer: hidden.")])
+        self._net = self._made(0)
+        named_layers.check(self._net, [*([] if layer is None else [layer]), *self.publish])
+        self.inputs = {
+            "observation": Port("what the brain perceives", ("observation",), wakes=period is None),
+            "status": replace(status_input(wakes=period is None, optional=True), also=("all",)),
+            "forget": Port("lanes to forget the past; this brain keeps none", (0,), kind="event", optional=True),
+            "learned": Port("learned arrays, flattened in name order", ("learned",), per_lane=False, optional=True),
+        }
+        self.outputs = {"action": Port("action in [-1, 1]", ("action",), low=-1, high=1),
+                        "log_prob": Port("log-probability of the action drawn", ())}
+        if layer is not None:
+            self.inputs["current"] = Port("stimulation current into each neuron", ("neuron",), axes=("neuron",),
+                                          optional=True, guarded=True, also=("mean", "all"), wakes=wake_on_current)
+            self.outputs["rates"] = Port("activity of the stimulated layer", ("neuron",), axes=("neuron",))
+        self._published = {name: f"rates_{name.replace('.', '_')}" for name in self.publish}
+        self.outputs |= {port: Port(f"activity of the layer {name}", (None,))
+                         for name, port in self._published.items()}
+        if choices:
+            self.offer_choices(choices)
+
+    @classmethod
+    def example(cls) -> TorchModule:
+        return cls(module="stimloop.components.parts.example_nets:TwoHeads", layer="hidden", explore=True,
+                   module_params={"inputs": 4, "outputs": 3})
+
+    def _made(self, seed: int) -> Any:
+        """Make the module; what it draws comes from the seed, and torch's own generator stays as it was."""
+        maker = find_allowed(self.module, "module")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            try:
+                net = maker(**self.module_params)
+            except TypeError as error:
+                raise AssemblyError([Problem(f"{self.module} does not take {self.module_params}: {error}",
+                                             "module_params", "Give the arguments it is made with.")]) from error
+        if not isinstance(net, torch.nn.Module):
+            raise AssemblyError([Problem(f"{self.module} makes no torch.nn.Module but a {type(net).__name__}", "module",
+                                         "Name a class derived from it, or a function that returns one.")])
+        return net.eval()
+
+    def infer(self) -> None:
+        """Ask the module once what it makes of an observation, and so learn every size."""
+        self.infer_choices()
+        size = self.inputs["observation"].shape[0]
+        if not isinstance(size, int):
+            return
+        said, activity = self._asked(np.zeros((1, size), np.float32))
+        if self.explore:
+            self._named(said, None)
+        mean = said[0] if isinstance(said, tuple) else said
+        if not self.choices:
+            self.outputs["action"] = self.outputs["action"].sized((mean.shape[-1],))
+        elif mean.shape[-1] != self.choices:
+            raise AssemblyError([Problem(f"{self.module} gives {mean.shape[-1]} scores for {self.choices} choices",
+                                         "params.module_params", "Make as many outputs as there are choices.")])
+        if self.layer is not None:
+            units = (activity[self.layer].shape[-1],)
+            self.outputs["rates"] = self.outputs["rates"].sized(units)
+            self.inputs["current"] = self.inputs["current"].sized(units)
+        for name, port in self._published.items():
+            self.outputs[port] = self.outputs[port].sized(tuple(activity[name].shape[1:]))
+        count = flat_parameters.size(self._weights(self._net))
+        if self.lesion is not None and self.layer is not None:
+            count += 1 + int(np.prod(self._lesion_shape(self.lesion, self.layer)))
+        self.inputs["learned"] = self.inputs["learned"].sized((count,))
+
+    def _asked(self, observation: np.ndarray) -> tuple[Any, dict[str, Any]]:
+        try:
+            with torch.no_grad(), named_layers.watched(self._net, [*self._watched()]) as activity:
+                return self._net(torch.from_numpy(observation)), dict(activity)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise AssemblyError([Problem(f"{self.module} cannot answer to observations of {observation.shape[1]} "
+                                         f"numbers: {error}", "params.module_params",
+                                         "Make it with as many inputs as the body observes.")]) from error
+
+    def _watched(self) -> Iterator[str]:
+        if self.layer is not None:
+            yield self.layer
+        yield from self.publish
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        """Make the module anew from the seed, injure it, and take the weights of the artifact."""
+        super().build(lanes, seed)
+        self.check_choices()
+        self._net = self._made(derive(seed, "weights"))
+        self._asked(np.zeros((1, int(self.inputs["observation"].shape[0])), np.float32))  # type: ignore[arg-type]
+        self.mask = self._draw_lesion(derive(seed, "lesion"))
+        if self.weights is not None:
+            self.learn(artifact.take(self.weights, self._weights(self._net), ("lesion",)))
+        self.reset(seed)
+
+    def _lesion_shape(self, lesion: Lesion, layer: str) -> tuple[int, ...]:
+        if lesion.of_neurons:
+            return tuple(int(size) for size in self.outputs["rates"].shape)  # type: ignore[arg-type]
+        return named_layers.connections(self._net, layer)
+
+    def _draw_lesion(self, seed: int) -> np.ndarray | None:
+        if self.lesion is None or self.layer is None:
+            return None
+        shape = self._lesion_shape(self.lesion, self.layer)
+        if self.lesion.of_neurons:
+            return draw_neurons(self.lesion, shape[0], seed)
+        return draw_connections(self.lesion, (shape[0], shape[1]), seed)
+
+    def forward(self, inputs: Mapping[str, Any], wanted: tuple[str, ...] | None
+                ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the module says, by head, and the activity of the layers that publish, by port."""
+        seen = inputs["observation"]
+        numpy = isinstance(seen, np.ndarray)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not numpy), named_layers.watched(
+                self._net, [*self._watched()], self.layer, self.mask, _tensor(inputs.get("current"))) as activity:
+            heads = self._named(self._net(_tensor(seen)), wanted)
+        told = {port: activity[name] for name, port in self._published.items()}
+        if self.layer is not None:
+            told["rates"] = activity[self.layer]
+        if numpy:
+            heads, told = ({name: value.numpy() for name, value in part.items()} for part in (heads, told))
+        return heads, told
+
+    def _named(self, said: Any, wanted: tuple[str, ...] | None) -> dict[str, Any]:
+        """Return what the module said under the names of its heads."""
+        if self.choices:
+            return {"scores": said}
+        mean, log_deviation = said if isinstance(said, tuple) else (said, None)
+        if wanted is None and log_deviation is None:
+            raise AssemblyError([Problem(f"{self.module} gives no deviation, so nothing can be drawn or judged",
+                                         "params.module", "Let it return (mean, log_deviation), or leave explore and "
+                                         "learners that need probabilities out.")])
+        return {"mean": mean} if log_deviation is None else {"mean": mean, "log_deviation": log_deviation}
+
+    def parameters(self) -> list[Any]:
+        """Return the module's own parameters."""
+        return list(self._net.parameters())
+
+    def _weights(self, net: Any) -> dict[str, Any]:
+        return artifact.nested({name.replace(".", "/"): np.asarray(tensor.detach().cpu().numpy()).copy()
+                                for name, tensor in net.state_dict().items()})
+
+    def learned(self) -> dict[str, Any]:
+        """Return the module's parameters and buffers, and the lesion drawn."""
+        learned = self._weights(self._net)
+        if self.lesion is not None and self.mask is not None:
+            learned["lesion"] = {"mask": self.mask.copy(), "key": np.array([self.lesion.key], np.float32)}
+        return learned
+
+    def learn(self, learned: Mapping[str, Any]) -> None:
+        """Take parameters and buffers, and a lesion that was drawn from the same description as this brain's own."""
+        weights = {name: part for name, part in learned.items() if name != "lesion"}
+        artifact.check(self._weights(self._net), weights, "brains.torch_module")
+        self._net.load_state_dict({name.replace("/", "."): torch.from_numpy(np.array(array))
+                                   for name, array in artifact.flat(weights).items()})
+        drawn = learned.get("lesion")
+        if drawn is not None and self.lesion is not None and int(drawn["key"][0]) == self.lesion.key:
+            self.mask = np.array(drawn["mask"], np.float32)
+
+
+def _tensor(values: Any) -> Any:
+    return torch.from_numpy(np.array(values)) if isinstance(values, np.ndarray) else values
