@@ -284,6 +284,24 @@ def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", he
         emit({"files": files}, as_json, "\n".join(files))
 
 
+@app.command("import")
+def import_(kind: Annotated[str, typer.Argument(metavar="KIND", help="sb3, torchscript or onnx")],
+            file: Annotated[str, typer.Argument(callback=named, help="The saved model.")],
+            to: Annotated[str, typer.Option(callback=named, help="Weights to write (default: beside it).")] = "",
+            trust: Annotated[bool, typer.Option("--trust", help="Load it though that may run its code.")] = False,
+            head: Annotated[str, typer.Option(help="What its output is: gaussian, clipped or categorical.")] = "",
+            as_json: JSON = False) -> None:
+    """Bring a policy trained elsewhere: writes weights, and prints the lines of an assembly that use them.
+
+    Example: stimloop import sb3 model.zip --trust
+    """
+    with told(as_json):
+        from .importing.command import command
+
+        facts, text = command(kind, Path(file), Path(to) if to else None, trust, head)
+        emit(facts, as_json, text)
+
+
 new = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Begin something of your own.")
 app.add_typer(new, name="new")
 

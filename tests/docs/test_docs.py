@@ -58,4 +58,5 @@ def test_every_block_runs(page: str, tmp_path: Path) -> None:
         else:
             assert name, f"a YAML block in {page} without `# file: name.yaml`"
             look = f"study {name} --status" if "\nstages:" in text else f"check {name}"
-            run_command(f"$ stimloop {look}" + (" --allow leaky" if "leaky:" in text else ""), tmp_path)
+            own = [file.stem for file in tmp_path.glob("*.py") if f"{file.stem}:" in text]
+            run_command(f"$ stimloop {look}" + "".join(f" --allow {module}" for module in own), tmp_path)

@@ -1,0 +1,1 @@
+"""Policies that were trained elsewhere, as weights and a few lines of an assembly."""

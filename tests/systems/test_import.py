@@ -1,0 +1,129 @@
+"""Policies trained elsewhere act in a loop as they did there."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from stimloop.assemblies.cli import app
+from stimloop.assemblies.loading import load
+from stimloop.loops.storage import artifact
+
+torch = pytest.importorskip("torch")
+sb3 = pytest.importorskip("stable_baselines3")
+
+
+def _call(*words: str) -> dict:
+    done = CliRunner().invoke(app, ["import", *words, "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def _refused(*words: str) -> str:
+    done = CliRunner().invoke(app, ["import", *words])
+    assert done.exit_code == 1
+    return done.output
+
+
+def _model(kind: str, env: str, **params):
+    model = getattr(sb3, kind)("MlpPolicy", env, device="cpu", seed=1, **params)
+    with torch.no_grad():  # an untrained policy does next to nothing, and nothing is easily matched
+        for name, parameter in model.policy.named_parameters():
+            parameter.mul_(100 if name.startswith("action_net") else 2)
+    return model
+
+
+@pytest.mark.parametrize(("kind", "env", "params"), [
+    ("SAC", "Pendulum-v1", {"policy_kwargs": {"net_arch": [32, 24]}, "buffer_size": 10}),
+    ("SAC", "Pendulum-v1", {"policy_kwargs": {"net_arch": [32], "activation_fn": torch.nn.Tanh}, "buffer_size": 10}),
+    ("TD3", "Pendulum-v1", {"policy_kwargs": {"net_arch": [32, 24]}, "buffer_size": 10}),
+    ("DDPG", "Pendulum-v1", {"policy_kwargs": {"net_arch": [32, 24]}, "buffer_size": 10}),
+    ("PPO", "Pendulum-v1", {}), ("A2C", "Pendulum-v1", {}), ("PPO", "CartPole-v1", {}),
+    ("DQN", "CartPole-v1", {"buffer_size": 10}),
+])
+def test_a_policy_of_sb3_acts_as_it_predicts(tmp_path, kind, env, params):
+    model = _model(kind, env, **params)
+    model.save(tmp_path / "model.zip")
+    facts = _call("sb3", str(tmp_path / "model.zip"), "--trust")
+    params = json.dumps({**facts["params"], "weights": "model.safetensors"})
+    (tmp_path / "a.yaml").write_text(f"""
+name: imported
+until: 20 steps
+components:
+  body:  {{type: bodies.gymnasium_env, params: {{env: {env}}}, inputs: [brain.action]}}
+  brain: {{type: brains.mlp, params: {params}, inputs: [body.observation, body.status]}}
+""")
+    loop = load(tmp_path / "a.yaml").build()
+    loop.run("20 steps")
+    space = model.action_space
+    seen = np.random.default_rng(3).standard_normal((1000, *model.observation_space.shape)).astype(np.float32)
+    ours = loop.components["brain"].respond({"observation": seen})[0]["action"]
+    theirs = model.predict(seen, deterministic=True)[0]
+    if env == "CartPole-v1":
+        assert (ours == theirs).all()
+        assert 0 < theirs.mean() < 1
+    else:
+        in_units = space.low + (ours + 1) / 2 * (space.high - space.low)
+        assert np.abs(in_units - theirs).max() < 1e-5
+        assert theirs.std() > 0.05
+
+
+@pytest.mark.parametrize("end", [[], [torch.nn.Tanh()]])
+@pytest.mark.parametrize("activation", [torch.nn.ReLU, torch.nn.Tanh])
+@pytest.mark.parametrize("kind", ["torchscript", "onnx"])
+def test_a_graph_becomes_the_brain_that_acts_as_it_does(tmp_path, kind, activation, end):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 16), activation(), torch.nn.Linear(16, 12), activation(),
+                              torch.nn.Linear(12, 2), *end)
+    _save(net, kind, tmp_path / "net")
+    facts = _call(kind, str(tmp_path / "net"), "--trust", "--to", str(tmp_path / "w.safetensors"))
+    assert facts["params"]["hidden"] == [16, 12]
+    assert facts["params"]["activation"] == activation.__name__.lower()
+    assert facts["params"].get("head", "gaussian") == ("gaussian" if end else "clipped")
+    weights = artifact.flat(artifact.load(tmp_path / "w.safetensors")[0])
+    np.testing.assert_array_equal(weights["mean/weight"], net[4].weight.detach().numpy())
+
+
+def _save(net, kind, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # old ways, which old files were made by
+        if kind == "torchscript":
+            torch.jit.save(torch.jit.trace(net, torch.zeros(2, 3)), str(path))
+            return
+        pytest.importorskip("onnx")
+        torch.onnx.export(net, (torch.zeros(2, 3),), str(path), dynamo=False, input_names=["seen"],
+                          dynamic_axes={"seen": {0: "batch"}})
+
+
+def test_scores_are_imported_when_one_says_so(tmp_path):
+    net = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
+    _save(net, "torchscript", tmp_path / "net.pt")
+    facts = _call("torchscript", str(tmp_path / "net.pt"), "--trust", "--head", "categorical")
+    assert facts["largest_difference"] == 0
+
+
+def test_what_cannot_be_imported_says_why(tmp_path):
+    odd = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.ELU(), torch.nn.Linear(16, 4))
+    for kind in ("torchscript", "onnx"):
+        _save(odd, kind, tmp_path / kind)
+    assert "no brain of layers with relu or tanh" in _refused("torchscript", str(tmp_path / "torchscript"), "--trust")
+    assert "a step 'Elu'" in _refused("onnx", str(tmp_path / "onnx"))
+    assert "--trust" in _refused("torchscript", str(tmp_path / "torchscript"))
+    (tmp_path / "model.zip").write_text("no zip")
+    assert "that Stable-Baselines3 saved" in _refused("sb3", str(tmp_path / "model.zip"), "--trust")
+    assert "torch cannot load it" in _refused("torchscript", str(tmp_path / "model.zip"), "--trust")
+    assert "onnx cannot read it" in _refused("onnx", str(tmp_path / "model.zip"))
+    assert "no such file" in _refused("sb3", str(tmp_path / "other.zip"), "--trust")
+    assert "no kind of model" in _refused("keras", str(tmp_path / "model.zip"), "--trust")
+    assert "no head" in _refused("onnx", str(tmp_path / "onnx"), "--head", "relu")
+
+
+def test_nothing_is_written_over(tmp_path):
+    net = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
+    _save(net, "torchscript", tmp_path / "net.pt")
+    _call("torchscript", str(tmp_path / "net.pt"), "--trust")
+    assert "such a file already" in _refused("torchscript", str(tmp_path / "net.pt"), "--trust")
