@@ -21,7 +21,9 @@ from stimloop.loops.loop import Loop
 from stimloop.loops.seeds import derive
 from stimloop.loops.storage import checkpoint
 
-ASSEMBLIES = {"elbow_stimulation": 20_000_000, "pendulum_first": 50_000_000, "cartpole_first": 20_000_000}
+ASSEMBLIES = {"elbow_stimulation": 20_000_000, "pendulum_first": 50_000_000, "cartpole_first": 20_000_000,
+              "healthy_elbow": 20_000_000, "taught_elbow": 20_000_000}
+LEARNING = ("healthy_elbow", "taught_elbow")  # with soft actor-critic in the loop
 TICKS = 230  # of the body: more than two episodes of the elbow
 
 
@@ -30,6 +32,9 @@ def assembly(name: str, lanes: int = 2) -> sl.Assembly:
     chosen = sl.load(name).set("lanes", lanes)
     if name == "elbow_stimulation":
         chosen = chosen.variant("random")
+    if name in LEARNING:  # it begins early, so that most stops fall into learning
+        chosen = chosen.set({"learner.params.learning_starts": 20, "learner.params.batch_size": 32,
+                             "learner.params.buffer_size": 300})
     return chosen.set("brain.params.explore", True)
 
 
@@ -109,6 +114,7 @@ def renamed(chosen: sl.Assembly) -> tuple[sl.Assembly, dict[str, str]]:
         entry = dict(document["components"][name])
         entry["seed"] = text[name]
         entry["inputs"] = {key: {**wire, "from": move(wire["from"])} for key, wire in reversed(entry["inputs"].items())}
+        entry["uses"] = {role: names[target] for role, target in reversed(entry.get("uses", {}).items())}
         parts[names[name]] = entry
     other = {"name": document["name"], "seed": chosen.seed, "lanes": chosen.lanes, "components": parts}
     return sl.Assembly.of(other, chosen.origin), {new: old for old, new in names.items()}
