@@ -42,6 +42,7 @@ class Mlp(PolicyBrain):
         lesion: what a stroke has silenced in that layer; None is a healthy brain.
         explore: draw actions, and publish their log-probability, instead of taking the likeliest.
         random_steps: so many first steps (of all lanes together) act uniformly at random, when exploring.
+        normalise: bring observations to one scale, by the mean and deviation of those its learner has seen.
         period: time between answers; left out, every new observation is answered within its instant.
         wake_on_current: answer again whenever the current changes.
     """
@@ -49,13 +50,13 @@ class Mlp(PolicyBrain):
     def __init__(self, *, hidden: list[Count] = [64, 64], activation: Literal["relu", "tanh"] = "relu",  # noqa: B006
                  head: Literal["auto", "gaussian", "clipped", "categorical"] = "auto", choices: Amount = 0,
                  weights: Weights | None = None, layer: Count | None = None, lesion: Lesion | None = None,
-                 explore: bool = False, random_steps: Amount = 0, period: Period | None = None,
-                 wake_on_current: bool = False) -> None:
+                 explore: bool = False, random_steps: Amount = 0, normalise: bool = False,
+                 period: Period | None = None, wake_on_current: bool = False) -> None:
         if not hidden or min(hidden) < 1:
             raise AssemblyError([Problem(f"a brain needs layers of neurons, not {hidden}", "hidden",
                                          "Write for example [32, 32].")])
         self.hidden, self.activation, self.head = list(hidden), activation, head
-        self.weights, self.lesion = weights, lesion
+        self.weights, self.lesion, self.normalise = weights, lesion, normalise
         self.explore, self.random_steps, self.period = explore, random_steps, period
         self.check_head(choices)
         self.layer = min(2, len(hidden)) if layer is None else layer
@@ -92,6 +93,7 @@ class Mlp(PolicyBrain):
             sizes = [size, *self.hidden]
             count = sum((a + 1) * b for a, b in pairwise(sizes))
             count += (sizes[-1] + 1) * sum(self._heads().values())
+            count += (2 * size + 1) * self.normalise
             if self.lesion is not None:
                 count += 1 + sizes[self.layer] * (1 if self.lesion.of_neurons else sizes[self.layer - 1])
             self.inputs["learned"] = self.inputs["learned"].sized((count,))
@@ -107,7 +109,8 @@ class Mlp(PolicyBrain):
         super().build(lanes, seed)
         self.check_choices()
         size = int(self.inputs["observation"].shape[0])  # type: ignore[arg-type]
-        self.network = Perceptron(size, self.hidden, self._heads(), self.activation, derive(seed, "weights"))
+        self.network = Perceptron(size, self.hidden, self._heads(), self.activation, derive(seed, "weights"),
+                                  self.normalise)
         self.mask = self._draw_lesion(derive(seed, "lesion"))  # of connections [out, in], of neurons [neurons], or None
         if self.weights is not None:
             expected = artifact.nested(self.network.arrays)
@@ -141,6 +144,10 @@ class Mlp(PolicyBrain):
     def parameters(self) -> list[Any]:
         """Return torch parameters that share memory with the weights; change them in place."""
         return list(self.network.parameters().values())
+
+    def statistics(self) -> dict[str, np.ndarray]:
+        """Return what was observed so far, for whoever keeps it up; empty where nothing is normalised."""
+        return self.network.statistics
 
     def learned(self) -> dict[str, Any]:
         """Return the weights, and the lesion drawn."""

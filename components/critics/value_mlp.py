@@ -23,11 +23,13 @@ class ValueMlp(Networked):
         hidden: number of neurons of each layer.
         activation: of every layer.
         weights: artifact to begin with; without it weights are drawn from the seed.
+        normalise: bring observations to one scale, by the mean and deviation of those its learner has seen.
     """
 
     def __init__(self, *, hidden: list[Count] = [64, 64], activation: Literal["relu", "tanh"] = "tanh",  # noqa: B006
-                 weights: Weights | None = None) -> None:
+                 weights: Weights | None = None, normalise: bool = False) -> None:
         self.hidden, self.activation, self.weights = list(hidden), activation, weights
+        self.normalise = normalise
         self.inputs = {"observation": Port("the situation", ("observation",), wakes=True)}
         self.outputs = {"value": Port("reward promised, discounted", ())}
 
@@ -39,7 +41,8 @@ class ValueMlp(Networked):
         """Make the network, and take the weights of the artifact."""
         super().build(lanes, seed)
         size = int(self.inputs["observation"].shape[0])  # type: ignore[arg-type]
-        self.network = Perceptron(size, self.hidden, {"out": 1}, self.activation, derive(seed, "weights"))
+        self.network = Perceptron(size, self.hidden, {"out": 1}, self.activation, derive(seed, "weights"),
+                                  self.normalise)
         self.take_weights()
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:

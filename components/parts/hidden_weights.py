@@ -25,7 +25,7 @@ class HiddenWeights:
     def __init__(self, owner: Any, cost: int | Literal["measured"]) -> None:
         """Hide the weights of `owner`: a component with torch `parameters` and something learned."""
         self.owner, self.cost = owner, cost
-        self._acting = list(owner.parameters()) if cost else []
+        self._acting = [*owner.parameters(), *_statistics(owner)] if cost else []
         self.forget()
 
     def forget(self) -> None:
@@ -79,3 +79,10 @@ class HiddenWeights:
             tensor.copy_(torch.from_numpy(np.array(state["hidden"][str(i)])))
         self.due = None if int(state["due"]) < 0 else int(state["due"])
         self.ticks = int(state["ticks"])
+
+
+def _statistics(owner: Any) -> list[Any]:
+    """Return what the owner knows of its observations as tensors that share its memory."""
+    import torch
+
+    return [torch.from_numpy(array) for array in getattr(owner, "statistics", dict)().values()]

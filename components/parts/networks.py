@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from . import normaliser
+
 ACTIVATIONS = ("relu", "tanh")
 _ZERO = np.zeros((), np.float32)  # as an array: half the cost of a call
 
@@ -37,12 +39,19 @@ class SharedArrays:
         for name, value in arrays.items():
             self.arrays[name][...] = value
 
+    @property
+    def statistics(self) -> dict[str, np.ndarray]:
+        """What was observed so far (`parts/normaliser.py`); empty for a network that takes values as they are."""
+        return {name: self.arrays[f"normaliser/{name}"] for name in normaliser.NAMES
+                if f"normaliser/{name}" in self.arrays}
+
     def parameters(self) -> dict[str, Any]:
         """Return torch parameters by name, sharing memory with the arrays: change them in place only."""
         if not self._shared:
             import torch
 
-            self._shared = {name: torch.nn.Parameter(torch.from_numpy(array)) for name, array in self.arrays.items()}
+            self._shared = {name: torch.nn.Parameter(torch.from_numpy(array)) for name, array in self.arrays.items()
+                            if not name.startswith("normaliser/")}
             self._places = {name: parameter.data_ptr() for name, parameter in self._shared.items()}
         return self._shared
 
@@ -59,6 +68,16 @@ class SharedArrays:
                 array[...] = parameter.detach().numpy()
                 parameter.data = torch.from_numpy(array)
 
+    def normalised(self, values: Any) -> Any:
+        """Return values [batch, in] as the layers take them."""
+        known = self.statistics
+        if not known:
+            return values
+        mean, variance = known["mean"], known["variance"]
+        if not isinstance(values, np.ndarray):
+            mean, variance = values.new_tensor(mean), values.new_tensor(variance)
+        return normaliser.apply(values, mean, variance)
+
     def arrays_for(self, values: Any) -> Mapping[str, Any]:
         """Return the weights as the kind of array that `values` is: NumPy, or torch with gradients."""
         if self._shared:
@@ -72,8 +91,11 @@ class Perceptron(SharedArrays):
     Arrays are named `layer1/weight` [out, in], `layer1/bias` [out], ..., `head/weight` of each head.
     """
 
-    def __init__(self, inputs: int, hidden: list[int], heads: Mapping[str, int], activation: str, seed: int) -> None:
+    def __init__(self, inputs: int, hidden: list[int], heads: Mapping[str, int], activation: str, seed: int,
+                 normalise: bool = False) -> None:
         super().__init__()
+        if normalise:
+            self.arrays |= {f"normaliser/{name}": array for name, array in normaliser.start(inputs).items()}
         self.activation = activation
         self.layers = [f"layer{i}" for i in range(1, len(hidden) + 1)]
         self.heads = list(heads)
@@ -98,7 +120,7 @@ class Perceptron(SharedArrays):
         `current` is added to the activity; a silenced neuron stays silent under current, a silenced connection's
         neuron does not (Pan et al. 2024, arXiv:2406.06714).
         """
-        arrays = self.arrays_for(values)
+        arrays, values = self.arrays_for(values), self.normalised(values)
         asked = self.heads if heads is None else list(heads)
         if not isinstance(values, np.ndarray):
             if mask is None and current is None:

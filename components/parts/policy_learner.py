@@ -14,6 +14,7 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import status_input
+from . import normaliser
 from .hidden_weights import Cost, HiddenWeights
 from .roles import Policy, Value
 from .transitions import Rows, Transitions, Unfinished
@@ -66,11 +67,14 @@ class PolicyLearner(Component):
         self._transitions = Transitions(lanes, self.unfinished)
         self._generator = torch.Generator()
         self._hidden = HiddenWeights(self.used["policy"], self.cost)
+        statistics: list[dict[str, np.ndarray]] = [getattr(part, "statistics", dict)() for part in self.used.values()]
+        self._normalisers = [known for known in statistics if known]
 
     def reset(self, seed: int) -> None:
         """Forget every step and every moment of the optimisers; what was learned stays."""
         self._transitions.forget()
         self._hidden.forget()
+        self._seen: list[np.ndarray] = []  # observations [rows, ...] that the normalisers do not know yet
         self._generator.manual_seed(derive(seed, "minibatches"))
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
@@ -79,12 +83,23 @@ class PolicyLearner(Component):
         said = self._hidden.deliver(now)
         if rows is not None:
             self.remember(rows, inputs)
+            if self._normalisers:
+                self._seen.append(rows.observation)
         times = self.due() if self._hidden.due is None else 0
         if times:
             with self._hidden.learning(now):
                 updates, measured = self.learn(times)
+                self._normalise()
             said |= {"updates": np.asarray(updates, np.int64), **self._check(updates, measured)}
         return said
+
+    def _normalise(self) -> None:
+        """Let policy and value know what was observed; after learning, which judges by what acted."""
+        if self._seen:
+            values = np.concatenate(self._seen)
+            for known in self._normalisers:
+                normaliser.update(known, values)
+            self._seen = []
 
     def next_wake(self, now: int) -> int | None:
         return self._hidden.due
@@ -110,6 +125,7 @@ class PolicyLearner(Component):
 
     def state_dict(self) -> dict[str, Any]:
         return {"transitions": self._transitions.state_dict(), "hidden": self._hidden.state_dict(),
+                "seen": np.concatenate(self._seen) if self._seen else np.zeros(0, np.float32),
                 "generator": self._generator.get_state().numpy().copy(), **self.keep()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -119,6 +135,7 @@ class PolicyLearner(Component):
 
         self._transitions.load_state_dict(state["transitions"])
         self._hidden.load_state_dict(state["hidden"])
+        self._seen = [np.array(state["seen"])] if state["seen"].size else []
         self._generator.set_state(torch.from_numpy(np.array(state["generator"], np.uint8)))
         self.restore(state)
 

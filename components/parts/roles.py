@@ -14,7 +14,10 @@ from ...loops.port import Port
 
 @runtime_checkable
 class Policy(Protocol):
-    """Acts: a brain, or a learned coprocessor."""
+    """Acts: a brain, or a learned coprocessor.
+
+    One that normalises its observations also has `statistics()`, which its learner keeps up (`parts/normaliser.py`).
+    """
 
     def respond(self, inputs: Mapping[str, Any], memory: Any) -> tuple[dict[str, Any], Any]:
         """Answer to inputs named as the ports, any batch size; pure, no exploration. Returns outputs and memory."""

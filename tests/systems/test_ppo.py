@@ -31,10 +31,11 @@ def assembly(body=BODIES[0], **changes):
     return made
 
 
+@pytest.mark.parametrize("normalise", [False, True])
 @pytest.mark.parametrize("body", BODIES)
-def test_the_first_pass_finds_the_policy_as_it_acted(body):
+def test_the_first_pass_finds_the_policy_as_it_acted(body, normalise):
     """Nothing was learned between acting and the round, so every probability ratio is 1."""
-    with assembly(body).build() as loop:
+    with assembly(body, brain__params__normalise=normalise, critic__params__normalise=normalise).build() as loop:
         learner, batches = loop.components["learner"], []
         original = learner.batch
 
@@ -62,16 +63,18 @@ def test_it_gathers_what_happened_and_nothing_else():
         assert (steps["ended"] & ~steps["made"]).sum() == 0
 
 
+@pytest.mark.parametrize("normalise", [False, True])
 @pytest.mark.parametrize("body", BODIES)
-def test_it_goes_on_exactly_from_any_state(body):
+def test_it_goes_on_exactly_from_any_state(body, normalise):
     def weights(loop):
         learned = [loop.components[name].state_dict()["learned"] for name in ("brain", "critic")]
         return [array for layers in learned for layer in layers.values() for array in layer.values()]
 
-    whole = assembly(body).build()
+    changes = {"brain__params__normalise": normalise, "critic__params__normalise": normalise}
+    whole = assembly(body, **changes).build()
     whole.run("120 steps")
     for stop in (5, 24, 70):
-        first, second = assembly(body).build(), assembly(body).build()
+        first, second = assembly(body, **changes).build(), assembly(body, **changes).build()
         first.run(f"{stop} steps")
         second.load(first.save())
         second.run("120 steps")
@@ -83,3 +86,15 @@ def test_a_policy_that_does_not_explore_is_refused():
             pytest.raises(PortError, match="explore: true in its params") as told:
         loop.run("3 steps")
     assert "while stepping `learner`" in told.value.__notes__[0]
+
+
+def test_normalisers_know_what_the_learner_heard_once_it_has_learned():
+    with assembly(brain__params__normalise=True, critic__params__normalise=True).build() as loop:
+        loop.run("40 steps")
+        for name in ("brain", "critic"):
+            known = loop.components[name].statistics()
+            assert known["count"][0] > 0
+            assert known["count"][0] % 3 == 0
+            assert known["variance"].min() > 0
+            assert (known["variance"] != 1).all()
+        assert "normaliser" in loop.components["brain"].learned()
