@@ -7,15 +7,13 @@ from typing import Any, Literal
 import numpy as np
 
 from ...loops.bounds import Count
-from ...loops.component import Component, Inputs
-from ...loops.lanes import Lanes
+from ...loops.component import Inputs
 from ...loops.time import Duration
-from ..parts.delivery import Delivery, exponential, link_ports
+from ..parts.delivery import Link, exponential, link_ports
 from ..parts.in_flight import ABSENT
-from ..parts.passing import carry
 
 
-class BusyProcessor(Component):
+class BusyProcessor(Link):
     """Spends computing time on every message; what comes meanwhile waits or is dropped.
 
     Every lane has a processor of its own, serving first come first. A result is published when it is ready. The
@@ -29,8 +27,6 @@ class BusyProcessor(Component):
         capacity: how many messages may wait with `queue`.
     """
 
-    random = True
-
     def __init__(self, service: Duration = 1_000_000, spread: Duration = 0,
                  when_busy: Literal["queue", "drop", "latest"] = "queue", capacity: Count = 16) -> None:
         if capacity < 1:
@@ -43,15 +39,8 @@ class BusyProcessor(Component):
     def example(cls) -> BusyProcessor:
         return cls(service=5_000_000, spread=1_000_000)
 
-    def infer(self) -> None:
-        carry(self)
-
-    def build(self, lanes: Lanes, seed: int) -> None:
-        super().build(lanes, seed)
-        self.reset(seed)
-
     def reset(self, seed: int) -> None:
-        self._delivery = Delivery(self, seed)
+        super().reset(seed)
         self._free = np.zeros(self.lanes.count, np.int64)  # [lanes] when the last accepted message will be ready
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
@@ -64,15 +53,12 @@ class BusyProcessor(Component):
             got = got | late
         return self._delivery.answer(got, value)
 
-    def next_wake(self, now: int) -> int | None:
-        return self._delivery.queue.next_due()
-
     def state_dict(self) -> dict[str, Any]:
-        return {"delivery": self._delivery.state_dict(), "free": self._free.copy()}
+        return {**super().state_dict(), "free": self._free.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if "delivery" in state:
-            self._delivery.load_state_dict(state["delivery"])
+        super().load_state_dict(state)
+        if "free" in state:
             self._free = np.array(state["free"], np.int64)
 
     def _accept(self, now: int, message: np.ndarray) -> None:

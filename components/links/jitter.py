@@ -6,14 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...loops.component import Component, Inputs
-from ...loops.lanes import Lanes
+from ...loops.component import Inputs
 from ...loops.time import Duration
-from ..parts.delivery import Delivery, exponential, link_ports
-from ..parts.passing import carry
+from ..parts.delivery import Link, exponential, link_ports
 
 
-class Jitter(Component):
+class Jitter(Link):
     """Delivers each message after a random time, as a radio link or a busy network does.
 
     Each lane draws latencies of its own; a message that is due in one lane is published with the values that stand
@@ -28,8 +26,6 @@ class Jitter(Component):
             arrives later replaces the newer one, as on a datagram network.
     """
 
-    random = True
-
     def __init__(self, latency: Duration = 0, spread: Duration = 0,
                  distribution: Literal["uniform", "exponential", "normal"] = "uniform", in_order: bool = True) -> None:
         self.latency, self.spread, self.distribution, self.in_order = latency, spread, distribution, in_order
@@ -39,15 +35,8 @@ class Jitter(Component):
     def example(cls) -> Jitter:
         return cls(latency=2_000_000, spread=1_000_000)
 
-    def infer(self) -> None:
-        carry(self)
-
-    def build(self, lanes: Lanes, seed: int) -> None:
-        super().build(lanes, seed)
-        self.reset(seed)
-
     def reset(self, seed: int) -> None:
-        self._delivery = Delivery(self, seed)
+        super().reset(seed)
         self._last = np.zeros(self.lanes.count, np.int64)  # [lanes] due time of the message sent last
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
@@ -59,15 +48,12 @@ class Jitter(Component):
             self._delivery.queue.push(due, inputs["input"])
         return self._delivery.answer(*self._delivery.queue.take(now))
 
-    def next_wake(self, now: int) -> int | None:
-        return self._delivery.queue.next_due()
-
     def state_dict(self) -> dict[str, Any]:
-        return {"delivery": self._delivery.state_dict(), "last": self._last.copy()}
+        return {**super().state_dict(), "last": self._last.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if "delivery" in state:
-            self._delivery.load_state_dict(state["delivery"])
+        super().load_state_dict(state)
+        if "last" in state:
             self._last = np.array(state["last"], np.int64)
 
     def _draw(self) -> np.ndarray:

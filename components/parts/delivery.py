@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from ...loops.component import Component
+from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import LaneRandom
 from .in_flight import InFlight
-from .passing import frozen
+from .passing import carry, frozen
 
 
 def link_ports(sent: str, arrived: str) -> tuple[dict[str, Port], dict[str, Port]]:
@@ -48,3 +49,30 @@ class Delivery:
         self.queue.load_state_dict(state["queue"])
         self.value = frozen(np.array(state["value"]))
         self.random.load_state_dict(state["random"])
+
+
+class Link(Component):
+    """What links share that deliver messages by chance: one input, one output, and what stands between them."""
+
+    random = True
+
+    def infer(self) -> None:
+        """Let what is sent say what arrives."""
+        carry(self)
+
+    def build(self, lanes: Lanes, seed: int) -> None:
+        super().build(lanes, seed)
+        self.reset(seed)
+
+    def reset(self, seed: int) -> None:
+        self._delivery = Delivery(self, seed)
+
+    def next_wake(self, now: int) -> int | None:
+        return self._delivery.queue.next_due()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"delivery": self._delivery.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "delivery" in state:
+            self._delivery.load_state_dict(state["delivery"])
