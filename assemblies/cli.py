@@ -270,6 +270,34 @@ def report(paths: Annotated[list[str], typer.Argument(
 
 
 @app.command()
+def play(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
+         to: Annotated[str, typer.Option(callback=named, help="Video to write, .mp4 (default: beside the run).")] = "",
+         episode: Annotated[int | None, typer.Option(min=-1, help="Only this episode; -1: the last.")] = None,
+         lane: Annotated[int, typer.Option(min=0, help="Which of the parallel worlds is shown.")] = 0,
+         body: Annotated[str, typer.Option(callback=named, help="Name of the body, where there are several.")] = "",
+         size: Annotated[str, typer.Option(help="Width and height of the video in pixels.")] = "640x480",
+         speed: Annotated[float, typer.Option(help="How much faster than life it is shown.")] = 1.0,
+         allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
+    """Show a run again as video: its actions are played into its body, and held against what was recorded.
+
+    Exit code 3 says that the body did not do again what was recorded; the video is written all the same.
+
+    Example: stimloop play runs/point_mass/....zarr --episode -1 --to last.mp4
+    """
+    with told(as_json):
+        from .playing import play as show_again
+
+        facts = show_again(Path(path), Path(to) if to else None, episode=episode, lane=lane, body=body or None,
+                           size=size, speed=speed, allowed=allowing(allow), show=False if as_json else None)
+        if facts["differs"] and not as_json:
+            typer.echo(f"notice: {facts['differs']}", err=True)
+        emit(facts, as_json, f"{facts['video']}: {facts['frames']} frames, "
+                             f"{facts['frames'] / facts['frames_per_second']:.1f} s")
+        if facts["differs"]:
+            raise typer.Exit(3)
+
+
+@app.command()
 def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
            to: Annotated[str, typer.Option(callback=named, help="Folder to write into; it must not exist.")],
            as_json: JSON = False) -> None:

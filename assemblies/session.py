@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..assemblies import entries
 from ..loops.errors import Problem, Problems
+from ..loops.heard import Heard
 from ..loops.loop import Loop
 from ..loops.storage import checkpoint
 from ..loops.storage.recorder import POLL_SECONDS, Recorder
@@ -84,6 +85,7 @@ class Session:
         self.unsaved = tuple(name for name, component in loop.components.items() if component.resumes == "no")
         for body in loop.graph.bodies:
             loop.counter(body)  # a later session may stop at a count, which is a total since t = 0
+        self.heard = Heard(loop)
         self.counter = loop.counter() if self.unit in ("steps", "episodes") else None
         self.progress = Progress(loop, stop, assembly.name, show)
         if prepare is not None:
@@ -108,7 +110,7 @@ class Session:
             self.progress.close()
             facts = {**self.progress.facts(), **self._lateness()}
             self._close(reason, facts)
-        return Outcome(self.recorder.path, reason, facts, list(self.loop.notices), self.unsaved)
+        return Outcome(self.recorder.path, reason, facts, [*self.loop.notices, *self.heard.problems()], self.unsaved)
 
     def _lateness(self) -> dict[str, float]:
         """How late a real-time loop was at the ends of its instants, in milliseconds."""
@@ -119,7 +121,7 @@ class Session:
                 "late_ms_worst": late.worst / 1e6}
 
     def _close(self, reason: str, facts: Mapping[str, float]) -> None:
-        self.recorder.annotate({"ended": reason, "now": self.loop.now,
+        self.recorder.annotate({"ended": reason, "now": self.loop.now, "unheard": list(map(str, self.heard.problems())),
                                 "facts": {key: float(value) for key, value in facts.items()}})
         self.recorder.close(reason)
 

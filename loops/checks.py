@@ -1,4 +1,4 @@
-"""Build-time checks of ports, lanes, safety and views; each says what is wrong, where, and how to fix it."""
+"""Build-time checks of ports, lanes and safety; each says what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -217,44 +217,3 @@ class _CurrentSources:
             self.why = f": {name} may add up a current, strengthen it or keep it longer than the limiter allowed"
             self.fix = f"Put {name} before the limiter, or remove it; a wire may have a delay."
         return False
-
-
-def check_views(system: System, components: Mapping[str, Component], wires: list[Wire], problems: Problems) -> None:
-    """A learner must see what the thing it changes sees, and read its action as the body does."""
-    by_input = {(w.receiver, w.input): w for w in wires}
-    for name, part in system.parts.items():
-        for role, target in part.uses.items():
-            if name not in components or target not in components:
-                continue
-            if not any(use.changes for use in components[name].uses.values()):
-                continue  # it only reads: a coprocessor may look at the world as it likes
-            for key in components[target].inputs:
-                mine, theirs = by_input.get((name, key)), by_input.get((target, key))
-                if mine and theirs and _view(mine) != _view(theirs):
-                    verb = "changes" if components[name].uses[role].changes else "learns from"
-                    problems.add(f"{name} {verb} {target} but sees another {key!r}: {_seen(mine)}, "
-                                 f"not {_seen(theirs)}",
-                                 f"{name}.inputs.{key}", f"Write {{{key}: {{like: {target}.{key}}}}}.")
-        if name in components and any(use.changes for use in components[name].uses.values()):
-            _check_action(name, by_input, components, problems)
-
-
-def _check_action(name: str, by_input: Mapping[tuple[str, str], Wire], components: Mapping[str, Component],
-                  problems: Problems) -> None:
-    """Whoever learns takes an action to be in force when the body does, whether it uses the actor or only a critic."""
-    mine = by_input.get((name, "action"))
-    if mine is None:
-        return
-    for (receiver, key), wire in by_input.items():
-        body = key == "action" and {"status", "reward"} <= set(components[receiver].outputs)
-        if body and str(wire.source) == str(mine.source) and wire.reads != mine.reads:
-            problems.add(f"reads {mine.source} by {mine.reads!r}, but {receiver} acts on it by {wire.reads!r}",
-                         f"{name}.inputs.action", f"Write {{action: {{from: {mine.source}, reads: {wire.reads}}}}}.")
-
-
-def _view(wire: Wire) -> tuple[str, int]:
-    return str(wire.source), wire.source.delay
-
-
-def _seen(wire: Wire) -> str:
-    return f"{wire.source}" + (f" after {wire.source.delay} ns" if wire.source.delay else "")

@@ -18,6 +18,7 @@ from .seeds import derive
 from .shapes import Wire, adopt_open_ports, flow
 from .system import ANY, System
 from .time import Clock
+from .views import check_views
 from .wiring import Wiring, check_sizes, check_wires, in_the_dark, incomplete, unsized
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -77,7 +78,7 @@ def check(system: System, problems: Problems | None = None, injected: tuple[str,
     checks.check_stepped(system, components, wires.whole, injected, problems)
     checks.check_injected(components, injected, problems)
     checks.check_guarded(components, wires.whole, wires.doubtful(system), problems)
-    checks.check_views(system, components, wires.read(system), problems)
+    check_views(system, components, wires.read(system), problems)
     order, edges = _order(system, components, wires, problems)
     _check_told(system, problems)
     problems.raise_if_any(system.name)

@@ -22,6 +22,7 @@ def warnings(run: Run) -> list[str]:
         found.append(f"The run did not finish: it is {run.state}.")
     found += [_RESUMES.get(str(how), f"{{}} resumes: {str(how)[:60]!r}.").replace("{}", str(name))
               for name, how in said(run, "resumes", {}).items()]
+    found += [f"{str(text).splitlines()[0]}." for text in said(run, "unheard", []) if text]
     found += _episodes(run)
     found += _constant(run)
     found += _saturated(run)

@@ -101,6 +101,18 @@ class Cartpole(Component):
             world[:, lane] = generator.uniform(-0.05, 0.05, size=4)
         self._world = world
 
+    def frame(self, lane: int, width: int, height: int) -> np.ndarray:
+        """Return how one lane looks: the track, the cart, and the pole at twice the distance of its middle."""
+        from ..parts import sketch
+
+        sheet = sketch.Sketch(width, height, 2 * TRACK, (0.0, self.pole_length))
+        place, angle = float(self._world[0, lane]), float(self._world[2, lane])
+        sheet.line((-TRACK, 0), (TRACK, 0))
+        sheet.box((place - 0.25, -0.12), (place + 0.25, 0.12), filled=True)
+        tip = place + 2 * self.pole_length * np.sin(angle), 2 * self.pole_length * np.cos(angle)
+        sheet.line((place, 0), tip, sketch.BODY, 6)
+        return sheet.picture()
+
     def labels(self) -> dict[str, Any]:
         return {"variable": ["position", "speed", "angle", "angular speed"]}
 

@@ -195,6 +195,25 @@ class GymnasiumEnv(Component):
                                "cannot be resumed: the library or the environment has changed, or it draws random "
                                "numbers that its seed does not decide")
 
+    def frame(self, lane: int, width: int, height: int) -> np.ndarray:
+        """Return how the environment of one lane draws itself, in its own size."""
+        from ..parts.rendering import telling
+
+        with telling(self.env):
+            if self._envs[lane].render_mode != "rgb_array":
+                self._make_visible(lane)
+            return np.asarray(self._envs[lane].render())
+
+    def _make_visible(self, lane: int) -> None:
+        """Put an environment that can draw in the place of one made without, and bring it to where that one was."""
+        modes = self._envs[lane].metadata.get("render_modes", ())
+        if "rgb_array" not in modes:
+            raise RunError(f"{self.env} cannot be drawn into a picture: it has no render mode rgb_array, only "
+                           f"{', '.join(map(str, modes)) or 'none'}")
+        self._envs[lane].close()
+        self._envs[lane] = self._make(self.env, {**self.env_params, "render_mode": "rgb_array"}, self.max_steps)
+        self._replay(lane)
+
     def state(self) -> dict[str, Any]:
         """Return the state of every lane: the seed and the actions of its running episode."""
         return self.state_dict()

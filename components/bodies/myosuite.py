@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from time import perf_counter
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.time import Period
 from ..parts.episodes import Episodes, Restart, body_inputs, body_outputs
+
+if TYPE_CHECKING:
+    from ..parts.rendering import Camera
 
 WORTH_A_THREAD = 200e-6  # s of physics per tick from which threads gain more than passing the interpreter costs
 UNDISTURBED = ("myosuite.envs.myo.tasks.basic.arm.pose.PoseEnvV0", "myosuite.envs.myo.tasks.basic.arm.reach.ReachEnvV0")
@@ -66,6 +69,7 @@ class Myosuite(Component):
         for key in info or []:
             self._add_info(key, spaces.plain_name(key))
         self._batch: Any = None
+        self._cameras: dict[int, Camera] = {}
 
     def _new_env(self) -> Any:
         """Make one environment, without rendering unless the user has chosen how to render."""
@@ -212,6 +216,15 @@ class Myosuite(Component):
         self._set_physics(np.asarray(state["physics"], np.float64))
         self._last = {name: np.array(value, self._last[name].dtype) for name, value in state["last"].items()}
 
+    def frame(self, lane: int, width: int, height: int) -> np.ndarray:
+        """Return how one lane looks, by the task's own camera where it names one [height, width, 3] uint8."""
+        from ..parts.rendering import Camera
+
+        base = self._bases[lane]
+        if lane not in self._cameras:
+            self._cameras[lane] = Camera(base.model, getattr(base, "render_camera", None))
+        return self._cameras[lane].take(base.data, width, height)
+
     def state(self) -> dict[str, Any]:
         """Return the physical state of every lane, episode bookkeeping included."""
         return self.state_dict()
@@ -228,6 +241,9 @@ class Myosuite(Component):
         if self._batch is None:
             return
         self._batch.close()
+        for camera in self._cameras.values():
+            camera.close()
+        self._cameras = {}
         for env in self._envs:
             env.close()
         # they refer to themselves, and hold some 50 MB each that the collector does not see

@@ -100,6 +100,17 @@ class PointMass(Component):
         values = (self._position, self._velocity, self._target - self._position)
         return np.concatenate(values, axis=1).astype(np.float32)  # [lanes, 3 * dimensions]
 
+    def frame(self, lane: int, width: int, height: int) -> np.ndarray:
+        """Return how one lane looks: the first two directions, the point in blue, the target as a red ring."""
+        from ..parts import sketch
+
+        sheet = sketch.Sketch(width, height, 2.2)
+        sheet.box((-1, -1), (1, 1))
+        here, there = ([*place[lane, :2].tolist(), 0.0][:2] for place in (self._position, self._target))
+        sheet.disc((there[0], there[1]), self.radius, sketch.AIM, filled=False)
+        sheet.disc((here[0], here[1]), 0.04)
+        return sheet.picture()
+
     def labels(self) -> dict[str, Any]:
         names = "xyz" if self.dimensions <= 3 else [str(i) for i in range(self.dimensions)]
         variables = [f"{what} {names[i]}" for what in ("position", "velocity", "error")

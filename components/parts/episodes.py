@@ -36,6 +36,16 @@ def body_outputs(observation: Port, solved: bool = True) -> dict[str, Port]:
     return ports
 
 
+def episode_seed(seed: int, lane: int, number: int) -> int:
+    """Return the seed of the episode `number` (from 0) that global lane `lane` of a body with `seed` begins by itself.
+
+    It has 31 bits, which every generator of the field accepts.
+    """
+    random = LaneRandom(seed, Lanes.of(1, lane), "episodes")
+    random.load_state_dict({"count": number})
+    return random.one(0) >> 33
+
+
 class Episodes:
     """Keeps, for each lane, where it stands in its episode.
 

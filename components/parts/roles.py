@@ -105,6 +105,17 @@ class Body(Protocol):
 
 
 @runtime_checkable
+class Rendered(Protocol):
+    """Can be looked at: a body that draws itself, for `stimloop play`."""
+
+    def frame(self, lane: int, width: int, height: int) -> np.ndarray:
+        """Return how one lane looks now [rows, columns, 3] uint8, about so large; nothing of the world may change.
+
+        Where nothing can be drawn, it raises RunError and says what to install.
+        """
+
+
+@runtime_checkable
 class Search(Protocol):
     """Chooses commands: a coprocessor that can be asked without acting."""
 

@@ -54,7 +54,7 @@ def test_help_is_light_and_has_examples():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Exit codes" in done.stdout
-    for command in ("run", "resume", "evaluate", "list", "show", "check", "compare", "report", "export", "new"):
+    for command in ("run", "resume", "evaluate", "list", "show", "check", "compare", "report", "play", "export", "new"):
         assert command in done.stdout
         if command != "new":
             assert "Example:" in call(command, "--help").stdout

@@ -1,0 +1,108 @@
+"""`stimloop play`: a run shown again as video."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..assemblies import settings
+from ..components.parts import rendering
+from ..components.parts.roles import Rendered
+from ..loops.errors import RunError
+from ..loops.storage.runs import Run
+from .replaying import Episode, Replay, Tick
+from .reports.video import Video, pace, parse_size
+from .settings import Settings
+
+
+def play(path: Path, to: Path | None = None, *, episode: int | None = None, lane: int = 0, body: str | None = None,
+         size: str = "640x480", speed: float = 1.0, allowed: Settings | None = None,
+         show: bool | None = None) -> dict[str, Any]:
+    """Write a video of what a run's body did, and return facts about it.
+
+    The recorded actions and the seeds of the episodes are played into the body alone; whatever it publishes is
+    compared with what was recorded. `differs` says where the two part first, and is empty where they do not.
+
+    Args:
+        path: directory of the run.
+        to: file to write (left out: beside the run).
+        episode: only this one of the lane's episodes, from 0 on; -1 is the last (left out: all of them).
+        lane: which of the parallel worlds is shown.
+        body: name of the body, where there are several.
+        size: width and height of the video in pixels.
+        speed: how much faster than life it is shown.
+        allowed: what may be loaded (left out: what the nearest stimloop.toml says).
+        show: draw progress, or not (left out: on a terminal only).
+    """
+    pixels, run = parse_size(size), Run(path)
+    rendering.choose()
+    replay = Replay(run, allowed or settings.read(), body, lane)
+    try:
+        chosen = replay.episodes if episode is None else [replay.episode(episode)]
+        if not chosen:
+            raise RunError(f"{run.path.name} has no episode in lane {lane} that could be shown")
+        if not isinstance(replay.body, Rendered):
+            raise RunError(f"{replay.name} ({type(replay.body).__name__}) cannot be shown: it has no method "
+                           "`frame(lane, width, height)`; docs/write_a_body.md says how to write one")
+        stride, rate = pace(_tick(run, replay.name), speed)
+        with Video(to or run.path.with_name(f"{run.name}.mp4"), pixels, rate) as video:
+            _film(replay, replay.body, chosen, stride, video, _words(run, lane, replay.name), show)
+    finally:
+        replay.close()
+    return {"video": str(video.path), "frames": video.frames, "frames_per_second": rate, "lane": lane,
+            "episodes": [each.number for each in chosen], "differs": replay.difference}
+
+
+def _film(replay: Replay, body: Rendered, chosen: list[Episode], stride: int, video: Video,
+          words: Callable[[Tick], list[str]], show: bool | None) -> None:
+    ticks = (tick for episode in chosen for tick in replay.play(episode))
+    total = sum(episode.end - episode.begin + 1 for episode in chosen)
+    for count, tick in enumerate(_followed(ticks, total, replay.run.name, show)):
+        if count % stride == 0:
+            told = [*words(tick), *(["differs from the record"] if replay.difference else [])]
+            video.add(body.frame(0, *video.size), told)
+
+
+def _followed(ticks: Iterator[Tick], total: int, name: str, show: bool | None) -> Iterator[Tick]:
+    """Pass ticks on, and draw on a terminal how far they are."""
+    if not (sys.stderr.isatty() if show is None else show):
+        yield from ticks
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(bar_width=24),
+               progress.MofNCompleteColumn(), progress.TextColumn("ticks, left"), progress.TimeRemainingColumn())
+    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+        yield from bar.track(ticks, total=total, description=name)
+
+
+def _tick(run: Run, body: str) -> float:
+    """Usual distance of two ticks of the body in nanoseconds."""
+    steps = np.diff(run.columns(f"{body}.status")["time"].read(0, 10_000))
+    if not len(steps):
+        raise RunError(f"{run.path.name} has a single tick, which makes no video; run it for longer")
+    return float(np.median(steps))
+
+
+def _words(run: Run, lane: int, body: str) -> Callable[[Tick], list[str]]:
+    """Return what tells of a tick: episode, time, reward, and the strongest current where one was recorded."""
+    current = next((key for ending in (".current", ".command") for key, facts in run.streams.items()
+                    if key.endswith(ending) and facts.kind == "signal" and facts.dimensions[1:2] == ("lane",)), None)
+    columns = run.columns(current) if current else {}
+    times = columns["time"].read() if current else np.zeros(0, np.int64)
+    unit = run.attributes.get("units", {}).get(current, "")
+
+    def words(tick: Tick) -> list[str]:
+        told = [f"{body}, episode {tick.episode}, {tick.now / 1e9:.3f} s", f"reward {tick.reward:.3g}"]
+        row = int(np.searchsorted(times, tick.now, "right")) - 1
+        if row >= 0:
+            strongest = np.abs(columns["value"].read(row, row + 1)[0, lane]).max(initial=0)
+            told.append(f"{current} up to {strongest:.3g} {unit}".rstrip())
+        return told
+
+    return words
