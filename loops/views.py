@@ -8,7 +8,7 @@ from .component import Component
 from .errors import Problems
 from .shapes import Wire
 from .system import System
-from .time import Clock, say
+from .time import say
 
 SAID = ("action", "log_prob", "value", "memory")  # what an actor said of one and the same moment
 ByInput = Mapping[tuple[str, str], Wire]
@@ -74,24 +74,14 @@ def _check_reward(name: str, by_input: ByInput, problems: Problems) -> None:
 
 
 def _check_ticks(name: str, by_input: ByInput, components: Mapping[str, Component], problems: Problems) -> None:
-    """An observation comes with its status or after it, and before the next: else no step, or a wrong one, is made."""
+    """An observation may come late, as a sense does, but not before the status of its tick: that makes wrong steps."""
     seen, status = by_input.get((name, "observation")), by_input.get((name, "status"))
     if not seen or not status or seen.source.component != status.source.component:
         return  # a sensor in between may take its time
-    behind, tick = seen.source.delay - status.source.delay, _tick(components[seen.source.component])
-    if behind < 0 or (tick is not None and behind >= tick):
-        told = "after the observation of its tick" if behind < 0 else (
-            f"{say(behind)} before the observation of its tick, which is no sooner than the next status")
-        problems.add(f"{status.source} arrives {told}: no step is made of them, or a wrong one",
-                     f"{name}.inputs.status", f"Write {_write('status', status, seen.source.delay)}, and the same "
-                     "delay for reward and for the status of what it uses.")
-
-
-def _tick(component: Component) -> int | None:
-    """The shortest time between two ticks; None where nobody knows."""
-    if isinstance(component.period, Clock):
-        return component.period.tick(1)
-    return component.period
+    if seen.source.delay < status.source.delay:
+        problems.add(f"{status.source} arrives after the observation of its tick: no step is made of them, or a wrong "
+                     "one", f"{name}.inputs.status", f"Write {_write('status', status, seen.source.delay)}, and the "
+                     "same delay for reward and for the status of what it uses.")
 
 
 def _write(key: str, wire: Wire, delay: int) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 LOG_DEVIATION = (-20.0, 2.0)  # bounds of the logarithm of a standard deviation (Haarnoja et al. 2018)
-EDGE = 1 - 1e-6  # an action of exactly 1 has no finite counterpart before squashing
+_EDGE = 1 - 1e-6  # an action of exactly 1 has no finite counterpart before squashing
 _LOG_2 = float(np.log(2))
-HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
+_HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 
 
 def squash(mean: np.ndarray, log_deviation: np.ndarray | None, noise: np.ndarray | None) -> np.ndarray:
@@ -26,17 +26,19 @@ def squashed_log_prob(mean: Any, log_deviation: Any, action: Any) -> Any:
     It is a function of the action as published, so that acting and learning agree on it to rounding.
     """
     if isinstance(mean, np.ndarray):
-        before = np.arctanh(np.clip(action.astype(np.float64), -EDGE, EDGE))
+        before = np.arctanh(np.clip(action.astype(np.float64), -_EDGE, _EDGE))
         log_deviation = np.clip(log_deviation.astype(np.float64), *LOG_DEVIATION)
         z = (before - mean) * np.exp(-log_deviation)
         slope = 2 * (_LOG_2 - before - np.logaddexp(0, -2 * before))  # log(1 - tanh^2)
-        return (-0.5 * z * z - log_deviation - HALF_LOG_2PI - slope).sum(axis=-1)
-    from .densities import squashed_density
+        return (-0.5 * z * z - log_deviation - _HALF_LOG_2PI - slope).sum(axis=-1)
+    from .densities import gaussian
 
-    return squashed_density(mean, log_deviation, action)
+    before = action.detach().double().clamp(-_EDGE, _EDGE).atanh()
+    constant = (_HALF_LOG_2PI + _log_slope(before)).sum(dim=-1)
+    return gaussian(mean, log_deviation, before, *LOG_DEVIATION) - constant
 
 
-def log_slope(before: Any) -> Any:
+def _log_slope(before: Any) -> Any:
     """Return log(1 - tanh(before)^2) of tensors, without loss far from 0."""
     import torch
 
@@ -47,13 +49,13 @@ def squashed_sample(mean: Any, log_deviation: Any, noise: Any) -> tuple[Any, Any
     """Return tensors (action, log-probability [batch]) through which gradients reach mean and deviation."""
     log_deviation = log_deviation.clamp(*LOG_DEVIATION)
     before = mean + log_deviation.exp() * noise
-    log_prob = (-0.5 * noise * noise - HALF_LOG_2PI) - log_deviation - log_slope(before)
+    log_prob = (-0.5 * noise * noise - _HALF_LOG_2PI) - log_deviation - _log_slope(before)
     return before.tanh(), log_prob.sum(dim=-1)
 
 
 def gaussian_entropy(log_deviation: Any) -> Any:
     """Return the entropy [batch] of the Gaussian before squashing (that of the squashed one has no closed form)."""
-    return (log_deviation.clamp(*LOG_DEVIATION) + 0.5 + HALF_LOG_2PI).sum(dim=-1)
+    return (log_deviation.clamp(*LOG_DEVIATION) + 0.5 + _HALF_LOG_2PI).sum(dim=-1)
 
 
 def choose(scores: np.ndarray, uniform: np.ndarray | None) -> np.ndarray:
