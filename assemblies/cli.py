@@ -299,15 +299,30 @@ def play(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help
 
 @app.command()
 def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
-           to: Annotated[str, typer.Option(callback=named, help="Folder to write into; it must not exist.")],
+           to: Annotated[str, typer.Option(
+               callback=named, help="Folder to write into, which must not exist; or tensorboard, or wandb.")],
+           out: Annotated[str, typer.Option(
+               callback=named, help="Folder of tensorboard or wandb (default: beside the run).")] = "",
+           follow: Annotated[bool, typer.Option(
+               "--follow", help="Go on until the run has ended; to tensorboard or wandb.")] = False,
            as_json: JSON = False) -> None:
-    """Write a run as plain files: one .npz for each stream, one .csv for episodes and each evaluation.
+    """Write a run as plain files, one .npz a stream and one .csv a table; or its scalars to TensorBoard or W&B.
 
-    Example: stimloop export runs/first/....zarr --to exported
+    Example: stimloop export runs/first/....zarr --to tensorboard --follow
     """
     with told(as_json):
         from .listing import export_run
 
+        if to in ("tensorboard", "wandb"):
+            from .reports.following import export_scalars
+
+            facts, text = export_scalars(Path(path), to, Path(out) if out else None, follow,
+                                         lambda words: None if as_json else typer.echo(words, err=True))
+            emit(facts, as_json, text)
+            return
+        if out or follow:
+            raise typer.BadParameter(f"--out and --follow go with --to tensorboard or --to wandb; {to!r} is a folder, "
+                                     "and is written once")
         files = export_run(Path(path), Path(to))
         emit({"files": files}, as_json, "\n".join(files))
 

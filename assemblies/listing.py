@@ -99,6 +99,7 @@ def run_facts(path: Path, latency: bool) -> tuple[dict[str, Any], str]:
     from ..loops.storage.runs import Run
     from .inspection import table
     from .reports.reading import said
+    from .reports.warnings import warnings
 
     run = Run(path)
     attributes = run.attributes
@@ -107,12 +108,11 @@ def run_facts(path: Path, latency: bool) -> tuple[dict[str, Any], str]:
     notices, chains = said(run, "notices", []), said(run, "latency", [])
     facts = {"path": str(path), "state": run.state, "damage": run.damage, **{key: attributes.get(key) for key in (
         "name", "variant", "seed", "until", "hash", "started", "versions", "facts")},
-        "latency": chains, "notices": notices,
+        "latency": chains, "notices": notices, "warnings": warnings(run),
         "streams": streams, "evaluations": run.evaluation_names}
     lines = [f"{path}", f"{facts['name']}, variant {facts['variant']}, seed {facts['seed']}, until {facts['until']}: "
                         f"{run.state}", ""]
-    lines += [f"damaged: {run.damage}", ""] if run.damage else []
-    lines += [f"notice: {notice}" for notice in notices if "nobody listens" not in str(notice)]
+    lines += [f"warning: {text}" for text in facts["warnings"]] + [""] * bool(facts["warnings"])
     lines += ["latency:", *(f"  {chain}" for chain in chains), ""] if latency else []
     lines.append(table(streams))
     for name in run.evaluation_names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ...loops.storage.runs import Run
 
@@ -13,3 +13,10 @@ def said(run: Run, key: str, otherwise: T) -> T:
     """Return an attribute of a run; `otherwise` where it is missing or of another type."""
     value = run.attributes.get(key)
     return value if isinstance(value, type(otherwise)) else otherwise
+
+
+def entry(run: Run, component: str) -> dict[str, Any]:
+    """Return what the assembly of a run says of a component: type, params, inputs; empty where it says nothing."""
+    components = said(run, "assembly", {}).get("components")
+    found = components.get(component) if isinstance(components, dict) else None
+    return found if isinstance(found, dict) else {}

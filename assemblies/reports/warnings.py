@@ -1,82 +1,64 @@
-"""What a reader of a run should know before looking at its curves."""
+"""What a reader of a run should know before looking at its curves, the weightiest first, each with its remedy."""
 
 from __future__ import annotations
 
-import numpy as np
-
+from ...loops.errors import RunError
 from ...loops.storage.runs import Run
+from . import learning_signs, stimulation_signs, value_signs
 from .reading import said
 
-_ROWS = 20_000  # rows looked at, from the end
 _RESUMES = {"no": "{} cannot be saved, so this run cannot be resumed.",
             "restarts noise": "{} draws new noise when resumed: a resumed run differs from a whole one."}
-_SATURATED = 0.5  # part of the values at a bound from which a port counts as saturated
+_ENDINGS = {"running": "look again when it has ended",
+            "recovered": "begin a new run, or resume this one where it has a checkpoint"}
+_MOST = 3  # closed chains that are told one by one
 
 
 def warnings(run: Run) -> list[str]:
-    """Return sentences about what looks wrong, the weightiest first; empty when nothing does."""
-    found = []
-    if run.damage:
-        found.append(f"Damaged: {run.damage}.")
-    if run.state not in ("finished",):
-        found.append(f"The run did not finish: it is {run.state}.")
-    found += [_RESUMES.get(str(how), f"{{}} resumes: {str(how)[:60]!r}.").replace("{}", str(name))
-              for name, how in said(run, "resumes", {}).items()]
-    found += [f"{str(text).splitlines()[0]}." for text in said(run, "unheard", []) if text]
-    found += _episodes(run)
-    found += _constant(run)
-    found += _saturated(run)
-    found += _limited(run)
-    found += [f"Notice: {text.splitlines()[0]}" for text in map(str, said(run, "notices", []))
-              if text and not text.split(": ", 1)[-1].startswith("nobody listens")]
-    return found
-
-
-def _tail(run: Run, key: str) -> np.ndarray:
-    column = run[key]
-    return np.asarray(column[max(0, column.sizes["time"] - _ROWS):])
-
-
-def _episodes(run: Run) -> list[str]:
+    """Return sentences about what looks wrong; empty when nothing does."""
+    found = _ending(run) + [f"{str(text).splitlines()[0]}." for text in said(run, "unheard", []) if text]
     try:
-        episodes = run.episodes()
-    except (RuntimeError, KeyError):
+        values = value_signs.look(run)
+        found += value_signs.undefined(values) + learning_signs.never_updated(run) + learning_signs.no_episode(run)
+        found += stimulation_signs.dead_electrodes(run) + value_signs.constant(values)
+        found += value_signs.saturated(values) + value_signs.extreme(run, values) + stimulation_signs.limited(run)
+    except RunError as error:
+        found.append(f"Not all could be looked at: {error}. Bring back a copy of that file.")
+    return found + _latency(run) + _resuming(run) + _notices(run)
+
+
+def _ending(run: Run) -> list[str]:
+    found = [f"Damaged: {run.damage}. Take what is left, or bring back a copy."] if run.damage else []
+    if run.state != "finished":
+        what = _ENDINGS.get(run.state, f"go on with: stimloop resume {run.path}")
+        found.append(f"The run did not finish: it is {run.state}; {what}.")
+    return found
+
+
+def _latency(run: Run) -> list[str]:
+    """Closed chains that act later than their delays add up to: `path: nominal A, acts like B`."""
+    late = []
+    for chain in map(str, said(run, "latency", [])):
+        path, _, rest = chain.partition(": nominal ")
+        nominal, _, acts = rest.partition(", acts like ")
+        if acts and acts != nominal:
+            late.append(f"{path} is {nominal} by its delays and acts like {acts}")
+    if not late:
         return []
-    if not (episodes["how"] != "running").any():
-        return ["No episode ended."]
-    return []
+    more = f"; and {len(late) - _MOST} more" if len(late) > _MOST else ""
+    return [f"Latency other than written: {'; '.join(late[:_MOST])}{more}. Give the slower component a period, let the "
+            "input wake it, or take the wait as part of the loop."]
 
 
-def _signals(run: Run) -> list[str]:
-    return [key for key, facts in run.streams.items() if facts.kind == "signal" and facts.rows > 2]
+def _resuming(run: Run) -> list[str]:
+    remedy = "Keep the run whole, or leave the component out."
+    return [f"{_RESUMES.get(str(how), f'{{}} resumes: {str(how)[:60]!r}.').replace('{}', str(name))} {remedy}"
+            for name, how in said(run, "resumes", {}).items()]
 
 
-def _constant(run: Run) -> list[str]:
-    still = []
-    for key in _signals(run):
-        if key.endswith((".status", ".solved")):
-            continue
-        values = _tail(run, key)
-        if values.size and (values == values[:1]).all():
-            still.append(f"{key} ({'all zero' if not values.any() else 'not zero'})")
-    return [f"Constant throughout: {', '.join(still)}."] if still else []
-
-
-def _saturated(run: Run) -> list[str]:
-    found = []
-    for key in _signals(run):
-        if not key.endswith(".action"):
-            continue
-        values = _tail(run, key)
-        share = float((np.abs(values) > 0.99).mean()) if values.dtype.kind == "f" else 0.0
-        if share > _SATURATED:
-            found.append(f"{key} stands at its bound in {share:.0%} of its values.")
-    return found
-
-
-def _limited(run: Run) -> list[str]:
-    found = []
-    for key, facts in run.streams.items():
-        if facts.kind == "event" and key.endswith(".decisions") and facts.rows:
-            found.append(f"The safety limiter intervened {facts.rows} times ({key}).")
-    return found
+def _notices(run: Run) -> list[str]:
+    """Return what the build noticed, sub-sampled inputs first, each with the way out that it names."""
+    told = [text for text in map(str, said(run, "notices", []))
+            if text and not text.split(": ", 1)[-1].startswith("nobody listens")]
+    told.sort(key=lambda text: "sub-sampled" not in text.partition("\n")[0])
+    return [f"Notice: {'. '.join(line.strip() for line in text.splitlines() if line.strip())[:400]}" for text in told]

@@ -135,6 +135,22 @@ def read(folder: Path) -> dict[str, Any]:
     return state
 
 
+def newest_array(parent: Path, component: str, path: str) -> np.ndarray | None:
+    """Return one array (`learned/weights`) of a component, as the newest checkpoint holds it; no other file is read.
+
+    None where there is no checkpoint, or no such array below `LARGE` bytes in it; nothing is verified.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    for folder in reversed(_whole(Path(parent))):
+        try:
+            with safe_open(str(folder / f"component.{component}.safetensors"), framework="numpy") as file:
+                return file.get_tensor(path) if path in file.keys() else None  # noqa: SIM118 (no mapping)
+        except (OSError, SafetensorError):
+            continue  # it has no such component, or was removed for a newer one just now
+    return None
+
+
 def newest(parent: Path) -> dict[str, Any] | None:
     """Read the newest checkpoint under `parent`; None when there is none. Raises RunError when it is damaged."""
     found = _all(Path(parent))

@@ -170,13 +170,15 @@ class Run:
         return {child.name: read_coordinate(child) for child in sorted((self.path / layout.path).iterdir())
                 if child.name not in own and (child / DOCUMENT).is_file()}
 
+    @property
+    def bodies(self) -> list[str]:
+        """Names of the components that publish `status` and `reward`, and of which both are recorded."""
+        return [key.removesuffix(".status") for key in self._places
+                if key.endswith(".status") and key.removesuffix("status") + "reward" in self._places]
+
     def body(self, body: str | None = None) -> str:
         """Return the name of the body: the component that publishes `status` and `reward`."""
-        ports: dict[str, set[str]] = {}
-        for key in self._places:
-            component, _, port = key.partition(".")
-            ports.setdefault(component, set()).add(port)
-        bodies = [name for name, names in ports.items() if {"status", "reward"} <= names]
+        bodies = self.bodies
         if body is None and len(bodies) == 1:
             return bodies[0]
         if body in bodies:

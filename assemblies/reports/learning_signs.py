@@ -1,0 +1,51 @@
+"""Signs that nothing can have been learned: a learner that never updated, no episode that ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...loops.storage.runs import Run
+from .reading import entry, said
+
+
+def never_updated(run: Run) -> list[str]:
+    """Learners that are there and never learned, with the likely cause."""
+    found = []
+    for key, facts in run.streams.items():
+        name, _, port = key.partition(".")
+        if port == "updates" and facts.kind == "metric" and not (
+                facts.rows and run.columns(key)["value"].read(facts.rows - 1).any()):
+            found.append(f"{name} never updated: {_cause(run, name)}")
+    return found
+
+
+def _cause(run: Run, name: str) -> str:
+    """Compare the steps that were made with what a learner waits for."""
+    steps = sum(int(run.episodes(body)["length"].sum()) for body in run.bodies)
+    params = _parameters(run, name)
+    lanes = max(said(run, "lanes", 1), 1)
+    for waits, each in (("learning_starts", 1), ("n_steps", lanes)):
+        number = params.get(waits)
+        if run.bodies and isinstance(number, int) and steps <= number * each:
+            of_lanes = f" in each of {lanes} lanes" if each > 1 else ""
+            return (f"the run made {steps} steps, and it begins after {waits} = {number}{of_lanes}. Run longer, or "
+                    f"lower {name}.params.{waits}.")
+    return f"no step reached it. Look at the wires of {name} (stimloop show), and at whether episodes begin."
+
+
+def _parameters(run: Run, name: str) -> dict[str, Any]:
+    """Return what a component was given, and the defaults of the rest where the catalogue knows it."""
+    from ...catalogue import index
+
+    described = entry(run, name)
+    known = index.load().get(str(described.get("type")), {}).get("parameters", {}).get("properties", {})
+    given = described.get("params")
+    return {**{key: schema["default"] for key, schema in known.items() if "default" in schema},
+            **(given if isinstance(given, dict) else {})}
+
+
+def no_episode(run: Run) -> list[str]:
+    """Is there a body none of whose episodes ended?"""
+    return [f"No episode ended{'' if len(run.bodies) == 1 else f' of {body}'}. Run longer, or lower max_steps of the "
+            "body; what is learned from whole episodes waits for them." for body in run.bodies
+            if not (run.episodes(body)["how"] != "running").any()]
