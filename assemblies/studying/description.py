@@ -92,13 +92,14 @@ def describe(value: Any, folder: Path, problems: Problems, small: bool = False) 
             stages[name] = dict(entry)
         else:
             problems.add("is no stage", f"stages.{name}", "Write for example brain: {assembly: healthy_elbow}.")
-    for address, part in _mapping(value.get("small"), "small", problems).items() if small else ():
+    changes = _mapping(value.get("small"), "small", problems) if small else {}
+    expect = changes.pop("expect", value.get("expect")) or []
+    for address, part in changes.items():
         _put(stages, address, part, problems)
     made = {name: _stage(name, entry, problems) for name, entry in stages.items()}
     read_measures = {name: _measure(text, f"measure.{name}", problems)
                      for name, text in _mapping(value.get("measure"), "measure", problems).items()}
     _check_given(made, problems)
-    expect = value.get("expect") or []
     if not isinstance(expect, list):
         problems.add("is not a list", "expect", "Write: expect: [{variant: base, measure: recovery, at_least: 0.9}]")
         expect = []
@@ -108,7 +109,7 @@ def describe(value: Any, folder: Path, problems: Problems, small: bool = False) 
 
 
 def _put(stages: dict[str, Any], address: str, part: Any, problems: Problems) -> None:
-    """Apply one change of `small`: `stage.entry` or `stage.entry.key`, None removes."""
+    """Apply one change of `small`: `stage.entry` or `stage.entry.key`, None removes; `expect` stands for itself."""
     stage, _, rest = address.partition(".")
     entry, _, key = rest.partition(".")
     if stage not in stages or entry not in STAGE:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from stimloop.assemblies import study as studies
+from stimloop.assemblies.studying import texts
 from stimloop.assemblies.study import Study, StudyStopped
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.storage import artifact
@@ -25,7 +25,7 @@ def test_a_study_ends_in_a_table_and_verdicts(tiny):
     assert n == 2
     assert rows["act", "base"].values["learned"] == rows["train", "base"].values["return"]
     assert [verdict.holds for verdict in result.verdicts[:3]] == [True, True, True]
-    shown = studies.text(result, study.description.measures)
+    shown = texts.text(result.rows, result.verdicts, study.description.measures)
     assert "PASS  episodes of act:base at least 2 in 2 of 2: 2 of 2" in shown
 
 
