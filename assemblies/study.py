@@ -77,8 +77,8 @@ class Study:
             accept_stale: take finished cells as they are, although code has changed since.
             say: told a line whenever a cell has ended; with several workers a function of a module.
         """
-        write(self.folder / STUDY, {"study": self.path.stem if self.path.parent == SHIPPED else str(self.path.resolve()),
-                                    "small": self.small, "retrain": self.retrain})
+        name = self.path.stem if self.path.parent == SHIPPED else str(self.path.resolve())
+        write(self.folder / STUDY, {"study": name, "small": self.small, "retrain": self.retrain})
         for stage in self.description.stages.values():
             self._run_stage(stage, workers, shard, rerun, accept_stale, say)
         return self.result()
@@ -112,9 +112,9 @@ class Study:
     def result(self) -> Result:
         """Return table and verdicts of the cells that have finished; skipped stages have none."""
         numbers = tables.Numbers(self.description, self.run_of)
+        found = tables.rows(self.description, numbers)
         skipped = [name for name, cells in self._stages.items() if cells.shipped]
-        rows = [row for row in tables.rows(self.description, numbers) if row.stage not in skipped]
-        return Result(rows, tables.verdicts(self.description, numbers))
+        return Result([row for row in found if row.stage not in skipped], tables.verdicts(self.description, numbers))
 
     def ship(self, folder: Path) -> list[Path]:
         """Copy what the stages keep, at the first point of their sweeps, into a folder; returns the files."""
@@ -165,7 +165,8 @@ class Study:
 
     def _helper(self, stage: Stage, shard: tuple[int, int], say: Say) -> multiprocessing.process.BaseProcess:
         helper = multiprocessing.get_context("spawn").Process(
-            target=help_with, args=(str(self.path), self.small, self.retrain, str(self.folder), stage.name, shard, self.allowed, say))
+            target=help_with, args=(str(self.path), self.small, self.retrain, str(self.folder), stage.name, shard,
+                                    self.allowed, say))
         helper.start()
         return helper
 
@@ -196,13 +197,20 @@ def load(name: str | Path, **options: Any) -> Study:
     return Study(path, **options)
 
 
-def open_folder(folder: Path, allowed: Settings | None = None) -> Study:
-    """Return the study whose cells lie in a folder, as it was run there last."""
-    said = read(folder / STUDY)
-    if not said:
-        raise StudyStopped(f"{folder} holds no study: it has no {STUDY}. Run one with stimloop study NAME")
-    return load(str(said["study"]), small=bool(said["small"]), retrain=bool(said["retrain"]), folder=folder,
-                allowed=allowed)
+def find(given: Path) -> Study | None:
+    """Return the study of a folder in which one was run, as it was run there last, or the one of a name; else None."""
+    if said := read(given / STUDY):
+        return load(str(said["study"]), small=bool(said["small"]), retrain=bool(said["retrain"]), folder=given)
+    if given.exists() and given.suffix not in (".yaml", ".yml"):
+        return None
+    folder = Path("studies") / given.stem
+    if (folder / STUDY).is_file():
+        return find(folder)
+    if str(given) in shipped():
+        others = [str(file.parent) for file in sorted(Path("studies").glob(f"*/{STUDY}"))]
+        raise StudyStopped(f"{given} was not run here: there is no {folder / STUDY}. Run it with stimloop study "
+                           f"{given}, or name the folder of its cells: {', '.join(others) or 'here is none'}")
+    return None
 
 
 def shipped() -> list[str]:

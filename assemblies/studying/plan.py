@@ -99,14 +99,15 @@ def text(planned: Mapping[str, Any]) -> str:
             lines.append(f"   skipped: {stage['why']} (--retrain runs it)")
             continue
         lines += [f"   not skipped: {stage['why']}"] if stage["why"] else []
-        rows = [{"variant": ", ".join(cell["variants"]), "at": _point(cell["at"]), "until": cell["until"],
+        rows = [{"variant": ", ".join(cell["variants"]), "at": point(cell["at"]), "until": cell["until"],
                  "state": cell["state"]} for cell in stage["cells"]]
         lines += [f"   {line}" for line in table(rows[:SHOWN]).splitlines()]
         lines += [f"   ... and {len(rows) - SHOWN} more (--json names all)"] if len(rows) > SHOWN else []
     return "\n".join([*lines, "", planned["folder"]])
 
 
-def _point(at: Mapping[str, Any]) -> str:
+def point(at: Mapping[str, Any]) -> str:
+    """Say where in a sweep something stands."""
     return ", ".join(f"{address}={value}" for address, value in at.items())
 
 
@@ -116,6 +117,6 @@ def _duration(planned: Mapping[str, Any]) -> str:
         return ""
     unknown = planned["runs_without_estimate"]
     if unknown == planned["left"]:
-        return "; how long is not known before a cell of the stage has finished"
+        return "; how long is told when the first of them has finished"
     rest = f", and {unknown} runs of which none like them has finished" if unknown else ""
     return f", about {planned['seconds_left'] / 60:.1f} min in one process{rest}"

@@ -1,7 +1,7 @@
 """Shipped weights and the studies that made them: what a kept file says of its making, and when it stands for a stage.
 
-A file stands for what a stage keeps when it was made by that stage of that study, at the one point of the sweep that
-is asked for, and from the very assembly that the stage has now in its full form: `small` only says how to do it quickly.
+A file stands for what a stage keeps when that stage of that study made it, at the one point of the sweep that is asked
+for, and from the very assembly that the stage has now in its full form: `small` only says how to do it quickly.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Span:
     def __str__(self) -> str:
         if self.low != self.low:
             return "no interval"
-        return f"[{self.low:.4g}, {self.high:.4g}]" + (f" over {self.episodes} episodes" if self.episodes else "")
+        return f"[{self.low:.4g}, {self.high:.4g}]"
 
 
 NO_SPAN = Span(float("nan"), float("nan"))

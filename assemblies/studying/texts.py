@@ -40,7 +40,9 @@ def line_of(line: Expectation) -> str:
 
 def meaning(rows: Iterable[Row]) -> str:
     """Say what the numbers of a table are."""
-    single = any(span.episodes for row in rows for span in row.spans.values())
-    return ("Each number: interquartile mean of n cells [95 % bootstrap interval]." + (
-        " Where n is 1 the interval is over the episodes of that cell, and says nothing of other seeds." if single
-        else ""))
+    counts = sorted({span.episodes for row in rows for span in row.spans.values() if span.episodes})
+    told = "Each number: interquartile mean of n cells [95 % bootstrap interval]."
+    if counts:
+        told += (f"\nWhere n is 1 the interval is over the episodes of that cell ({', '.join(map(str, counts))}), "
+                 "and says nothing of other seeds.")
+    return told

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from stimloop.assemblies.studying import texts
 from stimloop.assemblies.study import Study, StudyStopped
+from stimloop.assemblies.studying import texts
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.storage import artifact
 
