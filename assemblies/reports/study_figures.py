@@ -25,7 +25,7 @@ def measure(rows: Sequence[Row], name: str) -> Any:
         mean, low, high, count = row.summary(name)
         colour = canvas.COLOURS[i % len(canvas.COLOURS)]
         aside = np.linspace(-0.16, 0.16, count) if count > 1 else np.zeros(1)
-        axis.plot(i + aside, row.values[name], "o", ms=4, alpha=0.6, color=colour)
+        axis.plot(i + aside, row.values[name], "o", ms=4, alpha=0.8, color=colour, zorder=3)
         axis.hlines(mean, i - 0.3, i + 0.3, color="#222", lw=2)
         if np.isfinite(low):
             axis.vlines(i, low, high, color="#222", lw=1.2)

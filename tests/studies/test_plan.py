@@ -75,8 +75,8 @@ def test_what_was_kept_and_is_gone_is_told(tiny):
     study.run()
     stage = study.description.stages["train"]
     study.cells(stage).kept(stage)["trained", (("seed", 1),)].unlink()
-    with pytest.raises(AssemblyError, match=r"stages.train.keep.trained: train:base at seed=1 has finished, but what it "
-                                            r"kept as 'trained' is gone(.|\n)*Put the file back, or remove"):
+    with pytest.raises(AssemblyError, match=r"stages.train.keep.trained: train:base at seed=1 has finished, but "
+                                            r"what it kept as 'trained' is gone(.|\n)*Put the file back, or remove"):
         planned(tiny)
 
 

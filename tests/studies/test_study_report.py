@@ -27,7 +27,7 @@ def test_the_page_says_it_all_and_its_links_lead_to_cells(tiny):
                  "Evaluations of stage train", "gain: (test.return - still.test.return)", "given brain.params.weights"):
         assert text in page, text
     assert page.count("<svg") == 4 + 2  # a figure each measure, and the curves of each stage
-    links = re.findall(r'href="([^"]+)"', page)
+    links = re.findall(r'<a href="([^"]+)"', page)
     assert len(links) == 6
     assert all((path.parent / link / "done.json").is_file() for link in links)
     assert "<script" not in page
