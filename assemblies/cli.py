@@ -269,9 +269,9 @@ def report(paths: Annotated[list[str], typer.Argument(
     Example: stimloop report runs/elbow_stimulation/....zarr
     """
     with told(as_json):
-        from .inspection import write_report
+        from .report_command import write
 
-        written = write_report([Path(path) for path in paths], Path(to) if to else None)
+        written = write([Path(path) for path in paths], Path(to) if to else None)
         emit({"report": str(written)}, as_json, str(written))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 from ..assemblies import settings
 from ..loops.errors import AssemblyError, Problem, StimloopError, nearest
+from ..loops.storage.atomic import replace_shared
 from .settings import Settings
 from .studying import claims, running, tables
 from .studying.cells import ROOT, Cell, Place, Point, expand, points
@@ -78,7 +80,9 @@ class Study:
             say: told a line whenever a cell has ended; with several workers a function of a module.
         """
         name = self.path.stem if self.path.parent == SHIPPED else str(self.path.resolve())
-        write(self.folder / STUDY, {"study": name, "small": self.small, "retrain": self.retrain})
+        said = {"study": name, "small": self.small, "retrain": self.retrain}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        replace_shared(self.folder / STUDY, json.dumps(said, indent=1).encode())
         for stage in self.description.stages.values():
             self._run_stage(stage, workers, shard, rerun, accept_stale, say)
         return self.result()

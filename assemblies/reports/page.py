@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...loops.errors import RunError
+from ...loops.storage.atomic import replace_shared
 from ...loops.storage.runs import Run
 from ..reports import activity, canvas, figures, stimulation, tables, traces
 from .reading import said
@@ -57,7 +58,7 @@ def write_page(path: Path, title: str, parts: list[str]) -> Path:
     try:
         _check_place(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        replace_shared(path, page.encode())
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error}. Name another file with --to") from error
     return path

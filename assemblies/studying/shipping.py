@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from ...assemblies import settings
 from ...loops.errors import AssemblyError, Problem
 from ...loops.storage import artifact
+from ...loops.storage.atomic import replace_shared
 from .cells import Cell, Point, expand, frozen, points
 from .description import Description, Stage
 
@@ -132,9 +132,7 @@ def ship(stage: Stage, kept: Artifacts, folder: Path) -> list[Path]:
     written = []
     folder.mkdir(parents=True, exist_ok=True)
     for name, keep in stage.keep.items():
-        source, target = kept[name, without(next(points(stage)), keep.over)], folder / f"{name}.safetensors"
-        aside = target.with_suffix(".new")
-        shutil.copyfile(source, aside)
-        aside.replace(target)
-        written.append(target)
+        source = kept[name, without(next(points(stage)), keep.over)]
+        written.append(folder / f"{name}.safetensors")
+        replace_shared(written[-1], source.read_bytes())
     return written

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from stimloop.assemblies.inspection import write_report
+from stimloop.assemblies.report_command import write as write_report
 from stimloop.assemblies.reports import study_figures, study_page
 from stimloop.assemblies.study import Study, StudyStopped
 from stimloop.assemblies.studying.tables import NO_SPAN, Row, Span
