@@ -65,20 +65,27 @@ def assembly_of(study: Description, stage: Stage) -> Assembly:
     return load(study.folder / name if name.endswith((".yaml", ".yml")) else name)
 
 
+def joined(stage: Stage, point: Point) -> dict[str, Any]:
+    """Return the values of a point by the addresses that earlier stages sweep."""
+    here = dict(point)
+    return here | {there: here[own] for there, own in stage.joins.items()}
+
+
 def kept_at(study: Description, stage: Stage, wanted: str, point: Point) -> tuple[str, Point]:
     """Return the stage that keeps an artifact, and the point of its sweep that joins one of `stage`.
 
-    Stages join on equal values of the addresses that both sweep; what only the earlier one sweeps must be chosen over.
+    Stages join on equal values of the addresses that both sweep, or that `joins` says; what only the earlier one sweeps
+    must be chosen over.
     """
     for earlier in study.stages.values():
         if wanted not in earlier.keep:
             continue
-        own, here = earlier.keep[wanted].over, dict(point)
+        own, here = earlier.keep[wanted].over, joined(stage, point)
         if lacking := [address for address in earlier.sweep if address not in own and address not in here]:
             raise AssemblyError([Problem(
                 f"stage {earlier.name} keeps one {wanted!r} for each {lacking[0]}: nothing says which is meant here",
-                f"stages.{stage.name}", f"Sweep {lacking[0]} here too, or keep the best: {{at: best test.return, "
-                f"over: [{lacking[0]}]}}.")])
+                f"stages.{stage.name}", f"Sweep {lacking[0]} here too, say which address here stands for it "
+                f"(joins: {{{lacking[0]}: ADDRESS}}), or keep the best (over: [{lacking[0]}]).")])
         there = tuple((address, here[address]) for address in earlier.sweep if address not in own)
         for address, value in there:
             if value not in map(frozen, earlier.sweep[address]):

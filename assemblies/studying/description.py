@@ -15,7 +15,7 @@ from . import measures
 from .measures import Measure, Name
 
 ENTRIES = ("name", "about", "stages", "measure", "expect", "small")
-STAGE = ("assembly", "given", "variants", "sweep", "set", "keep")
+STAGE = ("assembly", "given", "variants", "sweep", "joins", "set", "keep")
 KEEP = ("from", "at", "over", "variant")
 EXPECT = ("measure", "variant", "stage", "after", "at_least", "at_most", "above", "in")
 _AFTER = re.compile(r"([0-9][0-9_]*) (steps?|episodes?|updates?)")
@@ -43,6 +43,7 @@ class Stage:
     sweep: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     set: Mapping[str, Any] = field(default_factory=dict)
     keep: Mapping[str, Keep] = field(default_factory=dict)
+    joins: Mapping[str, str] = field(default_factory=dict)  # address that an earlier stage sweeps -> the one here
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,17 @@ def _stage(name: str, entry: Mapping[str, Any], problems: Problems) -> Stage:
         keep[kept] = _keep(said, f"{where}.keep.{kept}", sweep, variants, problems)
     return Stage(name, str(entry.get("assembly")), dict(_mapping(entry.get("given"), f"{where}.given", problems)),
                  tuple(variants), {address: tuple(values) for address, values in sweep.items() if address not in odd},
-                 overrides(f"{where}.set", entry.get("set") or {}, problems) or {}, keep)
+                 overrides(f"{where}.set", entry.get("set") or {}, problems) or {}, keep,
+                 _joins(entry, where, sweep, problems))
+
+
+def _joins(entry: Mapping[str, Any], where: str, sweep: Mapping[str, Any], problems: Problems) -> dict[str, str]:
+    """Read which address swept above stands for which one swept here, where they are not the same."""
+    joins = _mapping(entry.get("joins"), f"{where}.joins", problems)
+    for there, here in joins.items():
+        if here not in sweep:
+            problems.add(f"{short(here)} is not swept here", f"{where}.joins.{there}", nearest(str(here), sweep))
+    return joins
 
 
 def _keep(said: Any, where: str, sweep: Mapping[str, Any], variants: list[str], problems: Problems) -> Keep:
@@ -167,9 +178,15 @@ def _keep(said: Any, where: str, sweep: Mapping[str, Any], variants: list[str], 
 
 
 def _check_given(stages: Mapping[str, Stage], problems: Problems) -> None:
-    """What is given has been kept by a stage above, and once."""
+    """What is given has been kept by a stage above, and once; what is joined is swept by one above."""
     kept: dict[str, str] = {}
+    swept: dict[str, str] = {}
     for name, stage in stages.items():
+        for address in stage.joins:
+            if address not in swept:
+                problems.add(f"no stage above sweeps {short(address)}", f"stages.{name}.joins.{address}",
+                             nearest(address, swept))
+        swept |= dict.fromkeys(stage.sweep, name)
         for address, artifact in stage.given.items():
             if artifact not in kept:
                 problems.add(f"no stage above keeps {short(artifact)}", f"stages.{name}.given.{address}",

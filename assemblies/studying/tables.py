@@ -11,7 +11,7 @@ import numpy as np
 
 from ...loops.errors import AssemblyError, Problem, nearest
 from ...loops.storage.runs import Run
-from .cells import Place, points
+from .cells import Place, joined, points
 from .description import Description, Expectation, Stage
 from .measures import Measure, Name, names, value
 from .statistics import interquartile_mean, interval, interval_over_episodes
@@ -118,7 +118,7 @@ class Numbers:
         if name.stage not in self.study.stages:
             raise AssemblyError([Problem(f"there is no stage {name.stage!r}", "measure",
                                          nearest(name.stage, self.study.stages))])
-        here, there = dict(place.point), self.study.stages[name.stage]
+        here, there = joined(self.study.stages[place.stage], place.point), self.study.stages[name.stage]
         return Place(name.stage, str(name.variant), tuple((address, here.get(address)) for address in there.sweep))
 
 

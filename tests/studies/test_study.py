@@ -50,6 +50,23 @@ def test_what_an_earlier_stage_kept_at_its_best_moment_is_given_to_cells_of_the_
         artifact.load(kept)
 
 
+def test_stages_that_sweep_different_addresses_join_as_they_say(tiny):
+    text = tiny.read_text().removesuffix("  - {measure: return, above: still}\n")
+    for old, new in (("variants: [base, still], sweep: {seed: [0, 1]}", "sweep: {body.seed: [1]}, joins: {seed: body.seed}"),
+                     (" - still.test.return", ""), (", variant: still", "")):
+        assert old in text
+        text = text.replace(old, new)
+    tiny.write_text(text)
+    study = Study(tiny)
+    result = study.run()
+    train, act = (study.description.stages[name] for name in ("train", "act"))
+    kept = study.cells(train).kept(train)["trained", (("seed", 1),)]
+    (cell,) = study.cells(act).cells
+    assert cell.assembly.get("brain.params.weights") == f"study:{kept.relative_to(study.folder)}"
+    learned = {row.stage: row.values["learned"] for row in result.rows}
+    assert learned["act"] == learned["train"][1:]
+
+
 def test_finished_cells_are_skipped_and_the_table_stays(tiny):
     first = Study(tiny).run()
     said = []
@@ -105,6 +122,8 @@ def test_cells_whose_code_changed_are_stale(tiny, monkeypatch):
     (("sweep: {seed: [0, 1]}}\nmeasure", "sweep: {seed: 3}}\nmeasure"), "is not a list of values"),
     (("sweep: {seed: [0, 1]}}\nmeasure", "}\nmeasure"), "for each seed: nothing says which is meant"),
     (("after: 20 steps", "after: soon"), "is no counter"),
+    (("variants: [base, still]", "joins: {seed: body.seed}, variants: [base, still]"), "'body.seed' is not swept here"),
+    (("variants: [base, still]", "joins: {sed: seed}, variants: [base, still]"), "no stage above sweeps 'sed'"),
 ])
 def test_what_is_wrong_in_a_study_is_told(tiny, change, said):
     tiny.write_text(tiny.read_text().replace(*change))
