@@ -52,8 +52,9 @@ def test_what_an_earlier_stage_kept_at_its_best_moment_is_given_to_cells_of_the_
 
 def test_stages_that_sweep_different_addresses_join_as_they_say(tiny):
     text = tiny.read_text().removesuffix("  - {measure: return, above: still}\n")
-    for old, new in (("variants: [base, still], sweep: {seed: [0, 1]}", "sweep: {body.seed: [1]}, joins: {seed: body.seed}"),
-                     (" - still.test.return", ""), (", variant: still", "")):
+    elsewhere = "sweep: {body.seed: [1]}, joins: {seed: body.seed}"
+    for old, new in (("variants: [base, still], sweep: {seed: [0, 1]}", elsewhere), (" - still.test.return", ""),
+                     (", variant: still", "")):
         assert old in text
         text = text.replace(old, new)
     tiny.write_text(text)
