@@ -27,7 +27,7 @@ $(INSTALLED): constraints.txt pyproject.toml
 	touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/python -m stimloop.assemblies.demo
+	$(BIN)/python -m stimloop.assemblies.demo $(if $(RETRAIN),--retrain)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -216,21 +216,25 @@ def study(name: Annotated[str, typer.Argument(callback=named, help="A shipped st
           out: Annotated[str, typer.Option(callback=named, help="Folder of its cells (default: studies/NAME).")] = "",
           workers: Annotated[int, typer.Option(min=1, help="Processes of this machine that share the work.")] = 1,
           shard: Annotated[str, typer.Option(metavar="I/N", help="Which of N processes on one folder this is.")] = "",
+          plan: Annotated[bool, typer.Option("--plan", help="Say stages, cells and time left; run nothing.")] = False,
           status: Annotated[bool, typer.Option("--status", help="Say how far each cell is; run nothing.")] = False,
+          retrain: Annotated[bool, typer.Option("--retrain", help="Skip no stage for shipped weights.")] = False,
+          ship: Annotated[str, typer.Option(callback=named, metavar="FOLDER", help="Copy what is kept there.")] = "",
           rerun: Annotated[list[str], typer.Option(metavar="STATE", help="Run stale or failed cells anew.")] = [],  # noqa: B006
           accept_stale: Annotated[bool, typer.Option("--accept-stale", help="Take cells whose code changed.")] = False,
           allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Run a study: assemblies in order, over variants, sweeps and seeds, to one table and a verdict.
 
-    What has finished is skipped, what was interrupted goes on; several processes may share one folder.
+    What has finished is skipped, what was interrupted goes on; several processes may share one folder. A stage that
+    made shipped weights is skipped too, where they are all that is asked of it.
 
     Example: stimloop study first_coprocessor --workers 2
     """
     with told(as_json):
-        from .study_command import command
+        from .study_command import Options, command
 
-        facts, text, passed = command(name, small=small, out=out, workers=workers, shard=shard, rerun=rerun,
-                                      accept_stale=accept_stale, status=status, allowed=allowing(allow), quiet=as_json)
+        options = Options(small, out, workers, shard, tuple(rerun), accept_stale, retrain, plan, status, ship)
+        facts, text, passed = command(name, options, allowing(allow), as_json)
         emit(facts, as_json, text)
         if not passed:
             raise typer.Exit(3)
@@ -255,17 +259,19 @@ def compare(first: Annotated[str, typer.Argument(callback=named, metavar="RUN")]
 
 @app.command()
 def report(paths: Annotated[list[str], typer.Argument(
-        callback=named, metavar="RUN", help="One run, or several to be compared.")],
+        callback=named, metavar="RUN|STUDY", help="One run, several to be compared, or a study.")],
            to: Annotated[str, typer.Option(callback=named, help="File to write (default: beside the first run).")] = "",
            as_json: JSON = False) -> None:
-    """Write a page with curves, activity, stimulation, wiring and warnings of a run.
+    """Write a page about a run (curves, activity, stimulation, wiring, warnings), or about a study.
+
+    A study is named, or given by the folder of its cells.
 
     Example: stimloop report runs/elbow_stimulation/....zarr
     """
     with told(as_json):
-        from .inspection import write_report
+        from .report_command import write
 
-        written = write_report([Path(path) for path in paths], Path(to) if to else None)
+        written = write([Path(path) for path in paths], Path(to) if to else None)
         emit({"report": str(written)}, as_json, str(written))
 
 

@@ -1,4 +1,4 @@
-"""The demonstration behind `make demo`: an injured brain at a MyoSuite elbow, with and without stimulation."""
+"""The demonstration behind `make demo`: the first study with shipped weights, then the elbow's own run report."""
 
 from __future__ import annotations
 
@@ -8,32 +8,47 @@ from textwrap import fill
 
 import typer
 
+STUDY = "first_coprocessor"
+QUESTION = ("A brain that learned to pose a MyoSuite elbow loses the connections of a layer. Does a coprocessor that\n"
+            "learned to stimulate what is left help more than the best constant, or random, stimulation?")
+SHIPPED = ("What was learned (60 000 steps) is shipped, so only the comparison runs: one seed, ten start states.\n"
+           "docs/systems/first_coprocessor.md has the study itself.")
+ANEW = "With --retrain every stage learns anew, for 200 steps, which is next to nothing: expect lines to fail."
+MEDICAL = "This is a research simulation; it makes no medical claim."
 VARIANTS = ("healthy", "injured", "constant", "random")
-NOTE = ("The brain is a hand-tuned proportional controller put into the weights of brains.mlp; nothing was learned.\n"
-        "What to see: the lesion lowers the return (healthy against injured). Constant and random currents know\n"
-        "nothing of the goal and do not repair it; to find currents that do takes learning, with a later release.\n"
-        "This is a research simulation; it makes no medical claim.")
+TUNED = ("The same elbow with a hand-tuned proportional controller in the weights of brains.mlp and a weaker lesion;\n"
+         "nothing here was learned. The report shows what every electrode and neuron did.")
 
 
-def main(folder: str = "runs", small: bool = False) -> int:
-    """Run every variant, print one table and the paths, write the report."""
+def main(folder: str = "runs", studies: str = "studies", small: bool = False, retrain: bool = False) -> int:
+    """Show the study, then run every variant of the hand-tuned elbow; print tables and paths, write both reports."""
+    from .commands import allowing
+    from .study_command import RERUN, Options, command
+
+    typer.echo("\n".join([f"{STUDY} (small form)", QUESTION, ANEW if retrain else SHIPPED, MEDICAL, ""]))
+    options = Options(small=True, out=str(Path(studies) / f"{STUDY}_small"), retrain=retrain, rerun=RERUN)
+    _, told, _ = command(STUDY, options, allowing([]), quiet=False)
+    typer.echo(told)
+    typer.echo(f"\nelbow_stimulation: {', '.join(VARIANTS)}\n{TUNED}\n")
+    _elbow(Path(folder), small)
+    return 0
+
+
+def _elbow(folder: Path, small: bool) -> None:
     from ..loops.storage import runs
     from .loading import load
     from .reports.page import write_report
     from .reports.tables import MEANING, row, text
 
-    assembly = load("elbow_stimulation")
-    typer.echo(f"elbow_stimulation: {', '.join(VARIANTS)}\n{NOTE}\n")
-    found = []
+    assembly, found = load("elbow_stimulation"), []
     for name in VARIANTS:
         chosen = assembly.variant(name)
-        found.append((chosen.small() if small else chosen).run(folder=Path(folder)))
+        found.append((chosen.small() if small else chosen).run(folder=folder))
     opened = [runs.open(run.path) for run in found]
     typer.echo("\n" + text([row(run) for run in opened]) + "\n\n" + fill(MEANING, 110))
-    report = write_report(opened, Path(folder) / "elbow_stimulation" / "report.html")
+    report = write_report(opened, folder / "elbow_stimulation" / "report.html")
     typer.echo("\n" + "\n".join([*(f"run     {run.path}" for run in opened), f"report  {report.resolve()}"]))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(retrain="--retrain" in sys.argv[1:]))

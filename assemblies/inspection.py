@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..loops.errors import AssemblyError, Problem, RunError
+from ..loops.errors import AssemblyError, Problem
 from ..loops.time import say, say_period
 
 if TYPE_CHECKING:
@@ -186,14 +186,3 @@ def _errors(assembly: Assembly, layer: Mapping[str, Any], allowed: Settings) -> 
         return check(assembly.resolve(**layer), allowed).errors
     except AssemblyError as error:  # what the layer says cannot even be put in
         return error.problems
-
-
-def write_report(paths: Sequence[Path], to: Path | None) -> Path:
-    """Write the report of one run, or of several side by side; by default beside the first."""
-    from ..loops.storage.runs import Run
-
-    try:
-        from .reports import page
-    except ImportError as error:
-        raise RunError(f'reports need {error.name}: pip install "stimloop[reports]"') from error
-    return page.write_report([Run(path) for path in paths], to or paths[0].with_suffix(".html"))

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..assemblies import settings
 from ..loops.errors import AssemblyError, Problem, StimloopError, nearest
+from ..loops.storage.atomic import replace_shared
 from .settings import Settings
 from .studying import claims, running, tables
 from .studying.cells import ROOT, Cell, Place, Point, expand, points
 from .studying.description import Description, Stage
-from .studying.records import DONE, FAILED, read, write
+from .studying.records import DONE, FAILED, STUDY, read, write
 from .studying.running import Work
+from .studying.shipping import Artifacts, ship, stamps, stand_in
 from .studying.states import Cells, states
 from .studying.tables import Row, Verdict
 
@@ -27,7 +30,6 @@ Say = Callable[[str], None]
 
 def say_nothing(line: str) -> None:
     """Tell nobody."""
-
 
 
 class StudyStopped(StimloopError, RuntimeError):
@@ -51,14 +53,19 @@ class Study:
     """A study and the folder in which its cells lie; any number of processes may work on one at once."""
 
     def __init__(self, path: Path, *, small: bool = False, folder: Path | None = None,
-                 allowed: Settings | None = None) -> None:
-        """Read the study in `path`; its cells lie in `folder` (default: `studies/<name>`)."""
-        self.path, self.small = path, small
+                 allowed: Settings | None = None, retrain: bool = False) -> None:
+        """Read the study in `path`; its cells lie in `folder` (default: `studies/<name>`).
+
+        Shipped weights that a stage made stand for it, unless `retrain` says to run it all the same.
+        """
+        self.path, self.small, self.retrain = path, small, retrain
         self.description = Description.load(path, small)
+        self.full = Description.load(path) if small else self.description
         name = self.description.name + ("_small" if small else "")
         self.folder = Path(folder or Path("studies") / name).resolve()
         allowed = allowed or settings.read()
         self.allowed = replace(allowed, roots={**allowed.roots, ROOT: self.folder})
+        self.reasons: dict[str, str] = {}  # by stage, why shipped weights stand for it, or do not
         self._stages: dict[str, Cells] = {}
 
     def run(self, *, workers: int = 1, shard: tuple[int, int] = (0, 1), rerun: tuple[str, ...] = (),
@@ -72,26 +79,53 @@ class Study:
             accept_stale: take finished cells as they are, although code has changed since.
             say: told a line whenever a cell has ended; with several workers a function of a module.
         """
+        name = self.path.stem if self.path.parent == SHIPPED else str(self.path.resolve())
+        said = {"study": name, "small": self.small, "retrain": self.retrain}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        replace_shared(self.folder / STUDY, json.dumps(said, indent=1).encode())
         for stage in self.description.stages.values():
             self._run_stage(stage, workers, shard, rerun, accept_stale, say)
         return self.result()
 
     def cells(self, stage: Stage) -> Cells:
-        """Return the cells of a stage; what earlier stages keep for them must be there."""
+        """Return the cells of a stage, or the weights that stand for them; what earlier stages keep must be there.
+
+        Raises LookupError where an earlier stage has not finished.
+        """
         if stage.name not in self._stages:
             given: dict[tuple[str, Point], Path] = {}
             for earlier in self.description.stages.values():
                 if earlier.name == stage.name:
                     break
                 given |= self.cells(earlier).kept(earlier)
-            self._stages[stage.name] = Cells(self.folder / stage.name,
-                                             expand(self.description, stage, given, self.folder), self.allowed)
+            self._stages[stage.name] = self._skipped(stage, given) or self._expanded(stage, given)
         return self._stages[stage.name]
 
+    def _skipped(self, stage: Stage, given: Artifacts) -> Cells | None:
+        if self.retrain:
+            return None
+        shipped, why = stand_in(self.description, self.full, stage, given, self.folder)
+        self.reasons[stage.name] = why
+        return Cells(self.folder / stage.name, [], self.allowed, shipped) if shipped else None
+
+    def _expanded(self, stage: Stage, given: Artifacts) -> Cells:
+        cells = expand(self.description, stage, given, self.folder)
+        return Cells(self.folder / stage.name, cells, self.allowed,
+                     made=stamps(self.description, stage, cells, self.small))
+
     def result(self) -> Result:
-        """Return table and verdicts of the cells that have finished."""
-        numbers = tables.Numbers(self.description, self._run_of)
-        return Result(tables.rows(self.description, numbers), tables.verdicts(self.description, numbers))
+        """Return table and verdicts of the cells that have finished; skipped stages have none."""
+        numbers = tables.Numbers(self.description, self.run_of)
+        found = tables.rows(self.description, numbers)
+        skipped = [name for name, cells in self._stages.items() if cells.shipped]
+        return Result([row for row in found if row.stage not in skipped], tables.verdicts(self.description, numbers))
+
+    def ship(self, folder: Path) -> list[Path]:
+        """Copy what the stages keep, at the first point of their sweeps, into a folder; returns the files."""
+        if self.small:
+            raise StudyStopped("the small form learns for a few steps only: ship what the full form has learned")
+        return [file for stage in self.description.stages.values()
+                for file in ship(stage, self.cells(stage).kept(stage), folder)]
 
     def status(self) -> list[dict[str, Any]]:
         """Return one row a cell: stage, variant, point, state; stages that wait for others only tell their number."""
@@ -103,12 +137,15 @@ class Study:
                 count = len(stage.variants) * sum(1 for _ in points(stage))
                 found.append({"cell": f"{stage.name}: {count} cells", "state": "waits for what earlier stages keep"})
                 continue
+            if cells.shipped:
+                found.append({"cell": f"{stage.name}: skipped", "state": self.reasons[stage.name]})
             for cell in cells.cells:
                 error = read(cells.path(cell) / FAILED).get("error", "")
                 found.append({"cell": " = ".join(map(str, cell.places)), "state": cells.state(cell), "error": error})
         return found
 
-    def _run_of(self, place: Place) -> Path | None:
+    def run_of(self, place: Place) -> Path | None:
+        """Return the run of a place; None where it has not finished, or was skipped."""
         try:
             return self.cells(self.description.stages[place.stage]).run_of(place)
         except LookupError:  # an earlier stage has not finished
@@ -132,7 +169,8 @@ class Study:
 
     def _helper(self, stage: Stage, shard: tuple[int, int], say: Say) -> multiprocessing.process.BaseProcess:
         helper = multiprocessing.get_context("spawn").Process(
-            target=help_with, args=(str(self.path), self.small, str(self.folder), stage.name, shard, self.allowed, say))
+            target=help_with, args=(str(self.path), self.small, self.retrain, str(self.folder), stage.name, shard,
+                                    self.allowed, say))
         helper.start()
         return helper
 
@@ -158,9 +196,25 @@ def load(name: str | Path, **options: Any) -> Study:
     if path.suffix not in (".yaml", ".yml"):
         if str(name) not in shipped():
             raise AssemblyError([Problem(f"there is no shipped study {str(name)[:80]!r}", "",
-                                         nearest(str(name), shipped()))])
+                                         f"{nearest(str(name), shipped())} A file is named with its ending .yaml.")])
         path = SHIPPED / f"{name}.yaml"
     return Study(path, **options)
+
+
+def find(given: Path) -> Study | None:
+    """Return the study of a folder in which one was run, as it was run there last, or the one of a name; else None."""
+    if said := read(given / STUDY):
+        return load(str(said["study"]), small=bool(said["small"]), retrain=bool(said["retrain"]), folder=given)
+    if given.exists() and given.suffix not in (".yaml", ".yml"):
+        return None
+    folder = Path("studies") / given.stem
+    if (folder / STUDY).is_file():
+        return find(folder)
+    if str(given) in shipped():
+        others = [str(file.parent) for file in sorted(Path("studies").glob(f"*/{STUDY}"))]
+        raise StudyStopped(f"{given} was not run here: there is no {folder / STUDY}. Run it with stimloop study "
+                           f"{given}, or name the folder of its cells: {', '.join(others) or 'here is none'}")
+    return None
 
 
 def shipped() -> list[str]:
@@ -191,17 +245,17 @@ def _run_if_free(cells: Cells, cell: Cell, stage: Stage, allowed: Settings, say:
         variants = {place.variant for place in cell.places}
         keep = {name: keep for name, keep in stage.keep.items() if keep.variant in variants}
         began = time.monotonic()
-        ended = running.run(Work(cells.path(cell), cell.assembly, keep), allowed)
+        ended = running.run(Work(cells.path(cell), cell.assembly, keep, cells.made.get(cell.identity, {})), allowed)
     if ended == "interrupted":
         raise KeyboardInterrupt("saved; the same command goes on with it")
     say(f"{' = '.join(map(str, cell.places))} {ended} in {time.monotonic() - began:.0f} s")
     return True
 
 
-def help_with(path: str, small: bool, folder: str, stage: str, shard: tuple[int, int], allowed: Settings,
-              say: Say) -> None:
+def help_with(path: str, small: bool, retrain: bool, folder: str, stage: str, shard: tuple[int, int],
+              allowed: Settings, say: Say) -> None:
     """Share the work on one stage, in a process of its own."""
-    study = Study(Path(path), small=small, folder=Path(folder), allowed=allowed)
+    study = Study(Path(path), small=small, folder=Path(folder), allowed=allowed, retrain=retrain)
     part = study.description.stages[stage]
     try:
         work_on(study.cells(part), part, shard, study.allowed, say)
@@ -215,26 +269,3 @@ def _forget(path: Path) -> None:
         (path / name).unlink(missing_ok=True)
     if (path / "run").is_dir():
         (path / "run").rename(path / f"run.before-{time.time_ns()}")
-
-
-def text(result: Result, measures: Mapping[str, Any]) -> str:
-    """Return table and verdicts as text."""
-    from .inspection import table
-
-    lines, swept = [], any(row.group for row in result.rows)
-    for row in result.rows:
-        told = {name: "{:.4g} [{:.4g}, {:.4g}] n={}".format(*row.summary(name)) if row.values[name] else ""
-                for name in measures}
-        group = ", ".join(f"{address}={value}" for address, value in row.group)
-        lines.append({"stage": row.stage, "variant": row.variant, **({"at": group} if swept else {}), **told})
-    said = [f"{'PASS' if verdict.holds else 'FAIL'}  {_line(verdict)}: {verdict.says}" for verdict in result.verdicts]
-    return "\n".join([table(lines), *said])
-
-
-def _line(verdict: Verdict) -> str:
-    line = verdict.line
-    bound = (f"at least {line.at_least:g}" if line.at_least is not None else f"at most {line.at_most:g}"
-             if line.at_most is not None else f"above {line.above}")
-    share = f" in {line.among[0]} of {line.among[1]}" if line.among else ""
-    after = f" after {line.after[0]} {line.after[1]}" if line.after else ""
-    return f"{line.measure} of {line.stage}:{line.variant}{after} {bound}{share}"

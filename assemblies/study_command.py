@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..loops.errors import AssemblyError, Problem
 from .inspection import table
 from .settings import Settings
-from .study import Result, load, say_nothing, text
+from .study import Result, Study, load, say_nothing
+from .studying import plan, texts
 
 RERUN = ("stale", "failed")
+NO_REPORT = 'no report: pip install "stimloop[reports]"'
 
 
 def parse_shard(given: str) -> tuple[int, int]:
@@ -22,19 +25,56 @@ def parse_shard(given: str) -> tuple[int, int]:
     raise AssemblyError([Problem(f"{given!r} is no share of the work", "--shard", "Write for example 2/4.")])
 
 
-def command(name: str, *, small: bool, out: str, workers: int, shard: str, rerun: list[str], accept_stale: bool,
-            status: bool, allowed: Settings, quiet: bool) -> tuple[dict[str, Any], str, bool]:
+@dataclass(frozen=True)
+class Options:
+    """What the command line says of a study."""
+
+    small: bool = False
+    out: str = ""
+    workers: int = 1
+    shard: str = ""
+    rerun: tuple[str, ...] = ()
+    accept_stale: bool = False
+    retrain: bool = False
+    plan: bool = False
+    status: bool = False
+    ship: str = ""
+
+
+def command(name: str, options: Options, allowed: Settings, quiet: bool) -> tuple[dict[str, Any], str, bool]:
     """Do what the command line asks; returns facts, text, and whether everything expected holds."""
-    if odd := [state for state in rerun if state not in RERUN]:
+    if odd := [state for state in options.rerun if state not in RERUN]:
         raise AssemblyError([Problem(f"{odd[0]!r} are no cells that can be run anew", "--rerun",
                                      f"Choose from {', '.join(RERUN)}.")])
-    study = load(name, small=small, folder=Path(out) if out else None, allowed=allowed)
-    if status:
+    study = load(name, small=options.small, folder=Path(options.out) if options.out else None, allowed=allowed,
+                 retrain=options.retrain)
+    if options.plan:
+        planned = plan.plan(study)
+        return planned, plan.text(planned), True
+    if options.status:
         rows = study.status()
         return {"folder": str(study.folder), "cells": rows}, table(rows), True
-    result = study.run(workers=workers, shard=parse_shard(shard or "1/1"), rerun=tuple(rerun),
-                       accept_stale=accept_stale, say=say_nothing if quiet else _say)
-    return facts(result), text(result, study.description.measures) + f"\n{study.folder}", result.passed
+    return _run(study, options, quiet)
+
+
+def _run(study: Study, options: Options, quiet: bool) -> tuple[dict[str, Any], str, bool]:
+    result = study.run(workers=options.workers, shard=parse_shard(options.shard or "1/1"), rerun=options.rerun,
+                       accept_stale=options.accept_stale, say=say_nothing if quiet else _say)
+    shipped = [str(file) for file in study.ship(Path(options.ship))] if options.ship else []
+    report = report_of(study, result)
+    told = texts.text(result.rows, result.verdicts, study.description.measures)
+    lines = [*(f"shipped {file}" for file in shipped), f"cells   {study.folder}",
+             f"report  {report}" if report else NO_REPORT]
+    return ({**facts(result), "report": report, "shipped": shipped}, "\n".join([told, *lines]), result.passed)
+
+
+def report_of(study: Study, result: Result) -> str:
+    """Write the report into the folder of a study; empty where what draws it is not installed."""
+    try:
+        from .reports.study_page import write_report
+    except ImportError:
+        return ""
+    return str(write_report(study, result, study.folder / "report.html"))
 
 
 def facts(result: Result) -> dict[str, Any]:
@@ -44,7 +84,8 @@ def facts(result: Result) -> dict[str, Any]:
         told = {}
         for name, values in row.values.items():
             mean, low, high, n = row.summary(name)
-            told[name] = {"interquartile_mean": mean, "interval": [low, high], "n": n, "values": list(values)}
+            told[name] = {"interquartile_mean": mean, "interval": [low, high], "n": n, "values": list(values),
+                          "episodes": row.spans[name].episodes or None}
         rows.append({"stage": row.stage, "variant": row.variant, "at": dict(row.group), "measures": told})
     lines = [{"measure": verdict.line.measure, "stage": verdict.line.stage, "variant": verdict.line.variant,
               "holds": verdict.holds, "says": verdict.says} for verdict in result.verdicts]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from ...loops.errors import RunError
+from ...loops.storage.atomic import replace_shared
 from ...loops.storage.runs import Run
 from ..reports import activity, canvas, figures, stimulation, tables, traces
 from .reading import said
@@ -21,7 +22,7 @@ h1{margin-bottom:.2rem} h2{border-bottom:1px solid #d5dde5;padding-bottom:.2rem;
 table{border-collapse:collapse;font-variant-numeric:tabular-nums} th,td{padding:.25rem .7rem;text-align:right}
 th:first-child,td:first-child{text-align:left} tr:nth-child(even){background:#f4f7fa} th{border-bottom:2px solid #9ab}
 .warn{background:#fff4e0;border-left:4px solid #e09f3e;padding:.6rem 1rem} .fine{color:#3a7d44} .note{color:#5f6c72}
-svg{width:100%;height:auto}
+svg{width:100%;height:auto} .fail{color:#b3261e}
 .wide{overflow-x:auto} li,td,th,h1,h2,h3{overflow-wrap:anywhere}
 pre{background:#f4f7fa;padding:.8rem;overflow:auto;font-size:12px}
 """
@@ -33,20 +34,31 @@ _SAFETY = "Research simulation only: no statement about stimulation here is a me
 def write_report(runs: list[Run], path: Path) -> Path:
     """Write the page about one run, or a comparison followed by each run; returns where it stands."""
     title = runs[0].attributes.get("name", runs[0].name)
-    parts = [f"<h1>{escape(str(title))}</h1>{_about(runs[0])}<p class=note>{escape(_SAFETY)}</p>"]
+    parts = [head(str(title), said(runs[0], "assembly", {}).get("about"))]
     if len(runs) > 1:
         parts += ["<h2>Warnings</h2>"] + [f"<h3>{escape(_heading(run))}</h3>{_warnings(run)}" for run in runs]
         parts += ["<h2>Side by side</h2>", table_html([tables.row(run) for run in runs]), figures.compare(runs) or "",
                   f"<p class=note>Each point is an episode, each bar the mean of a run. {escape(tables.MEANING)}</p>"]
     for run in runs:
         parts += _sections(run, alone=len(runs) == 1)
-    page = (f'{_MARK}<html lang="en"><head><meta charset="utf-8"><title>{escape(str(title))}</title>'
+    return write_page(path, str(title), parts)
+
+
+def head(title: str, about: object) -> str:
+    """Return the beginning of a page: what it is about, and what it is no statement about."""
+    told = f"<p>{escape(about)}</p>" if isinstance(about, str) else ""
+    return f"<h1>{escape(title)}</h1>{told}<p class=note>{escape(_SAFETY)}</p>"
+
+
+def write_page(path: Path, title: str, parts: list[str]) -> Path:
+    """Write a page of its own from pieces of HTML; returns where it stands."""
+    page = (f'{_MARK}<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
             f"<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>")
     path = Path(path)
     try:
         _check_place(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        replace_shared(path, page.encode())
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error}. Name another file with --to") from error
     return path
@@ -97,11 +109,6 @@ def _beginning(run: Run) -> str:
         return "lane 0"
 
 
-def _about(run: Run) -> str:
-    about = said(run, "assembly", {}).get("about")
-    return f"<p>{escape(about)}</p>" if isinstance(about, str) else ""
-
-
 def _outcome(run: Run) -> str:
     """How long the run was, in words."""
     facts = said(run, "facts", {})
@@ -138,6 +145,11 @@ def _picture(svg: str) -> str:
 def table_html(rows: list[dict[str, object]], columns: tuple[str, ...] = tables.COLUMNS) -> str:
     """Return rows as an HTML table."""
     heads, *lines = tables.heads_and_cells(rows, columns)
-    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
-    body = "".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in line) + "</tr>" for line in lines)
-    return f"<div class=wide><table><tr>{head}</tr>{body}</table></div>"
+    return lines_html(heads, [[escape(text) for text in line] for line in lines])
+
+
+def lines_html(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a table whose cells are HTML already; its heads are text."""
+    top = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines)
+    return f"<div class=wide><table><tr>{top}</tr>{body}</table></div>"

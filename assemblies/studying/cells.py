@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -16,6 +16,7 @@ from ..assembly import Assembly
 from ..loading import load
 from .description import Description, Stage
 
+UNLEARNT = ("name", "about", "record", "checkpoint")  # entries of an assembly that change nothing that is learned
 ROOT = "study"  # how assemblies name the folder of their study
 Point = tuple[tuple[str, Any], ...]  # swept address and value, in the order of the sweep
 
@@ -40,17 +41,18 @@ class Cell:
     identity: str  # of the resolved assembly and the artifacts given
     places: tuple[Place, ...]
     assembly: Assembly
+    recipe: str  # hash of what decides what it learns: all of it but what is only recorded or saved
 
 
 def points(stage: Stage) -> Iterator[Point]:
     """Every point of a sweep, the last address fastest."""
     for values in product(*stage.sweep.values()):
-        yield tuple(zip(stage.sweep, map(_frozen, values), strict=True))
+        yield tuple(zip(stage.sweep, map(frozen, values), strict=True))
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
     """A swept list as a tuple, so that points can be looked up."""
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def _thawed(value: Any) -> Any:
@@ -63,50 +65,81 @@ def assembly_of(study: Description, stage: Stage) -> Assembly:
     return load(study.folder / name if name.endswith((".yaml", ".yml")) else name)
 
 
+def joined(stage: Stage, point: Point) -> dict[str, Any]:
+    """Return the values of a point by the addresses that earlier stages sweep."""
+    here = dict(point)
+    return here | {there: here[own] for there, own in stage.joins.items()}
+
+
 def kept_at(study: Description, stage: Stage, wanted: str, point: Point) -> tuple[str, Point]:
     """Return the stage that keeps an artifact, and the point of its sweep that joins one of `stage`.
 
-    Stages join on equal values of the addresses that both sweep; what only the earlier one sweeps must be chosen over.
+    Stages join on equal values of the addresses that both sweep, or that `joins` says; what only the earlier one sweeps
+    must be chosen over.
     """
     for earlier in study.stages.values():
         if wanted not in earlier.keep:
             continue
-        own, here = earlier.keep[wanted].over, dict(point)
+        own, here = earlier.keep[wanted].over, joined(stage, point)
         if lacking := [address for address in earlier.sweep if address not in own and address not in here]:
             raise AssemblyError([Problem(
                 f"stage {earlier.name} keeps one {wanted!r} for each {lacking[0]}: nothing says which is meant here",
-                f"stages.{stage.name}", f"Sweep {lacking[0]} here too, or keep the best: {{at: best test.return, "
-                f"over: [{lacking[0]}]}}.")])
-        return earlier.name, tuple((address, here[address]) for address in earlier.sweep if address not in own)
+                f"stages.{stage.name}", f"Sweep {lacking[0]} here too, say which address here stands for it "
+                f"(joins: {{{lacking[0]}: ADDRESS}}), or keep the best (over: [{lacking[0]}]).")])
+        there = tuple((address, here[address]) for address in earlier.sweep if address not in own)
+        for address, value in there:
+            if value not in map(frozen, earlier.sweep[address]):
+                raise AssemblyError([Problem(
+                    f"stage {earlier.name} keeps no {wanted!r} at {address}={value}: it sweeps "
+                    f"{', '.join(map(str, earlier.sweep[address]))}", f"stages.{stage.name}.sweep.{address}",
+                    f"Leave {value} out here, or add it to stages.{earlier.name}.sweep.{address}.")])
+        return earlier.name, there
     raise LookupError(wanted)
+
+
+def check_joins(study: Description, stage: Stage) -> None:
+    """Raise AssemblyError where something given cannot be found at a point of the sweep, or at more than one."""
+    problems = Problems()
+    for wanted, point in product(stage.given.values(), points(stage)):
+        try:
+            kept_at(study, stage, wanted, point)
+        except AssemblyError as error:
+            problems.found += [problem for problem in error.problems if problem not in problems.found]
+    problems.raise_if_any(study.name)
+
+
+def name_of(wanted: str, path: Path, root: Path) -> str:
+    """Return how an assembly names an artifact: from the folder of its study, or shipped weights by their name."""
+    return f"{ROOT}:{path.relative_to(root)}" if path.is_relative_to(root) else wanted
 
 
 def expand(study: Description, stage: Stage, artifacts: Mapping[tuple[str, Point], Path], root: Path) -> list[Cell]:
     """Return the cells of a stage; `artifacts` holds what earlier stages kept, by name and the point they kept it at.
 
-    They are named from the folder of the study, `root`, as `study:...`. Raises AssemblyError with everything that is
-    wrong in any of them.
+    They are named from the folder of the study, `root`, as `study:...`, and shipped weights by their name. Raises
+    AssemblyError with everything that is wrong in any of them.
     """
+    check_joins(study, stage)
     base, problems, found = assembly_of(study, stage), Problems(), {}
     for point, variant in product(points(stage), stage.variants):
-        place = Place(stage.name, variant, point)
+        place, told = Place(stage.name, variant, point), {}
         try:
-            def file(wanted: str, point: Point = point) -> str:
+            def file(wanted: str, point: Point = point, told: dict[str, Path] = told) -> str:
                 path = artifacts[wanted, kept_at(study, stage, wanted, point)[1]]
-                return f"{ROOT}:{path.relative_to(root)}"
+                told[name_of(wanted, path, root)] = path
+                return name_of(wanted, path, root)
 
             given = {address: file(wanted) for address, wanted in stage.given.items()}
-            swept = {address: _thawed(told) for address, told in point}
+            swept = {address: _thawed(value) for address, value in point}
             resolved = base.resolve(given=given, sweep=swept, variant=variant, set=stage.set)
             named = {address: file(wanted) for address, wanted in _named(resolved, study, stage)}
             resolved = resolved.set(named) if named else resolved
         except AssemblyError as error:
             problems.found += [problem for problem in error.problems if problem not in problems.found]
             continue
-        key = identity(resolved, {told: root / told.removeprefix(f"{ROOT}:")
-                                  for told in (*given.values(), *named.values())})
+        key = identity(resolved, told)
         before = found[key].places if key in found else ()
-        found[key] = Cell(key, (*before, place), resolved)
+        found[key] = Cell(key, (*before, place), resolved, hashed(resolved, told, UNLEARNT))
     problems.raise_if_any(study.name)
     return list(found.values())
 
@@ -126,10 +159,15 @@ def _named(assembly: Assembly, study: Description, stage: Stage) -> Iterator[tup
 
 def identity(assembly: Assembly, given: Mapping[str, Path]) -> str:
     """Return a hash of what will run; artifacts count by what they hold, not by where they lie."""
+    return hashed(assembly, given, ("name", "about"))[:16]
+
+
+def hashed(assembly: Assembly, given: Mapping[str, Path], without: Collection[str]) -> str:
+    """Return a hash of an assembly without some of its entries, and with artifacts by what they hold."""
     contents = {told: f"artifact {artifact.load(path)[1]['hash']}" for told, path in given.items()}
-    document = _told({key: part for key, part in assembly.document().items() if key not in ("name", "about")}, contents)
+    document = _told({key: part for key, part in assembly.document().items() if key not in without}, contents)
     text = json.dumps(document, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _told(value: Any, contents: Mapping[str, str]) -> Any:

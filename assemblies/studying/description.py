@@ -15,7 +15,7 @@ from . import measures
 from .measures import Measure, Name
 
 ENTRIES = ("name", "about", "stages", "measure", "expect", "small")
-STAGE = ("assembly", "given", "variants", "sweep", "set", "keep")
+STAGE = ("assembly", "given", "variants", "sweep", "joins", "set", "keep")
 KEEP = ("from", "at", "over", "variant")
 EXPECT = ("measure", "variant", "stage", "after", "at_least", "at_most", "above", "in")
 _AFTER = re.compile(r"([0-9][0-9_]*) (steps?|episodes?|updates?)")
@@ -43,6 +43,7 @@ class Stage:
     sweep: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     set: Mapping[str, Any] = field(default_factory=dict)
     keep: Mapping[str, Keep] = field(default_factory=dict)
+    joins: Mapping[str, str] = field(default_factory=dict)  # address that an earlier stage sweeps -> the one here
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,14 @@ def describe(value: Any, folder: Path, problems: Problems, small: bool = False) 
             stages[name] = dict(entry)
         else:
             problems.add("is no stage", f"stages.{name}", "Write for example brain: {assembly: healthy_elbow}.")
-    for address, part in _mapping(value.get("small"), "small", problems).items() if small else ():
+    changes = _mapping(value.get("small"), "small", problems) if small else {}
+    expect = changes.pop("expect", value.get("expect")) or []
+    for address, part in changes.items():
         _put(stages, address, part, problems)
     made = {name: _stage(name, entry, problems) for name, entry in stages.items()}
     read_measures = {name: _measure(text, f"measure.{name}", problems)
                      for name, text in _mapping(value.get("measure"), "measure", problems).items()}
     _check_given(made, problems)
-    expect = value.get("expect") or []
     if not isinstance(expect, list):
         problems.add("is not a list", "expect", "Write: expect: [{variant: base, measure: recovery, at_least: 0.9}]")
         expect = []
@@ -108,7 +110,7 @@ def describe(value: Any, folder: Path, problems: Problems, small: bool = False) 
 
 
 def _put(stages: dict[str, Any], address: str, part: Any, problems: Problems) -> None:
-    """Apply one change of `small`: `stage.entry` or `stage.entry.key`, None removes."""
+    """Apply one change of `small`: `stage.entry` or `stage.entry.key`, None removes; `expect` stands for itself."""
     stage, _, rest = address.partition(".")
     entry, _, key = rest.partition(".")
     if stage not in stages or entry not in STAGE:
@@ -139,7 +141,17 @@ def _stage(name: str, entry: Mapping[str, Any], problems: Problems) -> Stage:
         keep[kept] = _keep(said, f"{where}.keep.{kept}", sweep, variants, problems)
     return Stage(name, str(entry.get("assembly")), dict(_mapping(entry.get("given"), f"{where}.given", problems)),
                  tuple(variants), {address: tuple(values) for address, values in sweep.items() if address not in odd},
-                 overrides(f"{where}.set", entry.get("set") or {}, problems) or {}, keep)
+                 overrides(f"{where}.set", entry.get("set") or {}, problems) or {}, keep,
+                 _joins(entry, where, sweep, problems))
+
+
+def _joins(entry: Mapping[str, Any], where: str, sweep: Mapping[str, Any], problems: Problems) -> dict[str, str]:
+    """Read which address swept above stands for which one swept here, where they are not the same."""
+    joins = _mapping(entry.get("joins"), f"{where}.joins", problems)
+    for there, here in joins.items():
+        if here not in sweep:
+            problems.add(f"{short(here)} is not swept here", f"{where}.joins.{there}", nearest(str(here), sweep))
+    return joins
 
 
 def _keep(said: Any, where: str, sweep: Mapping[str, Any], variants: list[str], problems: Problems) -> Keep:
@@ -166,9 +178,15 @@ def _keep(said: Any, where: str, sweep: Mapping[str, Any], variants: list[str], 
 
 
 def _check_given(stages: Mapping[str, Stage], problems: Problems) -> None:
-    """What is given has been kept by a stage above, and once."""
+    """What is given has been kept by a stage above, and once; what is joined is swept by one above."""
     kept: dict[str, str] = {}
+    swept: dict[str, str] = {}
     for name, stage in stages.items():
+        for address in stage.joins:
+            if address not in swept:
+                problems.add(f"no stage above sweeps {short(address)}", f"stages.{name}.joins.{address}",
+                             nearest(address, swept))
+        swept |= dict.fromkeys(stage.sweep, name)
         for address, artifact in stage.given.items():
             if artifact not in kept:
                 problems.add(f"no stage above keeps {short(artifact)}", f"stages.{name}.given.{address}",

@@ -43,6 +43,9 @@ class Term:
     sign: str
     parts: tuple[Measure, ...]
 
+    def __str__(self) -> str:
+        return f"-{self.parts[0]}" if len(self.parts) == 1 else f"({f' {self.sign} '.join(map(str, self.parts))})"
+
 
 Measure: TypeAlias = "float | Name | Term"
 

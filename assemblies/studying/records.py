@@ -9,7 +9,7 @@ from typing import Any
 
 from ...loops.storage.atomic import replace_file
 
-DONE, FAILED, BEST = "done.json", "failed.json", "best.json"
+DONE, FAILED, BEST, STUDY = "done.json", "failed.json", "best.json", "study.json"
 
 
 def write(file: Path, content: Mapping[str, Any]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ..settings import Settings
 from .description import Keep
 from .measures import Name, names, value
 from .records import BEST, DONE, FAILED, read, write
+from .shipping import note
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,12 @@ class Work:
     folder: Path  # of the cell
     assembly: Assembly
     keep: Mapping[str, Keep]  # what of it later stages may want
+    made: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what each kept file says of its making
 
 
 def run(work: Work, allowed: Settings) -> str:
     """Run a claimed cell to its end; returns `finished`, `interrupted` or `failed`, and leaves the record of it."""
+    began, whole = time.monotonic(), not _begun(work)
     try:
         outcome = _go(work, allowed)
     except (StimloopError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
@@ -47,7 +51,8 @@ def run(work: Work, allowed: Settings) -> str:
     kept = {name: str(_kept(work, name, keep, outcome.path).relative_to(work.folder))
             for name, keep in work.keep.items()}
     write(work.folder / DONE, {"run": str(outcome.path.relative_to(work.folder)), "code": attributes.get("code", {}),
-                                "versions": attributes.get("versions", {}), "kept": kept})
+                                "versions": attributes.get("versions", {}), "kept": kept,
+                                "seconds": time.monotonic() - began if whole else None})
     (work.folder / FAILED).unlink(missing_ok=True)
     return "finished"
 
@@ -58,10 +63,14 @@ def _go(work: Work, allowed: Settings) -> Any:
     from ..resuming import resume
 
     prepare = partial(_watch, work)
-    begun = [path for path in list_runs(work.folder / "run") if checkpoint.newest(path / CHECKPOINTS) is not None]
-    if begun:
+    if begun := _begun(work):
         return resume(begun[-1], show=False, allowed=allowed, prepare=prepare)
     return start(work.assembly, folder=work.folder / "run", show=False, allowed=allowed, prepare=prepare)
+
+
+def _begun(work: Work) -> list[Path]:
+    """Return the runs of a cell that can be gone on with."""
+    return [path for path in list_runs(work.folder / "run") if checkpoint.newest(path / CHECKPOINTS) is not None]
 
 
 def _watch(work: Work, loop: Loop) -> None:
@@ -80,9 +89,11 @@ def _better(work: Work, name: str, keep: Keep, loop: Loop) -> Callable[[str, dic
         best = read(work.folder / name / BEST)
         if np.isfinite(now) and (not best or now > best["value"]):
             component = loop.components[keep.component]
+            moment = {"value": now, "steps": int(row["steps"])}
+            made = {**work.made[name], **moment} if name in work.made else {}
             artifact.save(work.folder / name / "best.safetensors", component,
-                          work.assembly.get(f"{keep.component}.type"))
-            write(work.folder / name / BEST, {"value": now, "steps": int(row["steps"]), "time": int(row["time"])})
+                          work.assembly.get(f"{keep.component}.type"), note(made, str(keep.best)) if made else "", made)
+            write(work.folder / name / BEST, {**moment, "time": int(row["time"])})
 
     return look
 
@@ -106,6 +117,7 @@ def _kept(work: Work, name: str, keep: Keep, run: Path) -> Path:
         raise StimloopError(f"{keep.component} has learned nothing that could be kept as {name}: "
                             f"{run} holds {'no checkpoint' if state is None else 'no learned part of it'}")
     end = work.folder / name / "end.safetensors"
-    artifact.write(end, learned, work.assembly.get(f"{keep.component}.type"), {})
+    made = work.made.get(name, {})
+    artifact.write(end, learned, work.assembly.get(f"{keep.component}.type"), {}, note(made, "") if made else "", made)
     return end
 

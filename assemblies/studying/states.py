@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from ...loops.errors import AssemblyError, Problem
 from ..assembly import Assembly
 from ..settings import Settings
 from . import claims
 from .cells import Cell, Place, Point
 from .description import Keep, Stage
 from .records import BEST, DONE, FAILED, read
+from .shipping import Artifacts, without
 
 STATES = ("finished", "stale", "failed", "running", "interrupted", "waiting")
 
@@ -18,8 +21,12 @@ STATES = ("finished", "stale", "failed", "running", "interrupted", "waiting")
 class Cells:
     """The cells of one stage on the disk."""
 
-    def __init__(self, folder: Path, cells: list[Cell], allowed: Settings) -> None:
+    def __init__(self, folder: Path, cells: list[Cell], allowed: Settings, shipped: Artifacts | None = None,
+                 why: str = "", made: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self.folder, self.cells, self.allowed = folder, cells, allowed
+        self.shipped = shipped or {}  # weights that stand for what the stage keeps, so that it has no cells
+        self.why = why  # it is skipped, or not
+        self.made = made or {}  # by identity and name, what a kept file says of its making
         self._codes: dict[str, dict[str, str]] = {}
 
     def path(self, cell: Cell) -> Path:
@@ -51,8 +58,11 @@ class Cells:
         return None
 
     def kept(self, stage: Stage) -> dict[tuple[str, Point], Path]:
-        """Return what the finished cells of a stage keep, by name and point (without what was chosen over)."""
-        found: dict[tuple[str, Point], Path] = {}
+        """Return what the finished cells of a stage keep, by name and point (without what was chosen over).
+
+        Raises AssemblyError where a finished cell no longer holds what it kept.
+        """
+        found: dict[tuple[str, Point], Path] = dict(self.shipped)
         best: dict[tuple[str, Point], float] = {}
         for name, keep in stage.keep.items():
             for cell in self.cells:
@@ -67,8 +77,12 @@ class Cells:
         done = read(path / DONE)
         if not done:
             return
-        key = name, tuple((address, told) for address, told in place.point if address not in keep.over)
+        key = name, without(place.point, keep.over)
         told = float(read(path / name / BEST).get("value", 0.0))
+        if not (path / done["kept"][name]).is_file():
+            raise AssemblyError([Problem(
+                f"{place} has finished, but what it kept as {name!r} is gone: {path / done['kept'][name]}",
+                f"stages.{place.stage}.keep.{name}", f"Put the file back, or remove {path}, so that it is run anew.")])
         if key not in found or told > best[key]:
             found[key], best[key] = path / done["kept"][name], told
 

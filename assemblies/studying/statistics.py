@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 RESAMPLES = 10_000
+EPISODE_RESAMPLES = 2_000  # each computes a whole measure
 
 
 def interquartile_mean(values: np.ndarray) -> np.ndarray:
@@ -14,6 +16,26 @@ def interquartile_mean(values: np.ndarray) -> np.ndarray:
     ordered = np.sort(np.asarray(values, np.float64), axis=-1)
     cut = ordered.shape[-1] // 4
     return ordered[..., cut:ordered.shape[-1] - cut].mean(axis=-1)
+
+
+T = TypeVar("T")
+
+
+def interval_over_episodes(columns: Mapping[T, np.ndarray], measure: Callable[[Mapping[T, float]], float],
+                           level: float = 0.95) -> tuple[float, float]:
+    """Return the bootstrap interval of a measure of one cell, over the episodes of its evaluation.
+
+    Episodes are drawn together from all columns [episodes], which began in the same start states.
+    """
+    count = len(next(iter(columns.values())))
+    drawn = np.random.default_rng(0).integers(0, count, (EPISODE_RESAMPLES, count))
+    means = {name: column[drawn].mean(axis=1) for name, column in columns.items()}
+    told = np.array([measure({name: float(mean[i]) for name, mean in means.items()})
+                     for i in range(EPISODE_RESAMPLES)])
+    if not np.isfinite(told).all():
+        return float("nan"), float("nan")
+    low, high = np.percentile(told, (50 * (1 - level), 50 * (1 + level)))
+    return float(low), float(high)
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:

@@ -21,23 +21,29 @@ FORMAT = "stimloop artifact 1"
 _SEPARATOR = "/"  # joins the names of nested dictionaries
 
 
-def save(path: str | Path, component: Component, type_name: str, note: str = "") -> str:
+def save(path: str | Path, component: Component, type_name: str, note: str = "",
+         made: Mapping[str, Any] | None = None) -> str:
     """Write what a built component learned; return the content hash."""
     learned = component.state_dict().get("learned")
     if not learned:
         raise AssemblyError([Problem("has learned nothing that could be saved", type_name,
                                      "Only components with weights or other learned arrays make artifacts.")])
     ports = {"inputs": describe(component.inputs), "outputs": describe(component.outputs)}
-    return write(path, learned, type_name, ports, note)
+    return write(path, learned, type_name, ports, note, made)
 
 
 def write(path: str | Path, learned: Mapping[str, Any], type_name: str, ports: Mapping[str, Any],
-          note: str = "") -> str:
-    """Write learned arrays to `path`, whole or not at all; return the content hash."""
+          note: str = "", made: Mapping[str, Any] | None = None) -> str:
+    """Write learned arrays to `path`, whole or not at all; return the content hash.
+
+    `note` is for people; `made` says in plain values what made them, so that a program recognises them.
+    """
     arrays = flat(learned)
     digest = content_hash(learned)
     meta = {"format": FORMAT, "type": type_name, "hash": digest, "note": note,
             "ports": json.dumps(ports, sort_keys=True)}
+    if made:
+        meta["made"] = json.dumps(made, sort_keys=True)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     data = to_bytes({name: np.ascontiguousarray(value) for name, value in arrays.items()}, meta)
@@ -46,7 +52,7 @@ def write(path: str | Path, learned: Mapping[str, Any], type_name: str, ports: M
 
 
 def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (learned arrays, meta) of an artifact; meta has type, ports, hash and note.
+    """Return (learned arrays, meta) of an artifact; meta has type, ports, hash, note and made.
 
     Raises AssemblyError when the file is missing, is no artifact, or does not hold what its hash says.
     """
@@ -69,6 +75,7 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise AssemblyError([Problem("holds other numbers than its own hash says: the file is damaged", where,
                                      "Copy it again from where it came from.")])
     meta["ports"] = json.loads(meta.get("ports", "{}"))
+    meta["made"] = json.loads(meta.get("made", "{}"))
     return learned, meta
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,16 @@ def replace_file(path: Path, parts: list[Any], *, sync: bool = False, hook: Hook
     os.replace(aside, path)
     if sync:
         sync_path(path.parent)
+
+
+def replace_shared(path: Path, data: bytes) -> None:
+    """Put a file in place whole that several processes may write at once: each aside, under a name of its own."""
+    aside = path.with_name(f".{uuid.uuid4().hex}.partial")
+    try:
+        aside.write_bytes(data)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def sync_path(path: Path) -> None:

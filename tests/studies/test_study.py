@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from stimloop.assemblies import study as studies
 from stimloop.assemblies.study import Study, StudyStopped
+from stimloop.assemblies.studying import texts
 from stimloop.loops.errors import AssemblyError
 from stimloop.loops.storage import artifact
 
@@ -25,7 +25,7 @@ def test_a_study_ends_in_a_table_and_verdicts(tiny):
     assert n == 2
     assert rows["act", "base"].values["learned"] == rows["train", "base"].values["return"]
     assert [verdict.holds for verdict in result.verdicts[:3]] == [True, True, True]
-    shown = studies.text(result, study.description.measures)
+    shown = texts.text(result.rows, result.verdicts, study.description.measures)
     assert "PASS  episodes of act:base at least 2 in 2 of 2: 2 of 2" in shown
 
 
@@ -48,6 +48,24 @@ def test_what_an_earlier_stage_kept_at_its_best_moment_is_given_to_cells_of_the_
         assert best["value"] == table["return"].max()
         assert best["steps"] == table["steps"][int(np.argmax(table["return"]))]
         artifact.load(kept)
+
+
+def test_stages_that_sweep_different_addresses_join_as_they_say(tiny):
+    text = tiny.read_text().removesuffix("  - {measure: return, above: still}\n")
+    elsewhere = "sweep: {body.seed: [1]}, joins: {seed: body.seed}"
+    for old, new in (("variants: [base, still], sweep: {seed: [0, 1]}", elsewhere), (" - still.test.return", ""),
+                     (", variant: still", "")):
+        assert old in text
+        text = text.replace(old, new)
+    tiny.write_text(text)
+    study = Study(tiny)
+    result = study.run()
+    train, act = (study.description.stages[name] for name in ("train", "act"))
+    kept = study.cells(train).kept(train)["trained", (("seed", 1),)]
+    (cell,) = study.cells(act).cells
+    assert cell.assembly.get("brain.params.weights") == f"study:{kept.relative_to(study.folder)}"
+    learned = {row.stage: row.values["learned"] for row in result.rows}
+    assert learned["act"] == learned["train"][1:]
 
 
 def test_finished_cells_are_skipped_and_the_table_stays(tiny):
@@ -105,6 +123,8 @@ def test_cells_whose_code_changed_are_stale(tiny, monkeypatch):
     (("sweep: {seed: [0, 1]}}\nmeasure", "sweep: {seed: 3}}\nmeasure"), "is not a list of values"),
     (("sweep: {seed: [0, 1]}}\nmeasure", "}\nmeasure"), "for each seed: nothing says which is meant"),
     (("after: 20 steps", "after: soon"), "is no counter"),
+    (("variants: [base, still]", "joins: {seed: body.seed}, variants: [base, still]"), "'body.seed' is not swept here"),
+    (("variants: [base, still]", "joins: {sed: seed}, variants: [base, still]"), "no stage above sweeps 'sed'"),
 ])
 def test_what_is_wrong_in_a_study_is_told(tiny, change, said):
     tiny.write_text(tiny.read_text().replace(*change))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import stimloop as sl
-from stimloop.assemblies import execute, inspection, loading, resuming, session, settings
+from stimloop.assemblies import execute, inspection, loading, report_command, resuming, session, settings
 from stimloop.assemblies.reports import charge
 from stimloop.assemblies.reports.warnings import warnings
 from stimloop.loops.component import Component
@@ -232,13 +232,13 @@ def test_a_trace_makes_no_evaluations(a, monkeypatch):
 def test_warnings_of_all_runs_come_first(a, tmp_path):
     pytest.importorskip("matplotlib")
     runs = [a.set("seed", seed).run("100 ms", folder=tmp_path) for seed in (3, 4)]
-    page = inspection.write_report([run.path for run in runs], tmp_path / "r.html").read_text()
+    page = report_command.write([run.path for run in runs], tmp_path / "r.html").read_text()
     place = page.index("Side by side")
     assert page.count("No episode ended.") == 2
     for seed in (3, 4):
         told = page.index(f"base, seed {seed}")
         assert told < page.index("No episode ended.", told) < place
-    alone = inspection.write_report([runs[0].path], Path(tmp_path / "one.html")).read_text()
+    alone = report_command.write([runs[0].path], Path(tmp_path / "one.html")).read_text()
     assert alone.count("No episode ended.") == 1
 
 

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import stimloop as sl
-from stimloop.assemblies import document, execute, identity, inspection, listing, resuming, settings
+from stimloop.assemblies import document, execute, identity, inspection, listing, report_command, resuming, settings
 from stimloop.assemblies.cli import app
 from stimloop.assemblies.reports.warnings import warnings
 from stimloop.loops.component import Component
@@ -182,10 +182,10 @@ def test_a_report_replaces_only_reports(tmp_path):
     mine.write_text("<!doctype html><p>years of work")
     for to, match in ((mine, "is not a report"), (tmp_path, "is a folder"), (mine / "r.html", "cannot be written")):
         with pytest.raises(RunError, match=match):
-            inspection.write_report([run.path], to)
+            report_command.write([run.path], to)
     assert "years" in mine.read_text()
     for _ in range(2):
-        assert inspection.write_report([run.path], tmp_path / "new" / "r.html").is_file()
+        assert report_command.write([run.path], tmp_path / "new" / "r.html").is_file()
 
 
 @pytest.mark.parametrize("value", [5, "text", [1, {"a": 2}], {"a": [3]}, None])
@@ -198,7 +198,7 @@ def test_attributes_that_somebody_changed_break_no_report(value, tmp_path):
     for key in ("notices", "latency", "facts", "resumes", "drawing", "name", "variant", "assembly"):
         changed = {**whole, "attributes": {**whole["attributes"], key: value}}
         (run.path / "zarr.json").write_bytes(encode(changed))
-        inspection.write_report([run.path, run.path], tmp_path / "r.html")
+        report_command.write([run.path, run.path], tmp_path / "r.html")
         listing.run_facts(run.path, True)
 
 

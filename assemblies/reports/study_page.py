@@ -1,0 +1,110 @@
+"""The report of a study: one self-contained HTML page with its verdicts, table, figures, plan and cells."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...loops.storage.runs import Run
+from ..identity import versions
+from ..studying import plan, texts
+from ..studying.cells import Place, points
+from ..studying.description import Stage
+from . import canvas, page, study_figures
+
+if TYPE_CHECKING:
+    from ..study import Result, Study
+
+Link = Callable[[str], str]  # from the page to a folder
+
+
+def write_report(study: Study, result: Result, path: Path) -> Path:
+    """Write the page about a study; returns where it stands."""
+    described, planned = study.description, plan.plan(study)
+
+    def link(folder: str) -> str:
+        return escape(Path(os.path.relpath(folder, path.resolve().parent)).as_posix(), quote=True)
+
+    parts = [page.head(described.name, described.about), *_form(planned), "<h2>What was expected</h2>",
+             _verdicts(result), "<h2>Table</h2>", _table(result, list(described.measures)),
+             f"<p class=note>{escape(texts.meaning(result.rows))}</p>"]
+    for name in described.measures:
+        figure = study_figures.measure(result.rows, name)
+        if figure is not None:
+            parts.append(f"<h3>{escape(name)}: {escape(str(described.measures[name]))}</h3>{canvas.svg(figure)}")
+    parts.append("<p class=note>A bar is a mean, the line across it its interval, a dot a cell.</p>")
+    parts += _curves(study)
+    parts += ["<h2>Plan</h2>", *(_stage(stage, link) for stage in planned["stages"]), _facts(planned)]
+    return page.write_page(path, described.name, parts)
+
+
+def _form(planned: dict[str, Any]) -> list[str]:
+    found = []
+    if planned["small"]:
+        found.append("the small form: fewer cells, episodes and steps than the study itself")
+    found += [f"stage {stage['stage']} was skipped: {stage['why']}" for stage in planned["stages"] if stage["skipped"]]
+    if planned["left"]:
+        found.append(f"{planned['left']} of {planned['runs']} runs have not finished")
+    lines = "".join(f"<li>{escape(text)}</li>" for text in found)
+    return [f"<div class=warn><ul>{lines}</ul></div>"] if found else []
+
+
+def _verdicts(result: Result) -> str:
+    if not result.verdicts:
+        return "<p>Nothing was said before.</p>"
+    return page.lines_html(["expected", "", "found"], [
+        [escape(texts.line_of(verdict.line)),
+         "<b class=fine>PASS</b>" if verdict.holds else "<b class=fail>FAIL</b>", escape(verdict.says)]
+        for verdict in result.verdicts])
+
+
+def _table(result: Result, measures: list[str]) -> str:
+    return page.lines_html(["stage", "variant", "at", *measures], [
+        [escape(text) for text in (row.stage, row.variant, plan.point(dict(row.group)),
+                                   *(texts.cell_of(row, name) for name in measures))] for row in result.rows])
+
+
+def _curves(study: Study) -> Iterator[str]:
+    for stage in study.description.stages.values():
+        figure = study_figures.curves(_runs(study, stage))
+        if figure is not None:
+            yield f"<h2>Evaluations of stage {escape(stage.name)}</h2>{canvas.svg(figure)}"
+
+
+def _runs(study: Study, stage: Stage) -> dict[str, Run]:
+    """Return the finished runs of a stage by what they are called."""
+    found = {}
+    for variant in stage.variants:
+        for point in points(stage):
+            place = Place(stage.name, variant, point)
+            path = study.run_of(place)
+            if path is not None:
+                found[str(place).removeprefix(f"{stage.name}:")] = Run(path)
+    return found
+
+
+def _stage(stage: dict[str, Any], link: Link) -> str:
+    told = [f"given {address}: {name}" for address, name in stage["given"].items()]
+    told += [f"keeps {', '.join(stage['keeps'])}"] if stage["keeps"] else []
+    told += [("skipped: " if stage["skipped"] else "not skipped: ") + stage["why"]] if stage["why"] else []
+    heading = (f"<h3>{escape(stage['stage'])} ({escape(stage['assembly'])})</h3>"
+               f"<p class=note>{escape('; '.join(told))}</p>")
+    if not stage["cells"]:
+        return heading
+    lines = [[escape(", ".join(cell["variants"])), escape(json.dumps(cell["at"])), escape(cell["until"]),
+              escape(cell["state"]), _cell(cell, link)] for cell in stage["cells"]]
+    return (f"{heading}<details><summary>{len(lines)} cells</summary>"
+            f"{page.lines_html(['variant', 'at', 'until', 'state', 'cell'], lines)}</details>")
+
+
+def _cell(cell: dict[str, Any], link: Link) -> str:
+    return f'<a href="{link(cell["folder"])}">{escape(cell["hash"])}</a>' if cell["folder"] else "-"
+
+
+def _facts(planned: dict[str, Any]) -> str:
+    facts = json.dumps({"folder": planned["folder"], "versions": versions()}, indent=1)
+    return f"<details><summary>Versions</summary><pre>{escape(facts)}</pre></details>"

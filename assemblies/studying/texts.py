@@ -1,0 +1,48 @@
+"""What a study says to people: its table and its verdicts in lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .description import Expectation
+from .tables import Row, Verdict
+
+
+def text(rows: Iterable[Row], verdicts: Iterable[Verdict], measures: Mapping[str, Any]) -> str:
+    """Return table and verdicts as text."""
+    from ..inspection import table
+
+    lines, rows = [], list(rows)
+    swept = any(row.group for row in rows)
+    for row in rows:
+        told = {name: cell_of(row, name) for name in measures}
+        group = ", ".join(f"{address}={value}" for address, value in row.group)
+        lines.append({"stage": row.stage, "variant": row.variant, **({"at": group} if swept else {}), **told})
+    said = [f"{'PASS' if verdict.holds else 'FAIL'}  {line_of(verdict.line)}: {verdict.says}" for verdict in verdicts]
+    return "\n".join([table(lines), meaning(rows), *said])
+
+
+def cell_of(row: Row, measure: str) -> str:
+    """Return one cell of the table: interquartile mean, interval and number of cells."""
+    mean, _, _, count = row.summary(measure)
+    return f"{mean:.4g} {row.spans[measure]} n={count}" if count else ""
+
+
+def line_of(line: Expectation) -> str:
+    """Return a line of what is expected, in words."""
+    bound = (f"at least {line.at_least:g}" if line.at_least is not None else f"at most {line.at_most:g}"
+             if line.at_most is not None else f"above {line.above}")
+    share = f" in {line.among[0]} of {line.among[1]}" if line.among else ""
+    after = f" after {line.after[0]} {line.after[1]}" if line.after else ""
+    return f"{line.measure} of {line.stage}:{line.variant}{after} {bound}{share}"
+
+
+def meaning(rows: Iterable[Row]) -> str:
+    """Say what the numbers of a table are."""
+    counts = sorted({span.episodes for row in rows for span in row.spans.values() if span.episodes})
+    told = "Each number: interquartile mean of n cells [95 % bootstrap interval]."
+    if counts:
+        told += (f"\nWhere n is 1 the interval is over the episodes of that cell ({', '.join(map(str, counts))}), "
+                 "and says nothing of other seeds.")
+    return told

@@ -1,0 +1,64 @@
+"""The page about a study: verdicts, table, figures, curves, plan and links that lead somewhere."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from stimloop.assemblies.report_command import write as write_report
+from stimloop.assemblies.reports import study_figures, study_page
+from stimloop.assemblies.study import Study, StudyStopped
+from stimloop.assemblies.studying.tables import NO_SPAN, Row, Span
+from stimloop.loops.errors import RunError
+
+pytest.importorskip("matplotlib")
+STIMLOOP = [sys.executable, "-m", "stimloop.assemblies.cli"]
+
+
+def test_the_page_says_it_all_and_its_links_lead_to_cells(tiny):
+    done = subprocess.run([*STIMLOOP, "study", "tiny.yaml"], capture_output=True, text=True)
+    path = tiny.parent / "studies" / "tiny" / "report.html"
+    assert done.returncode == 3, done.stderr  # its last line of `expect` may not hold: one is above itself
+    assert done.stdout.rstrip().endswith(f"report  {path}")
+    page = path.read_text()
+    for text in ("episodes of act:base at least 2 in 2 of 2", "PASS", "interquartile mean of n cells", "Plan", "torch",
+                 "Evaluations of stage train", "gain: (test.return - still.test.return)", "given brain.params.weights"):
+        assert text in page, text
+    assert page.count("<svg") == 4 + 2  # a figure each measure, and the curves of each stage
+    links = re.findall(r'<a href="([^"]+)"', page)
+    assert len(links) == 6
+    assert all((path.parent / link / "done.json").is_file() for link in links)
+    assert "<script" not in page
+    assert "https://" not in page.replace("https://matplotlib.org", "")
+
+
+def test_report_finds_a_study_by_folder_and_by_name(tiny):
+    Study(tiny).run()
+    assert write_report([tiny.parent / "studies" / "tiny"], None) == tiny.parent / "studies" / "tiny" / "report.html"
+    assert write_report([tiny.parent / "tiny.yaml"], tiny.parent / "r.html") == tiny.parent / "r.html"
+    with pytest.raises(RunError, match="name one study alone"):
+        write_report([tiny.parent / "studies" / "tiny"] * 2, None)
+    with pytest.raises(StudyStopped, match=r"first_coprocessor was not run here(.|\n)*studies/tiny"):
+        write_report([type(tiny)("first_coprocessor")], None)
+
+
+def test_names_are_escaped(tiny):
+    tiny.write_text(tiny.read_text().replace("name: tiny", "name: tiny\nabout: <b>bold</b>"))
+    study = Study(tiny)
+    page = study_page.write_report(study, study.result(), tiny.parent / "r.html").read_text()
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page
+    assert "6 of 6 runs have not finished" in page
+
+
+def test_a_figure_shows_every_cell_and_the_interval():
+    row = Row("s", "base", (), {"m": (1.0, 2.0, 6.0)}, {"m": Span(1.0, 6.0)})
+    alone = Row("s", "still", (), {"m": (3.0,)}, {"m": NO_SPAN})
+    none = Row("s", "gone", (), {"m": ()}, {"m": NO_SPAN})
+    (axis,) = study_figures.measure([row, alone, none], "m").axes
+    np.testing.assert_array_equal(axis.lines[0].get_ydata(), [1, 2, 6])
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["s\nbase", "s\nstill"]
+    upright = [tuple(line.get_segments()[0][:, 1]) for line in axis.collections if len(line.get_segments()[0])]
+    assert (1.0, 6.0) in upright
+    assert study_figures.measure([none], "m") is None
