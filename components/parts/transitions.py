@@ -38,9 +38,10 @@ class Rows:
 class Transitions:
     """Makes transitions of what arrives; FIRST and WAITING make none.
 
-    Reward and status may arrive before the observation they belong to (a delayed sensor): they are kept until it does.
-    An episode that is truncated and begun anew within one instant (`restart: at_once`) has no successor: an error,
-    unless `unfinished` says to drop that step.
+    Every observation is joined with the one before it, the reward heard in between, and the action in force: what the
+    policy saw, did, got and saw. So an observation that is delayed alone is a late sense, and one that comes more
+    seldom than rewards sums them up; what belongs to another episode never counts. An episode that was truncated and
+    begun anew before the next observation has no successor: an error, unless `unfinished` says to drop that step.
     """
 
     def __init__(self, lanes: Lanes, unfinished: Unfinished = "error") -> None:
@@ -54,44 +55,62 @@ class Transitions:
         self._before: np.ndarray | None = None  # [lanes, ...] the observation kept back
         self._kept = np.zeros(count, bool)  # [lanes] is it one that a step may follow?
         self._all_kept = False
-        self._reward = np.zeros(count, np.float32)  # [lanes] since that observation
+        self._reward = np.zeros(count, np.float32)  # [lanes] since that observation, in its own episode
         self._flags = np.zeros(count, np.int64)  # [lanes] of the latest status
         self._heard = False  # has a status come since that observation?
+        self._unsteady = False  # was it more than ordinary steps?
+        self._made = np.zeros(count, bool)  # [lanes] has a step been made since that observation?
+        self._over = np.zeros(count, np.int64)  # [lanes] how its episode ended since
+        self._begun = np.zeros(count, bool)  # [lanes] has an episode begun since that still runs?
 
     def take(self, inputs: Inputs) -> Rows | None:
         """Take what arrived at one instant; return the steps that it completes, or None."""
         new = inputs.new
         if "reward" in new:
-            self._reward = self._reward + inputs["reward"]
+            more = inputs["reward"]
+            self._reward = self._reward + (np.where(self._over == 0, more, 0) if self._unsteady else more)
         if "status" in new:
-            self._flags, self._heard = inputs["status"], True
+            self._listen(inputs["status"])
         if "observation" not in new:
             return None
         rows = self._complete(inputs["observation"], inputs["action"]) if self._heard else None
+        if self._heard and self._unsteady:
+            self._follow()
         self._before, self._reward = inputs["observation"], np.zeros(self.lanes.count, np.float32)
-        if self._heard:
-            self._follow(self._flags)
         self._heard = False
         return rows
 
+    def _listen(self, flags: np.ndarray) -> None:
+        """Note what a status says of the time since the last observation."""
+        steady = calm(flags)
+        if self._unsteady or not steady or not self._all_kept:
+            if not (self._heard and self._unsteady):
+                self._made, self._over = np.full(self.lanes.count, self._heard), np.zeros(self.lanes.count, np.int64)
+                self._begun = np.zeros(self.lanes.count, bool)
+            self._made = self._made | is_step(flags) & (self._over == 0)
+            self._over = np.where(self._over == 0, flags & (TERMINATED | TRUNCATED), self._over)
+            self._begun = begins(flags) | (self._begun & is_step(flags) & ~ended(flags))
+            self._unsteady = True
+        self._flags, self._heard = flags, True
+
     def _complete(self, observation: np.ndarray, action: np.ndarray) -> Rows | None:
-        flags, before = self._flags, self._before
+        before = self._before
         if before is None:
             return None
-        if self._all_kept and calm(flags):  # the ordinary step
+        if self._all_kept and not self._unsteady:  # the ordinary step
             no = np.zeros(self.lanes.count, bool)
             return Rows(self._everyone, before, action, self._reward, observation, no, no)
-        made = self._kept & is_step(flags)
-        lost = made & begins(flags) & ((flags & (TERMINATED | TRUNCATED)) == TRUNCATED)
+        made, over = self._kept & self._made, self._over
+        seen = ended(self._flags) & ~begins(self._flags)  # [lanes] is this observation the last of its episode?
+        lost = made & (over == TRUNCATED) & ~seen
         if lost.any():
             self._refuse(lost)
             made &= ~lost
         if not made.any():
             return None
         lane = np.flatnonzero(made)
-        flags = flags[lane]
         return Rows(lane, before[lane], action[lane], self._reward[lane], observation[lane],
-                    (flags & TERMINATED) != 0, ended(flags))
+                    (over[lane] & TERMINATED) != 0, over[lane] != 0)
 
     def _refuse(self, lost: np.ndarray) -> None:
         if self.unfinished == "error":
@@ -100,21 +119,22 @@ class Transitions:
                             "its last step. Let the body restart at the next tick (restart: next_tick), or let the "
                             "learner leave such steps out (unfinished: drop)")
 
-    def _follow(self, flags: np.ndarray) -> None:
+    def _follow(self) -> None:
         """Note where a step may follow the observation that just came."""
-        if calm(flags):
-            self._kept = self._kept.copy()  # what ran runs on
-        else:
-            self._kept = np.where(begins(flags), True, self._kept & is_step(flags) & ~ended(flags))
+        self._kept = self._begun | (self._kept & (self._over == 0) & is_step(self._flags))
         self._all_kept = bool(self._kept.all())
+        self._unsteady = False
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = {"kept": self._kept.copy(), "reward": self._reward.copy(), "flags": self._flags.copy(),
-                                 "heard": self._heard}
+                                 "heard": self._heard, "unsteady": self._unsteady, "made": self._made.copy(),
+                                 "over": self._over.copy(), "begun": self._begun.copy()}
         return state if self._before is None else {**state, "before": self._before.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._kept, self._reward = np.array(state["kept"], bool), np.array(state["reward"], np.float32)
         self._flags, self._heard = np.array(state["flags"], np.int64), bool(state["heard"])
+        self._unsteady, self._made = bool(state["unsteady"]), np.array(state["made"], bool)
+        self._over, self._begun = np.array(state["over"], np.int64), np.array(state["begun"], bool)
         self._before = np.array(state["before"]) if "before" in state else None
         self._all_kept = bool(self._kept.all())

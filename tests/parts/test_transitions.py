@@ -88,3 +88,63 @@ def test_rewards_between_two_observations_add_up():
     maker.take(Inputs({"reward": np.array([2.5], np.float32)}, frozenset(["reward"]), None))
     rows = maker.take(heard(1, [0])[0])
     assert rows.reward.tolist() == [1002.5]
+
+
+def legal(life):
+    """Is it what a body says: an episode begins when none runs, and only one that runs goes on or ends?"""
+    running = False
+    for flags in life:
+        if running != (flags in (0, TERMINATED, TRUNCATED)):
+            return False
+        running = flags in (0, FIRST)
+    return True
+
+
+def sparse(life, every):
+    """Steps of one lane whose observation is heard at every n-th tick only: (from, to, reward, terminated, ended)."""
+    steps, start, reward, over = [], None, 0.0, 0
+    running = False
+    for tick, flags in enumerate(life):
+        counts = running and flags != FIRST and not flags & WAITING
+        if counts and start is not None and not over:
+            reward += 1000 * tick
+            over = flags & (TERMINATED | TRUNCATED)
+        ends = flags & (TERMINATED | TRUNCATED)
+        running = bool(flags & FIRST) or (running and not ends and not flags & WAITING)
+        if tick % every == 0:
+            if start is not None and reward:
+                last = bool(ends) and not flags & FIRST
+                if over != TRUNCATED or last:
+                    steps.append((100 * start, 100 * tick, reward, bool(over & TERMINATED), bool(over)))
+            start, reward, over = (tick if running else None), 0.0, 0
+    return steps
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_an_observation_that_comes_seldom_never_joins_two_episodes(every):
+    lives = [life for life in product((0, FIRST, TERMINATED, TRUNCATED, WAITING), repeat=7) if legal((FIRST, *life))]
+    assert len(lives) > 100
+    for life in lives:
+        maker, found = Transitions(Lanes.of(1), "drop"), []
+        for tick, flags in enumerate((FIRST, *life)):
+            both, = heard(tick, [flags])
+            new = {"status", "reward"} | ({"observation"} if tick % every == 0 else set())
+            rows = maker.take(Inputs(dict(both), frozenset(new), None))
+            if rows is not None and len(rows):
+                found.append((rows.observation[0, 0], rows.successor[0, 0], rows.reward[0], rows.terminated[0],
+                              rows.ended[0]))
+        assert found == sparse((FIRST, *life), every), life
+
+
+def test_an_observation_that_comes_late_follows_the_beginning_that_nobody_saw():
+    """Two ticks late: what the policy saw, did, got and saw, from the first that it saw."""
+    maker, found = Transitions(Lanes.of(1)), []
+    for tick, flags in enumerate([FIRST, 0, 0, 0, TRUNCATED, FIRST, 0]):
+        both, = heard(tick, [flags])
+        values = {**both, "observation": both["observation"] - 200}
+        new = {"status", "reward"} | ({"observation"} if tick >= 2 else set())
+        rows = maker.take(Inputs(values, frozenset(new), None))
+        if rows is not None and len(rows):
+            found.append((rows.observation[0, 0], rows.action[0, 0], rows.reward[0], rows.successor[0, 0],
+                          rows.ended[0]))
+    assert found == [(0, -200, 3000, 100, False), (100, -300, 4000, 200, True), (300, -500, 6000, 400, False)]
