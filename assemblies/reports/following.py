@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 from ...loops.errors import RunError
@@ -40,7 +42,8 @@ def export_scalars(path: Path, to: str, out: Path | None, follow: bool, tell: Ca
     try:
         if follow:
             tell(f"following {path} over {scalars.axis_in_words}; Ctrl-C ends it, and harms nothing\n{sink.look}")
-        _write(run, written, follow)
+        with _asked_to_stop() as asked:
+            _write(run, written, follow, asked)
     except KeyboardInterrupt:
         sink.close()
         raise KeyboardInterrupt(f"stopped following: {written.text()}\nfollow again, from the start: stimloop export "
@@ -58,14 +61,32 @@ def _is_to_begin(run: Run) -> bool:
     return run.state == "running" and not (run.path / JOURNAL).stat().st_size
 
 
-def _write(run: Run, written: _Written, follow: bool) -> None:
+@contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """While this lasts, Ctrl-C is taken note of: in the middle of a sink's own locks it could leave one closed."""
+    asked: list[int] = []  # signals so far
+    if current_thread() is not main_thread():
+        yield asked
+        return
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _write(run: Run, written: _Written, follow: bool, asked: list[int]) -> None:
     while True:
         begun = time.monotonic()
         ended = run.state != "running"  # asked before the look, which then misses nothing
         written.add(ended)
         if ended or not follow:
             return
-        time.sleep(max(PAUSE, time.monotonic() - begun))
+        until = time.monotonic() + max(PAUSE, time.monotonic() - begun)
+        while not asked and time.monotonic() < until:
+            time.sleep(0.05)
+        if asked:
+            raise KeyboardInterrupt
 
 
 class _Written:
