@@ -121,6 +121,7 @@ def _creator(assembly: Assembly, name: str, entry: Mapping[str, Any], cls: type 
             raise ValueError(str(error)) from error
 
     create.max_lanes = getattr(cls, "max_lanes", None)  # type: ignore[attr-defined]
+    create.learns = any(use.changes for use in getattr(cls, "uses", {}).values())  # type: ignore[attr-defined]
     return create
 
 
@@ -149,6 +150,10 @@ def _evaluation(assembly: Assembly, name: str, entry: Mapping[str, Any], problem
     for problem in own.errors:  # only what is wrong in the evaluation and not in the assembly itself
         if (problem.what, problem.where) not in told:
             problems.add(problem.what, f"{where}: {problem.where}", problem.fix)
+    if learners := [part for part, made in second.parts.items() if getattr(made.create, "learns", False)]:
+        problems.notice(f"{', '.join(learners)} goes on learning in every test, from what was learned so far", where,
+                        f"Tests are of what was learned: write without: [{', '.join(learners)}] and what only those "
+                        "use. Leave it so where learning is what is tested.")
     episodes = entry.get("episodes", 1)  # where it or `every` could not be read, that is told and nothing will run
     second = replace(second, lanes=_lanes(second, episodes))
     return EvaluationPlan(second, entries.every(entry.get("every", "1 episode"), f"{where}.every", problems), episodes,

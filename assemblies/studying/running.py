@@ -87,7 +87,7 @@ def _better(work: Work, name: str, keep: Keep, loop: Loop) -> Callable[[str, dic
     def look(evaluation: str, row: dict[str, Any]) -> None:
         now = value(keep.best, lambda part: _mean(row, part))  # type: ignore[arg-type]
         best = read(work.folder / name / BEST)
-        if np.isfinite(now) and (not best or now > best["value"]):
+        if np.isfinite(now) and (not best or now > best["value"] or not best["steps"]):  # taught once, taught it is
             component = loop.components[keep.component]
             moment = {"value": now, "steps": int(row["steps"])}
             made = {**work.made[name], **moment} if name in work.made else {}

@@ -28,7 +28,8 @@ class TorchModule(PolicyBrain):
     """A torch module acts in the loop: bring your network, name its layers, and it can be injured and stimulated.
 
     The module takes observations [batch, observation] and returns the mean of the action, or (mean, logarithm of the
-    standard deviation), or the scores of a choice, [batch, ...] each. Its layers have the names that torch gives them
+    standard deviation), or the scores of a choice, [batch, ...] each (a deviation that depends on no observation may
+    be [action]). Its layers have the names that torch gives them
     (`named_modules`). A layer named in `layer` publishes its activity as `rates`, takes the current, which is added to
     that activity, and may be injured; others publish as `rates_<name>`.
 
@@ -58,7 +59,8 @@ class TorchModule(PolicyBrain):
         self.explore, self.random_steps, self.period = explore, random_steps, period
         self.check_head(choices)
         if lesion is not None and layer is None:
-            raise AssemblyError([Problem("a lesion needs a layer to be in", "lesion", "Name it: layer: hidden.")])
+            raise AssemblyError([Problem("a lesion needs a layer to be in", "lesion", "Name it, for example layer: "
+                                         f"{named_layers.names(self._made(0))[0]}.")])
         self._net = self._made(0)
         named_layers.check(self._net, [*([] if layer is None else [layer]), *self.publish])
         self.inputs = {
@@ -175,7 +177,7 @@ class TorchModule(PolicyBrain):
         if self.layer is not None:
             told["rates"] = activity[self.layer]
         if numpy:
-            heads, told = ({name: value.numpy() for name, value in part.items()} for part in (heads, told))
+            heads, told = ({name: value.detach().numpy() for name, value in part.items()} for part in (heads, told))
         return heads, told
 
     def _named(self, said: Any, wanted: tuple[str, ...] | None) -> dict[str, Any]:
@@ -187,7 +189,8 @@ class TorchModule(PolicyBrain):
             raise AssemblyError([Problem(f"{self.module} gives no deviation, so nothing can be drawn or judged",
                                          "params.module", "Let it return (mean, log_deviation), or leave explore and "
                                          "learners that need probabilities out.")])
-        return {"mean": mean} if log_deviation is None else {"mean": mean, "log_deviation": log_deviation}
+        return {"mean": mean} if log_deviation is None else {
+            "mean": mean, "log_deviation": log_deviation.expand_as(mean)}  # one for all observations, or one for each
 
     def parameters(self) -> list[Any]:
         """Return the module's own parameters."""

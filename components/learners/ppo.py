@@ -115,7 +115,8 @@ class Ppo(PolicyLearner):
         """Keep the steps; those that come while there is no more room (learning takes time) are left out."""
         if not self._told_log_prob:
             raise PortError("the policy has not said with which probability it acted, and nothing can be learned from "
-                            "its steps. Let it draw its actions: write explore: true in its params")
+                            "its steps. Let it draw its actions: write explore: true in its params (in an evaluation: "
+                            "leave the learner out, without: [learner])")
         self.steps += len(rows)
         if self._filled == self.n_steps:
             return

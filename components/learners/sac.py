@@ -77,6 +77,9 @@ class Sac(PolicyLearner):
         if len(done.shape) != 1:
             raise AssemblyError([Problem(f"learns policies whose action is a vector, not {done.shape}", "action",
                                          "Choices are learned by learners.ppo.")])
+        if getattr(self.used["policy"], "explore", True) is False:
+            self.warnings = [*self.warnings, "the policy does not explore and learns from its own habits alone: write "
+                             "explore: true in its params"]
         self.buffer = ReplayBuffer(self.buffer_size, transition_columns(
             seen.shape, done.shape, done.dtype, seen.dtype))  # type: ignore[arg-type]
         size = int(done.shape[0])  # type: ignore[arg-type]

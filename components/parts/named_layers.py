@@ -12,12 +12,17 @@ import torch
 from ...loops.errors import AssemblyError, Problem, nearest
 
 
-def check(net: torch.nn.Module, names: Sequence[str]) -> None:
+def names(net: torch.nn.Module) -> list[str]:
+    """Return the names of all layers."""
+    return [name for name, _ in net.named_modules() if name] or ["(none)"]
+
+
+def check(net: torch.nn.Module, wanted: Sequence[str]) -> None:
     """Refuse names that no layer of the module has."""
-    known = [name for name, _ in net.named_modules() if name]
+    known = names(net)
     problems = [Problem(f"there is no layer {name!r} in {type(net).__name__}", "layer",
                         f"{nearest(name, known)} Layers are named as torch's named_modules names them.")
-                for name in names if name not in known]
+                for name in wanted if name not in known]
     if problems:
         raise AssemblyError(problems)
 

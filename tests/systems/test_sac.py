@@ -164,3 +164,18 @@ def test_measured_learning_says_that_no_two_runs_are_alike():
         assert any("no two runs" in str(notice) for notice in loop.notices)
         loop.run("60 steps")
         assert loop.peek("learner.updates") > 0
+
+
+def test_a_test_in_which_the_copy_goes_on_learning_is_told():
+    learning = sl.Assembly.from_yaml(TEXT + EVALUATE.replace("without: [learner], ", ""))
+    for each, told in ((learning, True), (sl.Assembly.from_yaml(TEXT + EVALUATE), False)):
+        with each.build() as loop:
+            notices = [str(notice) for notice in loop.graph.problems.notices]
+        assert any("learner goes on learning in every test" in notice for notice in notices) == told, notices
+
+
+def test_a_policy_that_never_explores_is_told():
+    for explores in (True, False):
+        with assembly(brain__params__explore=explores, brain__params__random_steps=0).build() as loop:
+            notices = [str(notice) for notice in loop.graph.problems.notices]
+        assert any("does not explore" in notice for notice in notices) != explores, notices

@@ -28,6 +28,17 @@ class Net(torch.nn.Module):
         return mean if self.log_deviation is None else (mean, self.log_deviation(activity))
 
 
+class Free(torch.nn.Module):
+    """A deviation that depends on no observation."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.mean, self.log_std = torch.nn.Linear(inputs, outputs), torch.nn.Parameter(torch.full((outputs,), -1.0))
+
+    def forward(self, observation):
+        return self.mean(observation), self.log_std
+
+
 def scores(inputs, choices):
     return torch.nn.Sequential(torch.nn.Linear(inputs, 8), torch.nn.Tanh(), torch.nn.Linear(8, choices))
 
@@ -152,3 +163,14 @@ def test_torchs_own_generator_is_left_alone_and_the_seed_decides(assembly):
     assert torch.equal(torch.rand(1), expected)
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
+
+
+def test_a_deviation_may_depend_on_no_observation(assembly):
+    loop = assembly.set({"brain.params.module": "nets_of_mine:Free", "brain.params.explore": True}).build()
+    loop.run("5 steps")
+    brain = loop.components["brain"]
+    noise = {"observation": np.zeros((4, 3), np.float32), "noise": np.zeros((4, 1))}
+    said = brain.respond(noise)[0]
+    assert said["log_prob"].shape == (4,)
+    judged = brain.evaluate({"observation": noise["observation"]}, said["action"])[0]
+    np.testing.assert_allclose(judged.detach().numpy(), said["log_prob"], atol=1e-5)
