@@ -311,14 +311,27 @@ def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", he
                callback=named, help="Folder of tensorboard or wandb (default: beside the run).")] = "",
            follow: Annotated[bool, typer.Option(
                "--follow", help="Go on until the run has ended; to tensorboard or wandb.")] = False,
+           weights: Annotated[str, typer.Option(
+               metavar="COMPONENT", help="Write what this component learned instead, to the file --to.")] = "",
+           allow: ALLOW = [],  # noqa: B006
            as_json: JSON = False) -> None:
     """Write a run as plain files, one .npz a stream and one .csv a table; or its scalars to TensorBoard or W&B.
 
+    Or what a component had learned at the newest checkpoint, for `weights:` of another assembly.
+
     Example: stimloop export runs/first/....zarr --to tensorboard --follow
+
+    Example: stimloop export runs/first/....zarr --weights brain --to brain.safetensors
     """
     with told(as_json):
         from .listing import export_run
 
+        if weights:
+            from .resuming import export_weights
+
+            facts = export_weights(Path(path), weights, Path(to), allowed=allowing(allow))
+            emit(facts, as_json, f"{facts['weights']}: {weights} at {facts['at']}")
+            return
         if to in ("tensorboard", "wandb"):
             from .reports.following import export_scalars
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from ..assemblies import going_on, identity, recording, settings
 from ..catalogue.lookup import LookupFailed, find
-from ..loops.errors import Problems, RunError
+from ..loops.errors import Problems, RunError, nearest
 from ..loops.loop import Loop
-from ..loops.storage import checkpoint
+from ..loops.storage import artifact, checkpoint
 from ..loops.storage.damage import rows_kept
 from ..loops.storage.recorder import Recorder
 from ..loops.storage.runs import Run
+from ..loops.time import say
 from ..loops.until import Until
 from .assembly import Assembly
 from .execute import build_loop, stop_of
@@ -80,6 +81,28 @@ def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str
                 raise RunError(f"{path} has no evaluation {name!r}; it has {', '.join(loop.evaluations)}")
         return {name: evaluation.evaluate() for name, evaluation in loop.evaluations.items()
                 if not names or name in names}
+    finally:
+        loop.close()
+
+
+def export_weights(path: Path, component: str, target: Path, *, allowed: Settings | None = None) -> dict[str, Any]:
+    """Write what a component had learned at a run's newest checkpoint as an artifact, for `weights:` of another."""
+    path = Path(path)
+    allowed = allowed or settings.read()
+    attributes = identity.read_attributes(path)
+    assembly = assembly_of(attributes, allowed)
+    if component not in assembly.components:
+        raise RunError(f"{path} has no component {component!r}. {nearest(component, assembly.components)}")
+    if target.exists():
+        raise RunError(f"{target} is there already; choose another name with --to")
+    state = _newest(path, attributes)
+    state.pop("recorder")
+    loop = build_loop(assembly, allowed)
+    try:
+        loop.load(state)
+        digest = artifact.save(target, loop.components[component], assembly.get(f"{component}.type"),
+                               f"{component} of {path.name} at {say(loop.now)}")
+        return {"weights": str(target), "component": component, "at": say(loop.now), "hash": digest}
     finally:
         loop.close()
 

@@ -59,7 +59,8 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     where = str(path)
     if not Path(path).is_file():
         raise AssemblyError([Problem("there is no such weights file", where,
-                                     "Give the name of shipped weights or the path of a .safetensors artifact.")])
+                                     "Give the name of shipped weights or the path of a .safetensors artifact. "
+                                     "From a run: stimloop export RUN --weights COMPONENT --to FILE.safetensors.")])
     try:
         with safe_open(where, framework="numpy") as file:
             meta = dict(file.metadata() or {})

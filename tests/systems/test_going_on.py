@@ -251,3 +251,20 @@ def test_a_run_says_where_its_weights_came_from_and_how_its_world_advances(tmp_p
     assert run.attributes["physics_steps"] == {"body": 20_000_000}
     assert "myo-sim" in run.attributes["versions"]
     assert len(run.attributes["id"]) == 32
+
+
+def test_what_a_run_learned_becomes_weights_of_another(tmp_path):
+    run = sl.Assembly.from_yaml(TEXT).run(folder=tmp_path)
+    target = tmp_path / "brain.safetensors"
+    resuming.export_weights(run.path, "brain", target)
+    kept, meta = artifact.load(target)
+    assert meta["type"] == "brains.mlp"
+    assert meta["note"] == f"brain of {run.path.name} at 380 ms"
+    with sl.Assembly.from_yaml(TEXT).build() as loop:  # the same seed, and nobody learned
+        assert artifact.content_hash(loop.components["brain"].state_dict()["learned"]) == artifact.content_hash(kept)
+    with pytest.raises(RunError, match="is there already"):
+        resuming.export_weights(run.path, "brain", target)
+    with pytest.raises(RunError, match=r"no component 'brian'\. Did you mean \"brain\""):
+        resuming.export_weights(run.path, "brian", tmp_path / "other.safetensors")
+    with pytest.raises(StimloopError, match="has learned nothing"):
+        resuming.export_weights(run.path, "metrics", tmp_path / "other.safetensors")
