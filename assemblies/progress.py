@@ -85,7 +85,7 @@ class Progress:
 
             self._bar = progress.Progress(
                 progress.TextColumn("{task.description}"), progress.BarColumn(bar_width=24),
-                progress.TextColumn("{task.fields[text]}"), progress.TextColumn("left"),
+                progress.TextColumn("{task.fields[text]}"), progress.TextColumn("· left"),
                 progress.TimeRemainingColumn(), console=Console(stderr=True), auto_refresh=False)
             self._bar.add_task(self._name, total=1, text="")
             self._bar.start()

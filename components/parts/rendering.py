@@ -22,7 +22,8 @@ _TRIAL = "import mujoco; context = mujoco.GLContext(8, 8); context.make_current(
 
 def choose() -> None:
     """Choose how MuJoCo draws, before anything has imported it; what the user has chosen stands."""
-    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")  # pygame, which draws the simple tasks, else looks for a speaker
+    for driver in ("SDL_AUDIODRIVER", "SDL_VIDEODRIVER"):  # pygame, which draws the simple tasks, else looks for both
+        os.environ.setdefault(driver, "dummy")
     if CHOICE in os.environ or "mujoco" in sys.modules or importlib.util.find_spec("mujoco") is None:
         return
     found = next(filter(works, WAYS), None)
