@@ -114,8 +114,14 @@ class Mlp(PolicyBrain):
         self.mask = self._draw_lesion(derive(seed, "lesion"))  # of connections [out, in], of neurons [neurons], or None
         if self.weights is not None:
             expected = artifact.nested(self.network.arrays)
-            self.learn(artifact.take(self.weights, expected, ("lesion",)))  # the parameters describe this one's lesion
+            self.learn(artifact.take(self.weights, expected, ("lesion",), self.meaning))  # params describe its lesion
         self.reset(seed)
+
+    @property
+    def meaning(self) -> dict[str, str]:
+        """What the weights mean beside their sizes."""
+        return {"activation": self.activation,
+                "head": "categorical" if self.choices else "clipped" if self.head == "clipped" else "gaussian"}
 
     def _draw_lesion(self, seed: int) -> np.ndarray | None:
         if self.lesion is None:

@@ -22,7 +22,13 @@ class Networked(Component):
     def take_weights(self) -> None:
         """Take the weights of the artifact, if one is given; sizes that differ are an error that names both sides."""
         if self.weights is not None:
-            self.network.set(artifact.flat(artifact.take(self.weights, artifact.nested(self.network.arrays))))
+            self.network.set(artifact.flat(artifact.take(
+                self.weights, artifact.nested(self.network.arrays), meaning=self.meaning)))
+
+    @property
+    def meaning(self) -> dict[str, str]:
+        """What the weights mean beside their sizes."""
+        return {"activation": str(getattr(self.network, "activation", ""))}
 
     def parameters(self) -> list[Any]:
         """Return torch parameters that share memory with the weights; change them in place."""

@@ -23,17 +23,21 @@ _SEPARATOR = "/"  # joins the names of nested dictionaries
 
 def save(path: str | Path, component: Component, type_name: str, note: str = "",
          made: Mapping[str, Any] | None = None) -> str:
-    """Write what a built component learned; return the content hash."""
+    """Write what a built component learned; return the content hash.
+
+    A component may have a `meaning`: what its arrays mean beside their sizes (an activation), in plain values, with
+    which alone they may be taken again.
+    """
     learned = component.state_dict().get("learned")
     if not learned:
         raise AssemblyError([Problem("has learned nothing that could be saved", type_name,
                                      "Only components with weights or other learned arrays make artifacts.")])
     ports = {"inputs": describe(component.inputs), "outputs": describe(component.outputs)}
-    return write(path, learned, type_name, ports, note, made)
+    return write(path, learned, type_name, ports, note, made, getattr(component, "meaning", None))
 
 
 def write(path: str | Path, learned: Mapping[str, Any], type_name: str, ports: Mapping[str, Any],
-          note: str = "", made: Mapping[str, Any] | None = None) -> str:
+          note: str = "", made: Mapping[str, Any] | None = None, meaning: Mapping[str, Any] | None = None) -> str:
     """Write learned arrays to `path`, whole or not at all; return the content hash.
 
     `note` is for people; `made` says in plain values what made them, so that a program recognises them.
@@ -42,6 +46,8 @@ def write(path: str | Path, learned: Mapping[str, Any], type_name: str, ports: M
     digest = content_hash(learned)
     meta = {"format": FORMAT, "type": type_name, "hash": digest, "note": note,
             "ports": json.dumps(ports, sort_keys=True)}
+    if meaning:
+        meta["meaning"] = json.dumps(meaning, sort_keys=True)
     if made:
         meta["made"] = json.dumps(made, sort_keys=True)
     target = Path(path)
@@ -77,6 +83,7 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
                                      "Copy it again from where it came from.")])
     meta["ports"] = json.loads(meta.get("ports", "{}"))
     meta["made"] = json.loads(meta.get("made", "{}"))
+    meta["meaning"] = json.loads(meta.get("meaning", "{}"))
     return learned, meta
 
 
@@ -96,15 +103,20 @@ def check(expected: Mapping[str, Any], given: Mapping[str, Any], where: str,
         raise AssemblyError([*problems[:-1], Problem(last.what, last.where, fix)])
 
 
-def take(path: str | Path, expected: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
+def take(path: str | Path, expected: Mapping[str, Any], without: Collection[str] = (),
+         meaning: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the learned arrays of the artifact that a parameter `weights` names, some left out; they have to fit.
 
-    Raises AssemblyError with one problem at that parameter.
+    Where the artifact says what its arrays mean, that has to be this `meaning`. Raises AssemblyError with one problem
+    at that parameter.
     """
     try:
         learned, meta = load(path)
         learned = {name: value for name, value in learned.items() if name not in without}
         check(expected, learned, str(path), meta)
+        if apart := [f"{name} {meta['meaning'][name]}, here it is {value}" for name, value in (meaning or {}).items()
+                     if meta["meaning"].get(name, value) != value]:
+            raise AssemblyError([Problem(f"was made with {'; '.join(apart)}", str(path))])
     except AssemblyError as error:
         what = "; ".join(problem.what for problem in error.problems)
         raise AssemblyError([Problem(f"{Path(path).name}: {what}", "params.weights",

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from stimloop.assemblies.cli import app
 from stimloop.assemblies.loading import load
+from stimloop.loops.errors import AssemblyError
 from stimloop.loops.storage import artifact
 
 torch = pytest.importorskip("torch")
@@ -127,3 +128,25 @@ def test_nothing_is_written_over(tmp_path):
     _save(net, "torchscript", tmp_path / "net.pt")
     _call("torchscript", str(tmp_path / "net.pt"), "--trust")
     assert "such a file already" in _refused("torchscript", str(tmp_path / "net.pt"), "--trust")
+
+
+def test_weights_are_not_taken_with_another_activation_or_head(tmp_path):
+    net = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+    _save(net, "torchscript", tmp_path / "net.pt")
+    params = {**_call("torchscript", str(tmp_path / "net.pt"), "--trust")["params"], "weights": "net.safetensors"}
+    said = []
+    for wrong in ({}, {"activation": "relu"}, {"head": "clipped", "activation": "relu"}):
+        (tmp_path / "a.yaml").write_text(f"""
+name: imported
+until: 20 steps
+components:
+  body:  {{type: bodies.gymnasium_env, params: {{env: Pendulum-v1}}, inputs: [brain.action]}}
+  brain: {{type: brains.mlp, params: {json.dumps({**params, **wrong})}, inputs: [body.observation, body.status]}}
+""")
+        try:
+            load(tmp_path / "a.yaml").build().close()
+            said.append("")
+        except AssemblyError as error:
+            said.append(str(error))
+    assert said[0] == ""
+    assert all("was made with activation tanh, here it is relu" in told for told in said[1:])
