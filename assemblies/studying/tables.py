@@ -166,11 +166,14 @@ def _judge(study: Description, line: Expectation, numbers: Numbers) -> Verdict:
     if not found:
         return Verdict(line, False, "no finished cell has this number: no evaluation or recorded port of that name")
     if line.above is not None:
-        mine = numbers.span(measure, places, line.after)
-        theirs = numbers.span(measure, _places(study, line, line.above), line.after)
+        others = _places(study, line, line.above)
+        lacking = len(places) - len(found) + len(others) - len(_found(numbers, measure, others, line.after))
+        if lacking:  # what some seeds say is no verdict of all
+            return Verdict(line, False, f"{lacking} of {len(places) + len(others)} cells have no such number yet")
+        mine, theirs = (numbers.span(measure, each, line.after) for each in (places, others))
         return Verdict(line, mine.low > theirs.high, f"{mine} against {theirs} of {line.above}")
     hits = [told >= line.at_least if line.at_least is not None else told <= line.at_most for told in found]  # type: ignore[operator]
-    wanted, of = line.among or (len(found), len(found))
+    wanted, of = line.among or (len(places), len(places))
     says = f"{sum(hits)} of {len(found)}: {', '.join(f'{told:.4g}' for told in found)}"
     return Verdict(line, sum(hits) >= wanted and len(found) >= of, says)
 

@@ -77,6 +77,7 @@ class Sac(PolicyLearner):
         if len(done.shape) != 1:
             raise AssemblyError([Problem(f"learns policies whose action is a vector, not {done.shape}", "action",
                                          "Choices are learned by learners.ppo.")])
+        self._check_used()
         if getattr(self.used["policy"], "explore", True) is False:
             self.warnings = [*self.warnings, "the policy does not explore and learns from its own habits alone: write "
                              "explore: true in its params"]
@@ -87,6 +88,15 @@ class Sac(PolicyLearner):
             self.used["policy"], self.used["value"], size, **self._settings,  # type: ignore[arg-type]
             target_entropy=-float(size) if self.target_entropy == "auto" else float(self.target_entropy))
         self.reset(seed)
+
+    def _check_used(self) -> None:
+        """Refuse a critic that cannot tell actions apart, and a policy that knows no probabilities."""
+        if "action" not in getattr(self.used["value"], "inputs", {"action"}):
+            raise AssemblyError([Problem("the critic judges situations, not what is done in them", "uses.value",
+                                         "Use critics.q_ensemble.")])
+        if getattr(self.used["policy"], "head", "") == "clipped":
+            raise AssemblyError([Problem("a clipped head knows no probabilities to learn from", "uses.policy",
+                                         "Write head: gaussian in its params.")])
 
     def reset(self, seed: int) -> None:
         super().reset(seed)

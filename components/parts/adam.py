@@ -33,7 +33,8 @@ class Adam:
         self._steps[chosen if len(chosen) < len(self.parameters) else slice(None)] += 1
         steps = self._steps.unbind()
         # the fused pass goes through memory in order, and autograd may hand out transposed views
-        slopes = [gradient.contiguous() for gradient in gradients if gradient is not None]
+        slopes = [_laid_out(gradient, self.parameters[i]) for i, gradient in enumerate(gradients)
+                  if gradient is not None]
         parameters, first, second, counts = ([column[i] for i in chosen] for column in (
             self.parameters, self._first, self._second, steps))
         torch._fused_adam_(parameters, slopes, first, second, [], counts, lr=self.learning_rate, beta1=0.9,
@@ -51,3 +52,9 @@ class Adam:
             first.copy_(torch.from_numpy(np.array(kept["exp_avg"])))
             second.copy_(torch.from_numpy(np.array(kept["exp_avg_sq"])))
             self._steps[i] = float(kept["step"])
+
+
+def _laid_out(gradient: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
+    """Return a gradient in the order in which its parameter lies in memory."""
+    same = gradient.stride() == parameter.stride()
+    return gradient if same else torch.empty_like(parameter, requires_grad=False).copy_(gradient)

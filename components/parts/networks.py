@@ -73,9 +73,12 @@ class SharedArrays:
         known = self.statistics
         if not known:
             return values
-        mean, variance = known["mean"], known["variance"]
+        mean: Any = known["mean"]
+        variance: Any = known["variance"]
         if not isinstance(values, np.ndarray):
-            mean, variance = values.new_tensor(mean), values.new_tensor(variance)
+            import torch  # in double precision, as NumPy does it: what acts is what learns
+
+            mean, variance = (torch.from_numpy(each).to(values.device) for each in (mean, variance))
         return normaliser.apply(values, mean, variance)
 
     def arrays_for(self, values: Any) -> Mapping[str, Any]:

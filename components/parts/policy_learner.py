@@ -63,12 +63,22 @@ class PolicyLearner(Component):
             raise AssemblyError([Problem("what is learned would reach nobody, for learning takes time here", "learned",
                                          "Wire it to the policy, for example brain: {inputs: [learner.learned]}, or "
                                          "leave cost out.")])
+        self._check_heard()
         torch.set_num_threads(self.threads)
         self._transitions = Transitions(lanes, self.unfinished)
         self._generator = torch.Generator()
         self._hidden = HiddenWeights(self.used["policy"], self.cost)
         statistics: list[dict[str, np.ndarray]] = [getattr(part, "statistics", dict)() for part in self.used.values()]
         self._normalisers = [known for known in statistics if known]
+
+    def _check_heard(self) -> None:
+        """Refuse a policy whose answer hangs on what this learner does not keep: it would teach another policy."""
+        heard = getattr(self.used["policy"], "peers_in", {})
+        if unkept := [key for key in ("current", "injury") if key in heard]:
+            raise AssemblyError([Problem(f"the policy also answers to its {' and '.join(unkept)}, which this learner "
+                                         "does not keep: it would teach another policy than the one that acts",
+                                         "uses.policy", "Teach the brain without stimulation, or a coprocessor beside "
+                                         "it.")])
 
     def reset(self, seed: int) -> None:
         """Forget every step and every moment of the optimisers; what was learned stays."""

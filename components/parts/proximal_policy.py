@@ -69,14 +69,15 @@ class ProximalPolicy:
         if self.target_kl is not None and float(measures[4]) > 1.5 * self.target_kl:
             return torch.cat([measures, measures.new_zeros(1)]), True
         asked = [(log_prob, slopes[0]), (judged, slopes[1])]
-        if self.ent_coef:
+        if self.ent_coef and entropy.requires_grad:  # a constant deviation has no slope
             asked.append((entropy, torch.full_like(entropy, -self.ent_coef / len(entropy))))
         gradients = torch.autograd.grad([said for said, _ in asked], self.parameters,
                                         [slope.to(said.dtype) for said, slope in asked], allow_unused=True)
         there = [gradient for gradient in gradients if gradient is not None]
         norm = torch.stack(torch._foreach_norm(there)).norm()
-        torch._foreach_mul_(there, (self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
-        self.optimiser.descend(gradients)
+        share = (self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
+        shortened = iter(torch._foreach_mul(there, share))  # not in place: autograd may give two parameters one tensor
+        self.optimiser.descend([None if gradient is None else next(shortened) for gradient in gradients])
         self.updates += 1
         return torch.cat([measures, norm[None]]), False
 

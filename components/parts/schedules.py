@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from ...loops.bounds import Positive
 from ...loops.errors import AssemblyError, Problem
 
@@ -16,7 +18,8 @@ class Ramp:
         if isinstance(given, (int, float)):
             self.first, self.last, self.start, self.end = 0.0, 1.0, float(given), float(given)
             return
-        if len(given) != 4 or not given[0] < given[1] or given[0] < 0 or min(given[2:]) < 0 or max(given[2:]) <= 0:
+        fits = len(given) == 4 and all(map(isfinite, given)) and 0 <= given[0] < given[1]
+        if not fits or min(given[2:]) < 0 or max(given[2:]) <= 0:
             raise AssemblyError([Problem(f"{given} is not a schedule", name,
                                          "Write a number, or [first step, last step, value at the first, value at the "
                                          "last], for example [0, 100000, 1e-3, 0].")])

@@ -13,13 +13,14 @@ def _run(steps: int, optimiser, theirs=None, start: int = 0) -> None:
         optimiser.descend(gradients)
         if theirs is not None:
             for parameter, gradient in zip(theirs.param_groups[0]["params"], gradients, strict=True):
-                parameter.grad = gradient.contiguous()
+                parameter.grad = torch.empty_like(parameter).copy_(gradient)
             theirs.step()
 
 
 def _drawn() -> list[torch.Tensor]:
     torch.manual_seed(0)
-    return [torch.randn(shape, requires_grad=True) for shape in ((5,), (4, 3), ())]
+    return [*(torch.randn(shape, requires_grad=True) for shape in ((5,), (4, 3), ())),
+            torch.randn(3, 6).t().requires_grad_()]  # one that lies transposed in memory
 
 
 def test_it_is_the_adam_of_torch():
@@ -45,6 +46,6 @@ def test_it_goes_on_where_it_was_saved():
 def test_what_has_no_gradient_stays():
     optimiser = Adam(_drawn(), 1e-2)
     before = optimiser.parameters[0].detach().clone()
-    optimiser.descend([None, torch.ones(4, 3), None])
+    optimiser.descend([None, torch.ones(4, 3), None, None])
     assert torch.equal(optimiser.parameters[0], before)
     assert optimiser.state_dict()["0"]["step"] == 0

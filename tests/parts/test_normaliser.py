@@ -37,3 +37,14 @@ def test_arrays_and_tensors_are_brought_to_one_scale_alike():
                               torch.from_numpy(known["variance"]))
     np.testing.assert_allclose(scaled, theirs.numpy(), atol=1e-6)
     assert normaliser.apply(np.full((1, 4), 1e9, np.float32), known["mean"], known["variance"]).max() == normaliser.CLIP
+
+
+def test_a_network_judges_far_from_zero_as_it_acts():
+    torch = pytest.importorskip("torch")
+    from stimloop.components.parts.networks import Perceptron
+
+    net = Perceptron(3, [8], {"mean": 2}, "tanh", 0, normalise=True)
+    values = np.random.default_rng(0).normal(1e5, 0.1, (40, 3)).astype(np.float32)
+    normaliser.update(net.statistics, values)
+    acted, learned = net.forward(values)[0]["mean"], net.forward(torch.from_numpy(values))[0]["mean"]
+    np.testing.assert_allclose(acted, learned.detach().numpy(), atol=1e-5)

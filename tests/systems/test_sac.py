@@ -179,3 +179,24 @@ def test_a_policy_that_never_explores_is_told():
         with assembly(brain__params__explore=explores, brain__params__random_steps=0).build() as loop:
             notices = [str(notice) for notice in loop.graph.problems.notices]
         assert any("does not explore" in notice for notice in notices) != explores, notices
+
+
+def test_a_critic_that_cannot_tell_actions_apart_is_refused():
+    blind = assembly().set({"critic": {"type": "critics.value_mlp"}})
+    with pytest.raises(AssemblyError, match=r"the critic judges situations(.|\n)*critics\.q_ensemble"):
+        blind.build()
+
+
+def test_a_policy_without_probabilities_is_refused():
+    with pytest.raises(AssemblyError, match="a clipped head knows no probabilities"):
+        assembly(brain__params={"hidden": [8, 8], "head": "clipped"}).build()
+
+
+def test_a_policy_that_answers_to_more_than_is_kept_is_refused():
+    stimulated = (assembly()
+                  .add("constant", "coprocessors.constant", inputs=["body.observation", "body.status"], command=[1, 1])
+                  .add("limiter", "links.safety_limiter", inputs=["constant.command", "body.status"], peak=5)
+                  .add("stimulator", "stimulators.electrode_field", inputs=["limiter.command"], channels=2)
+                  .set("brain.inputs.current", "stimulator.current"))
+    with pytest.raises(AssemblyError, match="also answers to its current, which this learner does not keep"):
+        stimulated.build()
