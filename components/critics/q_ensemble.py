@@ -20,8 +20,8 @@ class QEnsemble(Networked):
     """Says how much reward an action promises in a situation, as several networks judge it.
 
     The members begin apart and learn from the same targets; the least of them damps what a single one would
-    overestimate (clipped double Q-learning: Fujimoto et al. 2018, arXiv:1802.09477, section 4.2). They are evaluated
-    in one batched product.
+    overestimate (clipped double Q-learning: Fujimoto et al. 2018, arXiv:1802.09477, section 4.2). Their weights
+    are stacked.
 
     Args:
         members: number of networks.

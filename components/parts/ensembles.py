@@ -1,4 +1,4 @@
-"""Networks of one shape stacked into one: every member in a single batched product. NumPy acts, torch learns."""
+"""Networks of one shape whose weights are stacked: one product on a GPU, member by member on a processor."""
 
 from __future__ import annotations
 

@@ -40,7 +40,8 @@ class Transitions:
 
     Every observation is joined with the one before it, the reward heard in between, and the action in force: what the
     policy saw, did, got and saw. So an observation that is delayed alone is a late sense, and one that comes more
-    seldom than rewards sums them up; what belongs to another episode never counts. An episode that was truncated and
+    seldom than rewards sums them up. Where it is late, the first steps of an episode hold what was still seen of the
+    one before, as the policy saw it. An episode that was truncated and
     begun anew before the next observation has no successor: an error, unless `unfinished` says to drop that step.
     """
 
