@@ -29,10 +29,11 @@ class Ppo(PolicyLearner):
 
     Args:
         learning_rate: of policy and value.
-        n_steps: steps of each lane between two rounds of learning.
+        n_steps: steps of each lane between two rounds of learning; where observations come more seldom than steps, what
+            lies between two of them counts as one.
         batch_size: steps of a minibatch.
         n_epochs: times that the steps are gone through.
-        gamma: discount of one step.
+        gamma: discount from one observation to the next.
         gae_lambda: how much later surprises count for earlier steps.
         clip_range: how far the probability of an action may move, as a share, before it counts no more.
         ent_coef: weight of the entropy.
@@ -92,13 +93,12 @@ class Ppo(PolicyLearner):
                        "successor": np.zeros((*wide, *seen.shape), seen.dtype),  # type: ignore[arg-type]
                        "action": np.zeros((*wide, *done.shape), done.dtype),  # type: ignore[arg-type]
                        "log_prob": np.zeros(wide, np.float32), "reward": np.zeros(wide, np.float32),
-                       "terminated": np.zeros(wide, bool), "ended": np.zeros(wide, bool), "made": np.zeros(wide, bool)}
+                       **{name: np.zeros(wide, bool) for name in ("terminated", "follows", "made")}}
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
         super().reset(seed)
         self.core.forget()
-        self.steps = 0  # heard so far, of all lanes
         self._told_log_prob = False  # has the policy ever said its probability?
         self._clear()
 
@@ -117,11 +117,10 @@ class Ppo(PolicyLearner):
             raise PortError("the policy has not said with which probability it acted, and nothing can be learned from "
                             "its steps. Let it draw its actions: write explore: true in its params (in an evaluation: "
                             "leave the learner out, without: [learner])")
-        self.steps += len(rows)
         if self._filled == self.n_steps:
             return
         at, steps = self._filled, self._steps
-        for name in ("observation", "action", "reward", "successor", "terminated", "ended"):
+        for name in ("observation", "action", "reward", "successor", "terminated", "follows"):
             steps[name][at, rows.lane] = getattr(rows, name)
         steps["log_prob"][at, rows.lane] = inputs["log_prob"][rows.lane]
         steps["made"][at, rows.lane] = True
@@ -148,7 +147,7 @@ class Ppo(PolicyLearner):
             for name, rows in seen.items():
                 judged[name][made] = self.core.value.value(rows).numpy()
         advantage = advantages(steps["reward"], judged["observation"], judged["successor"], steps["terminated"],
-                               steps["ended"], made, self.gamma, self.gae_lambda)
+                               steps["follows"], made, self.gamma, self.gae_lambda)
         columns = {"action": steps["action"], "log_prob": steps["log_prob"],
                    "advantage": advantage.astype(np.float32),
                    "return": (advantage + judged["observation"]).astype(np.float32)}
@@ -157,12 +156,10 @@ class Ppo(PolicyLearner):
 
     def keep(self) -> dict[str, Any]:
         return {"core": self.core.state_dict(), "steps": {name: column.copy() for name, column in self._steps.items()},
-                "filled": self._filled, "heard": self.steps,
-                "told_log_prob": self._told_log_prob}
+                "filled": self._filled, "told_log_prob": self._told_log_prob}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.core.load_state_dict(state["core"])
         for name, column in self._steps.items():
             column[...] = state["steps"][name]
         self._filled, self._told_log_prob = int(state["filled"]), bool(state["told_log_prob"])
-        self.steps = int(state["heard"])

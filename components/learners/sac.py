@@ -28,7 +28,7 @@ class Sac(PolicyLearner):
         learning_starts: steps before the first update.
         batch_size: steps of a minibatch.
         tau: share by which the target critic follows at each update of it.
-        gamma: discount of one step.
+        gamma: discount from one observation to the next.
         train_freq: steps (of all lanes together) between two times of learning.
         gradient_steps: updates each time.
         ent_coef: weight of the entropy; `auto` learns it.
@@ -102,18 +102,20 @@ class Sac(PolicyLearner):
         super().reset(seed)
         self.core.forget()
         self.buffer.forget()
-        self.steps = 0  # heard so far
-        self._owed = 0  # steps since the last time of learning
+        self._counted = 0  # steps heard of that have been looked at
+        self._owed = 0  # of these, those since the last time of learning
 
     def remember(self, rows: Rows, inputs: Inputs) -> None:
         from ..parts.replay_buffer import as_columns
 
         self.buffer.add(as_columns(rows))
-        self.steps += len(rows)
-        if self.steps > self.learning_starts:
-            self._owed += len(rows)
 
     def due(self) -> int:
+        if self.steps > self.learning_starts:
+            self._owed += self.steps - self._counted
+        self._counted = self.steps
+        if not len(self.buffer):  # a late sense has told nothing yet
+            return 0
         times, self._owed = divmod(self._owed, self.train_freq)
         return times * self.gradient_steps
 
@@ -124,10 +126,10 @@ class Sac(PolicyLearner):
         return self.core.updates, measured
 
     def keep(self) -> dict[str, Any]:
-        return {"buffer": self.buffer.state_dict(), "core": self.core.state_dict(), "steps": self.steps,
-                "owed": self._owed}
+        return {"buffer": self.buffer.state_dict(), "core": self.core.state_dict(), "owed": self._owed,
+                "counted": self._counted}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.buffer.load_state_dict(state["buffer"])
         self.core.load_state_dict(state["core"])
-        self.steps, self._owed = int(state["steps"]), int(state["owed"])
+        self._owed, self._counted = int(state["owed"]), int(state["counted"])

@@ -103,6 +103,11 @@ class PolicyLearner(Component):
             said |= {"updates": np.asarray(updates, np.int64), **self._check(updates, measured)}
         return said
 
+    @property
+    def steps(self) -> int:
+        """Steps heard of so far, of all lanes together."""
+        return self._transitions.steps
+
     def _normalise(self) -> None:
         """Let policy and value know what was observed; after learning, which judges by what acted."""
         if self._seen:

@@ -46,28 +46,34 @@ class ProximalPolicy:
 
     def round(self, batch: Mapping[str, torch.Tensor], epochs: int, size: int, generator: torch.Generator
               ) -> dict[str, float]:
-        """Go through the batch [rows, ...] `epochs` times in minibatches of `size`; return means of MEASURES."""
-        rows, said = len(batch["advantage"]), []
+        """Go through the batch [rows, ...] `epochs` times in minibatches of `size`; return means of MEASURES.
+
+        A minibatch that ends the round is measured and not learned from, so it has no gradient to speak of.
+        """
+        rows, said, norms = len(batch["advantage"]), [], []
         for _ in range(epochs):
             order = torch.randperm(rows, generator=generator, device=generator.device)
             parts = [column[order].split(size) for column in batch.values()]
             for part in zip(*parts, strict=True):
-                measures, moved = self._update(dict(zip(batch, part, strict=True)))
+                measures, norm = self._update(dict(zip(batch, part, strict=True)))
                 said.append(measures)
-                if moved:
+                if norm is None:
                     break
+                norms.append(norm)
             else:
                 continue
             break
-        return dict(zip(MEASURES, torch.stack(said).mean(dim=0).tolist(), strict=True))
+        of_gradients = torch.stack(norms).mean() if norms else torch.zeros(())
+        return dict(zip(MEASURES, [*torch.stack(said).mean(dim=0).tolist(), float(of_gradients)], strict=True))
 
-    def _update(self, part: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, bool]:
+    def _update(self, part: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return all MEASURES but the last, and the length of the gradient: None where the policy had moved too far."""
         log_prob, entropy = self.policy.evaluate({"observation": part["observation"]}, part["action"])
         judged = self.value.value(part["observation"])
         with torch.no_grad():
             slopes, measures = self._slopes(log_prob.float(), entropy.float(), judged, part)
         if self.target_kl is not None and float(measures[4]) > 1.5 * self.target_kl:
-            return torch.cat([measures, measures.new_zeros(1)]), True
+            return measures, None
         asked = [(log_prob, slopes[0]), (judged, slopes[1])]
         if self.ent_coef and entropy.requires_grad:  # a constant deviation has no slope
             asked.append((entropy, torch.full_like(entropy, -self.ent_coef / len(entropy))))
@@ -79,7 +85,7 @@ class ProximalPolicy:
         shortened = iter(torch._foreach_mul(there, share))  # not in place: autograd may give two parameters one tensor
         self.optimiser.descend([None if gradient is None else next(shortened) for gradient in gradients])
         self.updates += 1
-        return torch.cat([measures, norm[None]]), False
+        return measures, norm
 
     def _slopes(self, log_prob: torch.Tensor, entropy: torch.Tensor, judged: torch.Tensor,
                 part: Mapping[str, torch.Tensor]) -> tuple[tuple[torch.Tensor, torch.Tensor], torch.Tensor]:

@@ -1,8 +1,9 @@
 """One update of soft actor-critic: the equations, away from loops and buffers.
 
-Haarnoja et al. 2018 (arXiv:1812.05905): equations 5 and 6 for the critics, 7 to 9 for the policy, 18 for the
-temperature; two critics of which the lesser counts (section 5). All gradients of an update are taken before any weight
-changes.
+Haarnoja et al. 2018 (arXiv:1812.05905): equations 5 and 6 for the critics, 7 to 9 for the policy; two critics of which
+the lesser counts (section 5). The temperature follows equation 18 in its logarithm, which keeps it positive, and with
+the slope of the temperature itself, as Stable-Baselines3 does: the factor by which the logarithm would scale it is left
+out. All gradients of an update are taken before any weight changes (decision 0016).
 """
 
 from __future__ import annotations

@@ -75,6 +75,17 @@ def test_ports_and_variants_that_come_and_go_are_told(point_mass):
     assert "base: body.reward rows" in text
 
 
+def test_elsewhere_a_chaotic_loop_is_held_to_its_first_rows(point_mass):
+    other = {"base": {**copy.deepcopy(point_mass["base"]), "hash": "0" * 64}}
+    golden = {"base": {**copy.deepcopy(point_mass["base"]), "early": copy.deepcopy(point_mass["base"]["ports"])}}
+    other["base"]["early"] = copy.deepcopy(golden["base"]["early"])
+    other["base"]["ports"]["body.reward"]["mean"] += 1
+    assert said(golden, other, False) == ""
+    assert "body.reward mean" in said(golden, other, True)
+    other["base"]["early"]["body.reward"]["mean"] += 1
+    assert said(golden, other, False).startswith("base: early body.reward mean: ")
+
+
 def test_evaluations_are_golden_too():
     golden = shipped_traces.read("elbow_stimulation")["variants"]
     other = copy.deepcopy(golden)

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from stimloop.components.parts import products
 from stimloop.components.parts.backpropagation import through_layers
 
 
@@ -57,3 +58,32 @@ def test_gradients_pass_through_frozen_weights():
     through_layers(values, "tanh", layers, heads)[1][0].sum().backward()
     assert values.grad is not None
     assert layers[0][0].grad is None
+
+
+def test_large_layers_take_the_fast_products_and_agree_with_plain_torch(monkeypatch):
+    """Beyond the size from which oneDNN multiplies: forwards, backwards, and backwards again."""
+    asked, fast = [], products._ONEDNN
+
+    def spied(*given):
+        asked.append(given[0].shape)
+        return fast(*given)
+
+    monkeypatch.setattr(products, "_ONEDNN", spied)
+    torch.manual_seed(0)
+    layers = [(tensor[0].detach().float().div(10).requires_grad_(), tensor[1].detach().float().requires_grad_())
+              for tensor in _pairs([(64, 256), (256, 256)])]
+    heads = [(tensor[0].detach().float().div(10).requires_grad_(), tensor[1].detach().float().requires_grad_())
+             for tensor in _pairs([(256, 128)])]
+    values, found = torch.randn(256, 64, requires_grad=True), []
+    given = [values, *(tensor for pair in (*layers, *heads) for tensor in pair)]
+    for function in (through_layers, _one_by_one):
+        loss = function(values, "tanh", layers, heads)[1][0].square().mean()
+        first = torch.autograd.grad(loss, given, create_graph=True)
+        second = torch.autograd.grad(sum(part.square().sum() for part in first), given)
+        found.append((loss, *first, *second))
+        if function is through_layers:
+            assert len(asked) > 6
+            before = len(asked)
+    assert len(asked) == before
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-3 * float(theirs.detach().abs().max()), rtol=1e-3)

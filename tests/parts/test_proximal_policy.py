@@ -75,14 +75,29 @@ def test_an_update_is_that_of_the_paper():
 
 
 def test_a_round_stops_where_the_policy_has_moved_far():
+    """It ends at the first minibatch whose estimate is beyond 1.5 times the target, before learning from it."""
     rng, (policy, value) = np.random.default_rng(0), pair()
     seen = rng.standard_normal((64, 3)).astype(np.float32)
     action, log_prob = gather(policy, seen, rng)
     batch = as_batch(observation=seen, action=action, log_prob=log_prob, advantage=action[:, 0],
                      **{"return": np.zeros(64, np.float32)})
-    core = ProximalPolicy(policy, value, **{**SETTINGS, "learning_rate": 0.02, "target_kl": 0.01})
-    core.round(batch, 50, 64, torch.Generator().manual_seed(0))
-    assert 1 <= core.updates < 20
+    settings = {**SETTINGS, "learning_rate": 0.003}
+    free, norms, moved = ProximalPolicy(policy, value, **settings), [], []
+    learned = [parameter.detach().clone() for parameter in free.parameters]
+    for _ in range(50):
+        said = free.round(batch, 1, 64, torch.Generator().manual_seed(0))
+        moved.append(said["approx_kl"])
+        norms.append(said["grad_norm"])
+    stop = next(i for i, kl in enumerate(moved) if kl > 1.5 * 0.01)
+    assert 2 < stop < 40
+    with torch.no_grad():
+        for parameter, before in zip(free.parameters, learned, strict=True):
+            parameter.copy_(before)
+    core = ProximalPolicy(policy, value, **{**settings, "target_kl": 0.01})
+    said = core.round(batch, 50, 64, torch.Generator().manual_seed(0))
+    assert core.updates == stop
+    assert said["approx_kl"] == pytest.approx(np.mean(moved[:stop + 1]), rel=1e-3)
+    assert said["grad_norm"] == pytest.approx(np.mean(norms[:stop]), rel=1e-3)
 
 
 @pytest.mark.parametrize("choices", [0, 3])
@@ -123,9 +138,8 @@ def test_a_linear_system_is_steered_as_riccati_says():
             x = after
         seen, done, log_prob, reward, after = (np.stack(column) for column in zip(*rows, strict=True))
         judged, later = (value.value(part.reshape(-1, 1)).reshape(time, lanes) for part in (seen, after))
-        ends, none = np.zeros((time, lanes), bool), np.zeros((time, lanes), bool)
-        ends[-1] = True
-        found = advantages(reward, judged, later, none, ends, ~none, gamma, 0.95)
+        none = np.zeros((time, lanes), bool)
+        found = advantages(reward, judged, later, none, ~none, ~none, gamma, 0.95)
         core.round(as_batch(observation=seen.reshape(-1, 1), action=done.reshape(-1, 1), log_prob=log_prob.ravel(),
                             advantage=found.ravel().astype(np.float32),
                             **{"return": (found + judged).ravel().astype(np.float32)}), 10, 512, generator)

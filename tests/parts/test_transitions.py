@@ -30,29 +30,38 @@ def heard(tick, flags, together=True):
 
 def brute_force(life, lane):
     """Steps of one lane as a list: a step counts unless FIRST or WAITING, and follows what runs."""
-    steps, running = [], False
+    steps, running, fresh = [], False, True
     for tick, flags in enumerate(life):
         if running and flags != FIRST and not flags & WAITING:
             steps.append((100 * (tick - 1) + lane, -100 * (tick - 1) - lane, 1000 * tick + lane, 100 * tick + lane,
-                          bool(flags & TERMINATED), bool(flags & (TERMINATED | TRUNCATED))))
+                          bool(flags & TERMINATED), not fresh))
+            fresh = False
         ends = flags & (TERMINATED | TRUNCATED)
         running = bool(flags & FIRST) or (running and not ends and not flags & WAITING)
+        fresh |= bool(flags)
     return steps
 
 
-def made(lives, together=True, half=None):
+def told(rows):
+    """Rows as (lane, tuple of what they say)."""
+    columns = ("observation", "action", "reward", "successor", "terminated", "follows")
+    return [] if rows is None else [
+        (int(lane), tuple(float(np.ravel(getattr(rows, name)[i])[0]) for name in columns))
+        for i, lane in enumerate(rows.lane)]
+
+
+def made(lives, together=True, half=None, unfinished="error"):
     """Steps by lane that `Transitions` makes of lives [tick][lane], saved and loaded after `half` ticks."""
-    maker, found = Transitions(Lanes.of(len(lives[0]))), [[] for _ in lives[0]]
+    maker, found = Transitions(Lanes.of(len(lives[0])), unfinished), [[] for _ in lives[0]]
     for tick, flags in enumerate(lives):
         if tick == half:
-            other = Transitions(Lanes.of(len(lives[0])))
+            other = Transitions(Lanes.of(len(lives[0])), unfinished)
             other.load_state_dict(maker.state_dict())
             maker = other
         for inputs in heard(tick, flags, together):
-            rows = maker.take(inputs)
-            for i in range(len(rows) if rows is not None else 0):
-                found[rows.lane[i]].append((rows.observation[i, 0], rows.action[i, 0], rows.reward[i],
-                                            rows.successor[i, 0], rows.terminated[i], rows.ended[i]))
+            for lane, row in told(maker.take(inputs)):
+                found[lane].append(row)
+    assert maker.steps == sum(flag != FIRST and not flag & WAITING for flags in lives for flag in flags)
     return found
 
 
@@ -73,13 +82,17 @@ def test_lanes_beside_one_another(lives, half, together):
 
 def test_a_step_whose_successor_nobody_saw_is_refused_or_dropped():
     lives = [[FIRST, FIRST], [0, TRUNCATED | FIRST], [0, 0]]
-    with pytest.raises(PortError, match=r"lane 1 was truncated and begun anew in one instant.*restart: next_tick"):
+    with pytest.raises(PortError, match=r"lane 1 was truncated and begun anew before the next.*restart: next_tick"):
         made(lives)
-    maker, lanes = Transitions(Lanes.of(2), "drop"), []
-    for tick, flags in enumerate(lives):
-        rows = maker.take(heard(tick, flags)[0])
-        lanes += [] if rows is None else [rows.lane.tolist()]
-    assert lanes == [[0], [0, 1]]
+    one, two = made(lives, unfinished="drop")
+    assert [row[0] for row in one] == [0, 100]
+    assert [row[0] for row in two] == [101]
+
+
+def test_what_comes_after_a_dropped_step_does_not_follow_what_came_before():
+    """A return that ran over the gap would count the next episode's rewards for this one."""
+    lives = [[FIRST], [0], [TRUNCATED | FIRST], [0], [0]]
+    assert [(row[0], row[-1]) for row in made(lives, unfinished="drop")[0]] == [(0, 0), (200, 0), (300, 1)]
 
 
 def test_rewards_between_two_observations_add_up():
@@ -101,8 +114,8 @@ def legal(life):
 
 
 def sparse(life, every):
-    """Steps of one lane whose observation is heard at every n-th tick only: (from, to, reward, terminated, ended)."""
-    steps, start, reward, over = [], None, 0.0, 0
+    """Steps of one lane whose observation is heard at every n-th tick only: (from, to, reward, terminated, follows)."""
+    steps, start, reward, over, link = [], None, 0.0, 0, False
     running = False
     for tick, flags in enumerate(life):
         counts = running and flags != FIRST and not flags & WAITING
@@ -112,10 +125,13 @@ def sparse(life, every):
         ends = flags & (TERMINATED | TRUNCATED)
         running = bool(flags & FIRST) or (running and not ends and not flags & WAITING)
         if tick % every == 0:
+            linked = False
             if start is not None and reward:
                 last = bool(ends) and not flags & FIRST
                 if over != TRUNCATED or last:
-                    steps.append((100 * start, 100 * tick, reward, bool(over & TERMINATED), bool(over)))
+                    steps.append((100 * start, 100 * tick, reward, bool(over & TERMINATED), link))
+                    linked = not over
+            link = linked
             start, reward, over = (tick if running else None), 0.0, 0
     return steps
 
@@ -132,19 +148,26 @@ def test_an_observation_that_comes_seldom_never_joins_two_episodes(every):
             rows = maker.take(Inputs(dict(both), frozenset(new), None))
             if rows is not None and len(rows):
                 found.append((rows.observation[0, 0], rows.successor[0, 0], rows.reward[0], rows.terminated[0],
-                              rows.ended[0]))
+                              rows.follows[0]))
         assert found == sparse((FIRST, *life), every), life
 
 
-def test_an_observation_that_comes_late_follows_the_beginning_that_nobody_saw():
-    """Two ticks late: what the policy saw, did, got and saw, from the first that it saw."""
-    maker, found = Transitions(Lanes.of(1)), []
-    for tick, flags in enumerate([FIRST, 0, 0, 0, TRUNCATED, FIRST, 0]):
-        both, = heard(tick, [flags])
-        values = {**both, "observation": both["observation"] - 200}
-        new = {"status", "reward"} | ({"observation"} if tick >= 2 else set())
-        rows = maker.take(Inputs(values, frozenset(new), None))
-        if rows is not None and len(rows):
-            found.append((rows.observation[0, 0], rows.action[0, 0], rows.reward[0], rows.successor[0, 0],
-                          rows.ended[0]))
-    assert found == [(0, -200, 3000, 100, False), (100, -300, 4000, 200, True), (300, -500, 6000, 400, False)]
+@pytest.mark.parametrize("lag", [1, 2, 3])
+def test_an_observation_that_comes_late_is_a_late_sense(lag):
+    """At every tick what the policy saw, did, got and saw, from the second that it saw; flags and rewards are in time.
+
+    So the first steps of an episode hold what the sense still told of the one before, as it told the policy.
+    """
+    lives = [life for life in product((0, FIRST, TERMINATED, TRUNCATED, WAITING), repeat=7) if legal((FIRST, *life))]
+    for life in lives:
+        maker, found = Transitions(Lanes.of(1)), []
+        for tick, flags in enumerate((FIRST, *life)):
+            both, = heard(tick, [flags])
+            values = {**both, "observation": both["observation"] - 100 * lag}
+            new = {"status", "reward"} | ({"observation"} if tick >= lag else set())
+            found += [row for _, row in told(maker.take(Inputs(values, frozenset(new), None)))]
+        late = [(seen - 100 * lag, did, got, saw - 100 * lag, *rest)
+                for seen, did, got, saw, *rest in brute_force((FIRST, *life), 0) if seen >= 100 * lag]
+        if late:  # nobody saw what came before the first
+            late[0] = (*late[0][:-1], False)
+        assert found == late, life

@@ -60,7 +60,7 @@ def test_it_gathers_what_happened_and_nothing_else():
         made = [(reward[lane], lane) for status, reward in rows[1:] for lane in range(3) if is_step(status)[lane]]
         assert steps["made"].sum() == len(made) == 90
         assert steps["reward"][steps["made"]].tolist() == [reward for reward, _ in made]
-        assert (steps["ended"] & ~steps["made"]).sum() == 0
+        assert not (steps["follows"] & ~steps["made"]).any()
 
 
 @pytest.mark.parametrize("normalise", [False, True])
@@ -98,3 +98,22 @@ def test_normalisers_know_what_the_learner_heard_once_it_has_learned():
             assert known["variance"].min() > 0
             assert (known["variance"] != 1).all()
         assert "normaliser" in loop.components["brain"].learned()
+
+
+def test_a_dropped_step_cuts_what_is_counted_for_the_steps_before():
+    """The body begins anew at once, so every 7th step has no successor; what was gained after it is not its doing."""
+    made = assembly("bodies.point_mass, params: {max_steps: 7, restart: at_once}", learner__params__unfinished="drop",
+                    learner__params__n_steps=20, learner__params__gae_lambda=1.0, learner__params__gamma=1.0)
+    with made.build() as loop:
+        learner = loop.components["learner"]
+        loop.run("60 steps")
+        steps, batch = learner._steps, learner.batch()
+        value = {name: learner.core.value.value(steps[name][steps["made"]]) for name in ("observation", "successor")}
+        lane = np.nonzero(steps["made"])[1]
+        for each in range(3):
+            reward = steps["reward"][:, each][steps["made"][:, each]]
+            before, after = (value[name][lane == each] for name in ("observation", "successor"))
+            found = batch["advantage"].numpy()[lane == each]
+            for start in range(0, len(reward) - 6, 6):  # six steps of an episode are kept
+                of = slice(start, start + 6)
+                assert found[start] == pytest.approx(reward[of].sum() + after[of][-1] - before[start], abs=1e-4)

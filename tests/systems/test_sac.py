@@ -200,3 +200,31 @@ def test_a_policy_that_answers_to_more_than_is_kept_is_refused():
                   .set("brain.inputs.current", "stimulator.current"))
     with pytest.raises(AssemblyError, match="also answers to its current, which this learner does not keep"):
         stimulated.build()
+
+
+def sparse():
+    """The same body, seen at every third tick only by policy, critic and learner."""
+    seen = {"from": "sense.output"}
+    made = assembly().add("sense", "basics.sample_hold", period="60 ms", inputs={"input": "body.observation"})
+    return made.set({f"{name}.inputs.observation": seen for name in ("brain", "critic", "learner")})
+
+
+def test_it_counts_steps_where_observations_come_seldom():
+    with sparse().set({"learner.params.train_freq": 2, "learner.params.unfinished": "drop"}).build() as loop:
+        loop.run("110 steps")
+        learner = loop.components["learner"]
+        assert 20 < len(learner.buffer) < 110 / 2
+        assert learner.steps == 110
+        assert loop.peek("learner.updates") == (110 - 20) // 2
+
+
+@pytest.mark.parametrize("lag", ["20 ms", "60 ms"])
+def test_a_late_sense_is_learned_from(lag):
+    late = assembly()
+    for listener in ("brain", "critic", "learner"):
+        late = late.set(f"{listener}.inputs.observation", {"from": "body.observation", "delay": lag})
+    with late.set("learner.params.learning_starts", 0).build() as loop:
+        loop.run("40 steps")
+        assert loop.components["learner"].steps == 40
+        assert 30 < len(loop.components["learner"].buffer) < 40
+        assert loop.peek("learner.updates") == 40
