@@ -1,0 +1,89 @@
+"""Life in a learned model: steps that nobody lives through, branched from steps that somebody did.
+
+A model predicts reward and change of observation (reward first); whether an episode is over is never learned but
+worked out from what was predicted (`parts/terminations.py`). Janner et al. 2019 (arXiv:1906.08253, algorithm 2) let
+the policy act; `parts/guidance.py` lets it be improved first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+Terminated = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+Columns = dict[str, torch.Tensor]  # of imagined steps [rows, ...], named as those of a replay buffer
+
+
+@dataclass(frozen=True)
+class ImaginedWorld:
+    """A world that a model imagines: it takes what is done and says what comes of it.
+
+    Args:
+        model: predicts [rows, 1 + observations] for inputs [rows, observations + actions] (role Model); of its
+            members any may be asked, and `elites` are those that may imagine.
+        terminated: says of (observation, action, successor) whether the episode is over [rows] bool.
+        generator: where every draw comes from.
+    """
+
+    model: Any
+    terminated: Terminated
+    generator: torch.Generator
+
+    def members(self, count: int) -> torch.Tensor:
+        """Draw one of the elites for each of so many rows [count]."""
+        elites = torch.as_tensor(self.model.elites, dtype=torch.int64, device=self.generator.device)
+        return elites[torch.randint(len(elites), (count,), generator=self.generator, device=elites.device)]
+
+    def step(self, observation: torch.Tensor, action: torch.Tensor, member: torch.Tensor
+             ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return successor [rows, observations], reward [rows] and whether that was the end [rows]."""
+        said = self.model.predict(torch.cat([observation, action], dim=1), self.generator, member)
+        successor = observation + said[:, 1:]
+        return successor, said[:, 0], self.terminated(observation, action, successor)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A policy that is asked about many situations at once, without gradients."""
+
+    policy: Any
+    actions: int
+    generator: torch.Generator
+
+    def sample(self, observation: torch.Tensor) -> torch.Tensor:
+        """Draw an action for each observation [rows, actions]."""
+        noise = torch.randn((len(observation), self.actions), generator=self.generator, device=self.generator.device)
+        return self._ask({"observation": observation, "noise": noise})
+
+    def mean(self, observation: torch.Tensor) -> torch.Tensor:
+        """Return the action the policy takes where it does not explore [rows, actions]."""
+        return self._ask({"observation": observation})
+
+    def _ask(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.policy.respond(inputs, None)[0]["action"]
+
+
+def branch(world: ImaginedWorld, actor: Actor, start: torch.Tensor, horizon: int) -> Iterator[Columns]:
+    """Let the policy act for up to `horizon` steps from each start [rows, observations]; yield the steps as they come.
+
+    Every step of every row asks another elite; a row whose episode is over goes no further.
+    """
+    observation = start
+    for _ in range(horizon):
+        with torch.no_grad():
+            action = actor.sample(observation)
+            successor, reward, over = world.step(observation, action, world.members(len(observation)))
+        yield as_columns(observation, action, reward, successor, over)
+        observation = successor[~over]
+        if not len(observation):
+            return
+
+
+def as_columns(observation: torch.Tensor, action: torch.Tensor, reward: torch.Tensor, successor: torch.Tensor,
+               over: torch.Tensor) -> Columns:
+    """Name the parts of imagined steps as the columns of a replay buffer are."""
+    return {"observation": observation, "action": action, "reward": reward, "successor": successor,
+            "terminated": over.to(reward.dtype)}

@@ -1,0 +1,198 @@
+"""Imagined steps, guided and not, against brute force in worlds whose every step is known."""
+
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="planning needs torch")
+from stimloop.components.parts import guidance as module  # noqa: E402
+from stimloop.components.parts.guidance import AS_PUBLISHED, Guidance, Planner  # noqa: E402
+from stimloop.components.parts.imagination import Actor, ImaginedWorld, branch  # noqa: E402
+from stimloop.components.parts.path_integral import Weighing  # noqa: E402
+from stimloop.loops.errors import Diverged  # noqa: E402
+
+GAMMA = 0.9
+
+
+class Drift:
+    """A line on which an action moves; each member pulls with another force, and being near 1 is rewarded."""
+
+    elites = (0, 2)
+
+    def predict(self, values, generator=None, member=None):
+        place, action = values[:, :1], values[:, 1:2]
+        change = 0.5 * action + 0.1 * member[:, None].float()
+        return torch.cat([-(place + change - 1).square(), change], dim=1)
+
+
+class Pull:
+    """A policy that does half of what is left, and draws around it."""
+
+    def respond(self, inputs, memory):
+        mean = 0.5 * (1 - inputs["observation"])
+        return {"action": mean if "noise" not in inputs else mean + 0.1 * inputs["noise"]}, None
+
+
+def never(observation, action, successor):
+    return torch.zeros(len(observation), dtype=torch.bool)
+
+
+def beyond(observation, action, successor):
+    return successor[:, 0] > 1.2
+
+
+def value(observation):
+    return 3 * observation[:, 0]
+
+
+def world(terminated=never, seed=0):
+    return ImaginedWorld(Drift(), terminated, torch.Generator().manual_seed(seed))
+
+
+def planner(how, terminated=never, judge=value, seed=0):
+    made = world(terminated, seed)
+    return Planner(how, made, Actor(Pull(), 1, made.generator), GAMMA, judge, torch.Generator().manual_seed(seed + 1))
+
+
+START = torch.tensor([[-1.0], [0.0], [0.9], [2.0]])
+
+
+def test_branches_follow_the_policy_and_end_with_the_episode():
+    made = world(beyond)
+    steps = list(branch(made, Actor(Pull(), 1, made.generator), START, 4))
+    assert len(steps) == 4
+    for before, after in zip(steps, steps[1:], strict=False):
+        going = before["terminated"] == 0
+        assert torch.equal(after["observation"], before["successor"][going])
+    for step in steps:
+        change = step["successor"] - step["observation"] - 0.5 * step["action"]
+        assert all(any(abs(float(pull) - 0.1 * elite) < 1e-5 for elite in Drift.elites) for pull in change)
+        assert torch.equal(step["terminated"] == 1, step["successor"][:, 0] > 1.2)
+    assert torch.equal(steps[0]["observation"], START)
+    assert not list(branch(made, Actor(Pull(), 1, made.generator), torch.tensor([[5.0]]), 4))[1:]
+
+
+def brute_force(how, start, noise, member, proposal, terminated, judge, horizon):
+    """One start, one variant after the other: (gain, actions) of each."""
+    judged, found = horizon - (judge is not None), []
+    for k in range(how.particles):
+        place, gain, going, done = start[None], 0.0, True, torch.zeros(horizon)
+        for t in range(judged):
+            asked = Pull().respond({"observation": place}, None)[0]["action"][0, 0] if proposal is None else proposal[t]
+            done[t] = (asked + noise[k, t, 0]).clamp(-how.bound, how.bound)
+            said = Drift().predict(torch.cat([place, done[t].view(1, 1)], dim=1), None, member[None])
+            after = place + said[:, 1:]
+            gain += GAMMA**t * float(said[0, 0]) * (going or not how.mask_terminated)
+            going = going and not bool(terminated(place, None, after))
+            place = after
+        if judge is not None and (going or not how.mask_terminated):
+            gain += GAMMA**(horizon - 1) * float(judge(place))
+        found.append((gain, done))
+    return found
+
+
+class Calm(Pull):
+    """The same without drawing, so that brute force need not follow the order of draws."""
+
+    def respond(self, inputs, memory):
+        return super().respond({"observation": inputs["observation"]}, memory)
+
+
+@pytest.mark.parametrize("terminated", [never, beyond])
+@pytest.mark.parametrize("judge", [value, None])
+@pytest.mark.parametrize("how", [Guidance(particles=6), replace(AS_PUBLISHED, particles=6),
+                                 Guidance(particles=6, bound=0.4), Guidance(particles=6, effective_noise=False)])
+def test_a_plan_is_that_of_brute_force(how, judge, terminated):
+    made, horizon = planner(how, terminated, judge), 3
+    made = replace(made, actor=replace(made.actor, policy=Calm()))
+    states = [made.noise.get_state(), made.world.generator.get_state()]
+    plan = made.improve(START, horizon)
+    for generator, state in zip((made.noise, made.world.generator), states, strict=True):
+        generator.set_state(state)
+    members = made.world.members(len(START))
+    noise = how.noise * torch.randn((len(START), 6, horizon, 1), generator=made.noise)
+    judged = horizon - (judge is not None)
+    for i, start in enumerate(START):
+        proposal = None
+        if how.proposal == "mean":
+            noise[i, 0], proposal, place = 0, torch.zeros(horizon), start[None]
+            for t in range(judged):
+                proposal[t] = Calm().respond({"observation": place}, None)[0]["action"][0, 0]
+                place = place + Drift().predict(torch.cat([place, proposal[t].view(1, 1)], 1), None,
+                                                members[i:i + 1])[:, 1:]
+        found = brute_force(how, start, noise[i], members[i], proposal, terminated, judge, horizon)
+        gains, done = torch.tensor([gain for gain, _ in found]), torch.stack([actions for _, actions in found])
+        weights = how.weighing.weights(gains[None])[0]
+        added = done - proposal if how.effective_noise else noise[i, :, :, 0]
+        change = (weights[:, None] * added).sum(dim=0)
+        kept = ((done[0] if proposal is None else proposal) + change).clamp(-how.bound, how.bound)
+        assert torch.allclose(plan.returns[i], gains, atol=1e-4)
+        assert torch.allclose(plan.actions[i, :, 0], kept, atol=1e-3)
+        assert float(plan.size[i]) == pytest.approx(float(1 / weights.square().sum()), rel=1e-3)
+
+
+def test_after_the_end_nothing_is_gained_and_nothing_is_stored():
+    """A chain of three: over at the second step, so what the third and the horizon promise counts nothing."""
+    masked, blind = planner(Guidance(particles=4), beyond), planner(replace(AS_PUBLISHED, particles=4), beyond)
+    start = torch.tensor([[1.19]])
+    for made, rows in ((masked, 1), (blind, 3)):
+        (_, steps), = made.refresh(start, 3)
+        assert len(steps["reward"]) == rows
+    member = torch.tensor([2])
+    ended = masked._roll(start, member, torch.zeros(1, 4, 3, 1), torch.zeros(1, 3, 1), 2)[0]
+    assert torch.allclose(ended, torch.full((1, 4), -(1.39 - 1) ** 2))
+    goes_on = blind._roll(start, member, torch.zeros(1, 4, 3, 1), torch.zeros(1, 3, 1), 2)[0]
+    assert torch.allclose(goes_on, torch.full((1, 4), -(0.39**2) - GAMMA * 0.59**2 + GAMMA**2 * 3 * 1.59))
+
+
+def test_the_last_action_is_the_policys_or_what_noise_left():
+    (plan, steps), = planner(Guidance(particles=8)).refresh(START, 3)
+    last = steps["action"][-len(START):]
+    assert torch.allclose(plan.actions[:, -1], torch.zeros(4, 1))
+    assert ((last - 0.5 * (1 - steps["observation"][-len(START):])).abs() < 0.5).all()
+    (plan, steps), = planner(replace(AS_PUBLISHED, particles=8)).refresh(START, 3)
+    assert torch.equal(steps["action"][-len(START):], plan.actions[:, -1])
+    assert torch.allclose(plan.actions[:, -1], plan.change[:, -1])
+
+
+def test_noise_of_an_epoch_is_the_same_at_every_refresh():
+    made = planner(replace(AS_PUBLISHED, particles=8))
+    made.noise.manual_seed(5)
+    first = made._noise(4, 3, START.device)
+    made.noise.manual_seed(5)
+    assert torch.equal(first, made._noise(4, 3, START.device))
+
+
+def test_parts_change_memory_not_what_is_found(monkeypatch):
+    whole = [steps for _, steps in planner(Guidance(particles=8, proposal="sample")).refresh(START, 3)]
+    monkeypatch.setattr(module, "_CHUNK", 16)
+    parts = [steps for _, steps in planner(Guidance(particles=8, proposal="sample")).refresh(START, 3)]
+    assert (len(whole), len(parts)) == (1, 2)
+    assert torch.equal(whole[0]["observation"][:2], parts[0]["observation"][:2])
+    assert sum(len(part["reward"]) for part in parts) == len(whole[0]["reward"])
+
+
+def test_more_iterations_gain_more_and_pessimism_shuns_what_members_disagree_on():
+    def gain(how):
+        made = planner(how)
+        plan = made.improve(START, 4)
+        member = torch.zeros(4, dtype=torch.int64)
+        return made._roll(START, member, torch.zeros(4, 1, 4, 1), plan.actions, 3)[0].mean()
+
+    weak = Guidance(particles=64, weighing=Weighing("effective", share=0.1))
+    policy = planner(weak)
+    proposal = policy._proposal(START, torch.zeros(4, dtype=torch.int64), 4, 3)
+    before = policy._roll(START, torch.zeros(4, dtype=torch.int64), torch.zeros(4, 1, 4, 1), proposal, 3)[0].mean()
+    assert before < gain(weak) < gain(replace(weak, iterations=4))
+    bold, shy = (planner(replace(weak, pessimism=p)).improve(START, 4).returns.mean() for p in (0.0, 2.0))
+    assert shy < bold
+
+
+def test_a_model_that_runs_away_is_told():
+    class Wild(Drift):
+        def predict(self, values, generator=None, member=None):
+            return super().predict(values, generator, member) * float("nan")
+
+    made = planner(Guidance(particles=4))
+    with pytest.raises(Diverged, match="planning has diverged"):
+        replace(made, world=replace(made.world, model=Wild())).improve(START, 3)
