@@ -34,7 +34,20 @@ class ReplayBuffer:
     def __len__(self) -> int:
         return min(self.added, self.size)
 
-    def add(self, rows: Mapping[str, np.ndarray]) -> None:
+    def resize(self, size: int) -> None:
+        """Make room for `size` rows instead; where that is less, the newest stay."""
+        if size == self.size:
+            return
+        kept = min(len(self), size)
+        newest = torch.arange(self.added - kept, self.added) % self.size
+        for name, column in self.columns.items():
+            made = torch.zeros((size, *column.shape[1:]), dtype=column.dtype, device=column.device)
+            made[:kept] = column.index_select(0, newest.to(column.device))
+            self.columns[name] = made
+        self._views = {name: column.numpy() for name, column in self.columns.items() if column.device.type == "cpu"}
+        self.size, self.added = size, kept
+
+    def add(self, rows: Mapping[str, np.ndarray | torch.Tensor]) -> None:
         """Add rows [rows, ...] of every column; the oldest make room."""
         count = len(next(iter(rows.values())))
         if count > self.size:
@@ -47,8 +60,10 @@ class ReplayBuffer:
                 self._write(name, slice(0, len(values) - first), values[first:])
         self.added += count
 
-    def _write(self, name: str, where: slice, values: np.ndarray) -> None:
-        if name in self._views:
+    def _write(self, name: str, where: slice, values: np.ndarray | torch.Tensor) -> None:
+        if isinstance(values, torch.Tensor):
+            self.columns[name][where] = values
+        elif name in self._views:
             self._views[name][where] = values
         else:
             self.columns[name][where] = torch.from_numpy(np.array(values)).to(self.columns[name].device)

@@ -37,6 +37,19 @@ def test_it_holds_the_last_rows(size, counts):
     assert all(torch.equal(buffer.columns[name][:len(buffer)], other.columns[name][:len(other)]) for name in SHAPES)
 
 
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4), counts=st.lists(st.integers(0, 12), max_size=6))
+def test_another_size_keeps_the_newest(sizes, counts):
+    buffer, total, expected = ReplayBuffer(4, SHAPES), 0, []
+    for size, count in zip(sizes, [*counts, *[1] * 4], strict=False):
+        buffer.add({name: torch.from_numpy(values) for name, values in rows(total, count).items()})
+        total += count
+        expected = (expected + list(range(total - count, total)))[-buffer.size:]
+        buffer.resize(size)
+        expected = expected[-size:]
+        assert held(buffer) == expected
+        assert (buffer.columns["observation"][:len(buffer), 0] == buffer.columns["reward"][:len(buffer)]).all()
+
+
 def test_rows_are_drawn_uniformly_and_whole():
     buffer, generator = ReplayBuffer(10, SHAPES), torch.Generator().manual_seed(0)
     buffer.add(rows(0, 13))
