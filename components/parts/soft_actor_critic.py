@@ -19,6 +19,7 @@ import torch
 from .adam import Adam
 
 MEASURES = ("q_loss", "policy_loss", "ent_coef", "entropy", "q_mean", "grad_norm")
+OF_STATES = ("v_loss", "v_mean")  # besides, where a state value is learned too
 
 
 class SoftActorCritic:
@@ -34,10 +35,15 @@ class SoftActorCritic:
         ent_coef: weight of the entropy; None learns it, from 1 on.
         target_entropy: entropy that a learned weight aims at.
         target_update_interval: updates between two of the target critic.
+        reward_scale: rewards count so many times.
+        state_value: what judges situations whatever is done in them (role Value), learned beside: what the target
+            critic thinks of the policy's action, with its entropy (Haarnoja et al. 2018a, arXiv:1801.01290, eq. 5).
+            A planner asks its slow copy, `states`; nothing else hangs on it.
     """
 
     def __init__(self, policy: Any, critic: Any, actions: int, *, learning_rate: float, gamma: float, tau: float,
-                 ent_coef: float | None, target_entropy: float, target_update_interval: int) -> None:
+                 ent_coef: float | None, target_entropy: float, target_update_interval: int,
+                 reward_scale: float = 1.0, state_value: Any = None) -> None:
         self.policy, self.critic, self.actions = policy, critic, actions
         self.gamma, self.tau, self.target_entropy = gamma, tau, target_entropy
         self.interval = target_update_interval
@@ -45,8 +51,12 @@ class SoftActorCritic:
         self.target = deepcopy(critic)
         self.log_ent_coef = torch.zeros((), requires_grad=True)
         self._policy, self._critic = list(policy.parameters()), list(critic.parameters())
-        self._target = [parameter.detach() for parameter in self.target.parameters()]
-        self.optimiser = Adam([*self._critic, *self._policy, self.log_ent_coef], learning_rate)
+        self.reward_scale, self.state_value = reward_scale, state_value
+        self.states = None if state_value is None else deepcopy(state_value)
+        self._value = [] if state_value is None else list(state_value.parameters())
+        slow = [self.target] if self.states is None else [self.target, self.states]
+        self._target = [parameter.detach() for part in slow for parameter in part.parameters()]
+        self.optimiser = Adam([*self._critic, *self._policy, self.log_ent_coef, *self._value], learning_rate)
         self.forget()
 
     def forget(self) -> None:
@@ -54,7 +64,7 @@ class SoftActorCritic:
         self.updates = 0
         with torch.no_grad():
             self.log_ent_coef.zero_()
-            for mine, theirs in zip(self._target, self._critic, strict=True):
+            for mine, theirs in zip(self._target, (*self._critic, *self._value), strict=True):
                 mine.copy_(theirs)
         self.optimiser.forget()
 
@@ -72,13 +82,26 @@ class SoftActorCritic:
         entropy = -log_prob.detach().mean()
         of_critic, of_policy = _gradients(q_loss, self._critic), _gradients(policy_loss, self._policy)
         of_ent_coef = entropy - self.target_entropy if self.fixed is None else None  # of log_ent_coef
-        self.optimiser.descend([*of_critic, *of_policy, of_ent_coef])
+        of_value, told_value = self._learn_states(batch["observation"], action, log_prob, ent_coef)
+        self.optimiser.descend([*of_critic, *of_policy, of_ent_coef, *of_value])
         self.updates += 1
         if self.updates % self.interval == 0:
-            torch._foreach_lerp_(self._target, [parameter.detach() for parameter in self._critic], self.tau)
+            torch._foreach_lerp_(self._target, [kept.detach() for kept in (*self._critic, *self._value)], self.tau)
         norm = torch.stack(torch._foreach_norm([g for g in of_policy if g is not None])).norm()
-        told_of = (q_loss, policy_loss, ent_coef, entropy, told.mean(), norm)
-        return dict(zip(MEASURES, torch.stack([value.detach() for value in told_of]).tolist(), strict=True))
+        told_of = (q_loss, policy_loss, ent_coef, entropy, told.mean(), norm, *told_value)
+        names = MEASURES if self.states is None else MEASURES + OF_STATES
+        return dict(zip(names, torch.stack([value.detach() for value in told_of]).tolist(), strict=True))
+
+    def _learn_states(self, observation: torch.Tensor, action: torch.Tensor, log_prob: torch.Tensor,
+                      ent_coef: torch.Tensor) -> tuple[tuple[torch.Tensor | None, ...], tuple[torch.Tensor, ...]]:
+        """Return gradients and measures of the state value, if one is learned."""
+        if self.state_value is None:
+            return (), ()
+        with torch.no_grad():
+            wanted = self._least(self.target, observation, action) - ent_coef * log_prob
+        told = self.state_value.value(observation)
+        loss = 0.5 * torch.square(told - wanted).mean()
+        return torch.autograd.grad(loss, self._value), (loss, told.mean())
 
     def _target_value(self, batch: Mapping[str, torch.Tensor], noise: torch.Tensor, ent_coef: torch.Tensor
                       ) -> torch.Tensor:
@@ -86,7 +109,7 @@ class SoftActorCritic:
         with torch.no_grad():
             after = self._ask(batch["successor"], noise)
             soft = self._least(self.target, batch["successor"], after["action"]) - ent_coef * after["log_prob"]
-            return batch["reward"] + self.gamma * (1 - batch["terminated"]) * soft
+            return self.reward_scale * batch["reward"] + self.gamma * (1 - batch["terminated"]) * soft
 
     @contextmanager
     def _fixed_critic(self) -> Iterator[None]:

@@ -111,6 +111,50 @@ def test_updates_are_those_of_the_paper():
     assert ours.log_ent_coef.item() == pytest.approx(written.log_alpha.item(), abs=1e-6)
 
 
+def test_a_state_value_learns_what_the_slow_critic_thinks_of_the_policy():
+    """Besides, nothing changes: critics and policy are those without it."""
+    from stimloop.components.critics.value_mlp import ValueMlp
+
+    value = ValueMlp(hidden=[16, 16], activation="relu")
+    value.inputs["observation"] = value.inputs["observation"].sized((3,))
+    value.build(Lanes.of(1), 3)
+    (policy, critic), plain = pair(), core(*pair())
+    ours, written = core(policy, critic, state_value=value), Written(policy, critic)
+    v = [p.detach().clone().requires_grad_() for p in value.parameters()]
+    slow, step = [p.detach().clone() for p in v], torch.optim.Adam(v, RATE)
+    mine, theirs, other, batches = (torch.Generator().manual_seed(seed) for seed in (1, 1, 1, 5))
+    for _ in range(20):
+        batch, noise = draw(batches), torch.randn((2, BATCH, 2), generator=theirs)
+        with torch.no_grad():
+            action, log_prob = written.act(batch["observation"], noise[0])
+            wanted = (written.values(batch["observation"], action, written.target).min(0).values
+                      - written.log_alpha.exp() * log_prob)
+        told = linear(relu(linear(relu(linear(batch["observation"], v[0], v[1])), v[2], v[3])), v[4], v[5])[:, 0]
+        loss = 0.5 * (told - wanted).square().mean()
+        for parameter, gradient in zip(v, torch.autograd.grad(loss, v), strict=True):
+            parameter.grad = gradient
+        said = ours.update(batch, mine)
+        assert said["v_loss"] == pytest.approx(loss.item(), rel=1e-3)
+        assert said["v_mean"] == pytest.approx(told.mean().item(), abs=1e-5)
+        plain.update(batch, other)
+        written.update(batch, noise)
+        step.step()
+        for kept, parameter in zip(slow, v, strict=True):
+            kept.mul_(1 - TAU).add_(TAU * parameter.detach())
+    assert apart(value.parameters(), v) < 2e-5
+    assert apart(ours.states.parameters(), slow) < 2e-5
+    assert apart(plain.policy.parameters(), policy.parameters()) == 0
+    assert apart(plain.critic.parameters(), critic.parameters()) == 0
+
+
+def test_rewards_may_count_more_than_once():
+    batch, generators = draw(torch.Generator().manual_seed(5)), [torch.Generator().manual_seed(1) for _ in range(2)]
+    scaled, plain = core(*pair(), reward_scale=3.0), core(*pair())
+    said = [scaled.update(batch, generators[0]),
+            plain.update({**batch, "reward": 3 * batch["reward"]}, generators[1])]
+    assert said[0] == said[1]
+
+
 def test_it_goes_on_from_its_state_to_the_last_bit():
     batches = torch.Generator().manual_seed(5)
     drawn = [draw(batches) for _ in range(8)]
