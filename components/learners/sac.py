@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from ...loops.bounds import Amount, Count, NonNegative, Positive, Share
 from ...loops.component import Inputs
-from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ..parts.hidden_weights import Cost
 from ..parts.policy_learner import PolicyLearner
@@ -58,10 +57,8 @@ class Sac(PolicyLearner):
         super().__init__(unfinished, cost, threads)
         self.buffer_size, self.batch_size, self.learning_starts = buffer_size, batch_size, learning_starts
         self.train_freq, self.gradient_steps = train_freq, gradient_steps
-        self.target_entropy = target_entropy
-        self._settings = {"learning_rate": learning_rate, "gamma": gamma, "tau": tau,
-                          "ent_coef": None if ent_coef == "auto" else float(ent_coef),
-                          "target_update_interval": target_update_interval}
+        self._settings = {"learning_rate": learning_rate, "gamma": gamma, "tau": tau, "ent_coef": ent_coef,
+                          "target_entropy": target_entropy, "target_update_interval": target_update_interval}
 
     @classmethod
     def example(cls) -> Sac:
@@ -70,33 +67,17 @@ class Sac(PolicyLearner):
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make the replay buffer and the optimisers."""
         from ..parts.replay_buffer import ReplayBuffer, transition_columns
-        from ..parts.soft_actor_critic import SoftActorCritic
+        from ..parts.soft_actor_critic import SoftActorCritic, check_action, check_partners
 
         super().build(lanes, seed)
         seen, done = self.inputs["observation"], self.inputs["action"]
-        if len(done.shape) != 1:
-            raise AssemblyError([Problem(f"learns policies whose action is a vector, not {done.shape}", "action",
-                                         "Choices are learned by learners.ppo.")])
-        self._check_used()
-        if getattr(self.used["policy"], "explore", True) is False:
-            self.warnings = [*self.warnings, "the policy does not explore and learns from its own habits alone: write "
-                             "explore: true in its params"]
+        policy, critic = self.used["policy"], self.used["value"]
+        actions = check_action(done.shape)
+        self.warnings = [*self.warnings, *check_partners(policy, critic)]
         self.buffer = ReplayBuffer(self.buffer_size, transition_columns(
             seen.shape, done.shape, done.dtype, seen.dtype))  # type: ignore[arg-type]
-        size = int(done.shape[0])  # type: ignore[arg-type]
-        self.core = SoftActorCritic(
-            self.used["policy"], self.used["value"], size, **self._settings,  # type: ignore[arg-type]
-            target_entropy=-float(size) if self.target_entropy == "auto" else float(self.target_entropy))
+        self.core = SoftActorCritic(policy, critic, actions, **self._settings)  # type: ignore[arg-type]
         self.reset(seed)
-
-    def _check_used(self) -> None:
-        """Refuse a critic that cannot tell actions apart, and a policy that knows no probabilities."""
-        if "action" not in getattr(self.used["value"], "inputs", {"action"}):
-            raise AssemblyError([Problem("the critic judges situations, not what is done in them", "uses.value",
-                                         "Use critics.q_ensemble.")])
-        if getattr(self.used["policy"], "head", "") == "clipped":
-            raise AssemblyError([Problem("a clipped head knows no probabilities to learn from", "uses.policy",
-                                         "Write head: gaussian in its params.")])
 
     def reset(self, seed: int) -> None:
         super().reset(seed)

@@ -11,15 +11,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from ...loops.errors import AssemblyError, Problem
 from .adam import Adam
 
 MEASURES = ("q_loss", "policy_loss", "ent_coef", "entropy", "q_mean", "grad_norm")
+Auto = Literal["auto"] | float
 OF_STATES = ("v_loss", "v_mean")  # besides, where a state value is learned too
+
+
+def check_partners(policy: Any, critic: Any) -> list[str]:
+    """Refuse a critic that cannot tell actions apart, and a policy that knows no probabilities; return warnings."""
+    if "action" not in getattr(critic, "inputs", {"action"}):
+        raise AssemblyError([Problem("the critic judges situations, not what is done in them", "uses.value",
+                                     "Use critics.q_ensemble.")])
+    if getattr(policy, "head", "") == "clipped":
+        raise AssemblyError([Problem("a clipped head knows no probabilities to learn from", "uses.policy",
+                                     "Write head: gaussian in its params.")])
+    return [] if getattr(policy, "explore", True) is not False else [
+        "the policy does not explore and learns from its own habits alone: write explore: true in its params"]
+
+
+def check_action(shape: tuple[Any, ...]) -> int:
+    """Return the numbers of an action whose port has such a shape; refuse choices."""
+    if len(shape) != 1:
+        raise AssemblyError([Problem(f"learns policies whose action is a vector, not {shape}", "action",
+                                     "Choices are learned by learners.ppo.")])
+    return int(shape[0])
 
 
 class SoftActorCritic:
@@ -32,8 +54,8 @@ class SoftActorCritic:
         learning_rate: of all three.
         gamma: discount of one step.
         tau: share by which the target critic follows at each update of it.
-        ent_coef: weight of the entropy; None learns it, from 1 on.
-        target_entropy: entropy that a learned weight aims at.
+        ent_coef: weight of the entropy; `auto` learns it, from 1 on.
+        target_entropy: entropy that a learned weight aims at; `auto` is minus the number of actions.
         target_update_interval: updates between two of the target critic.
         reward_scale: rewards count so many times.
         state_value: what judges situations whatever is done in them (role Value), learned beside: what the target
@@ -42,12 +64,12 @@ class SoftActorCritic:
     """
 
     def __init__(self, policy: Any, critic: Any, actions: int, *, learning_rate: float, gamma: float, tau: float,
-                 ent_coef: float | None, target_entropy: float, target_update_interval: int,
+                 ent_coef: Auto, target_entropy: Auto, target_update_interval: int,
                  reward_scale: float = 1.0, state_value: Any = None) -> None:
         self.policy, self.critic, self.actions = policy, critic, actions
-        self.gamma, self.tau, self.target_entropy = gamma, tau, target_entropy
-        self.interval = target_update_interval
-        self.fixed = ent_coef
+        self.gamma, self.tau, self.interval = gamma, tau, target_update_interval
+        self.target_entropy = -float(actions) if target_entropy == "auto" else float(target_entropy)
+        self.fixed = None if ent_coef == "auto" else float(ent_coef)
         self.target = deepcopy(critic)
         self.log_ent_coef = torch.zeros((), requires_grad=True)
         self._policy, self._critic = list(policy.parameters()), list(critic.parameters())
@@ -110,6 +132,11 @@ class SoftActorCritic:
             after = self._ask(batch["successor"], noise)
             soft = self._least(self.target, batch["successor"], after["action"]) - ent_coef * after["log_prob"]
             return self.reward_scale * batch["reward"] + self.gamma * (1 - batch["terminated"]) * soft
+
+    def judge(self, observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Return what the target critic promises for actions [rows], the least of its members."""
+        with torch.no_grad():
+            return self._least(self.target, observation, action)
 
     @contextmanager
     def _fixed_critic(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ the policy said about the observation before. So one observation is kept back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -29,10 +29,23 @@ class Rows:
     reward: np.ndarray  # [rows] float32
     successor: np.ndarray  # [rows, ...] observation after it; where it terminated, of no meaning
     terminated: np.ndarray  # [rows] bool: nothing comes after
+    ended: np.ndarray  # [rows] bool: terminated or truncated
+    reached: np.ndarray  # [rows] bool: is the successor of the same episode? Else it is the first of the next
     follows: np.ndarray  # [rows] bool: the lane's row before it led up to it, in the same episode, nothing left out
 
     def __len__(self) -> int:
         return len(self.lane)
+
+    def of(self, rows: np.ndarray) -> Rows:
+        """Return some of the rows: those of a mask [rows] bool, or of numbers."""
+        return Rows(**{each.name: getattr(self, each.name)[rows] for each in fields(self)})
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        return {each.name: getattr(self, each.name).copy() for each in fields(self)}
+
+    @staticmethod
+    def from_state(state: dict[str, Any]) -> Rows:
+        return Rows(**{each.name: np.array(state[each.name]) for each in fields(Rows)})
 
 
 class Transitions:
@@ -104,7 +117,8 @@ class Transitions:
             return None
         if self._all_kept and not self._unsteady:  # the ordinary step
             self._linked = self._all
-            return Rows(self._everyone, before, action, self._reward, observation, ~self._all, linked)
+            no = ~self._all
+            return Rows(self._everyone, before, action, self._reward, observation, no, no, self._all, linked)
         made, over = self._kept & self._made, self._over
         seen = ended(self._flags) & ~begins(self._flags)  # [lanes] is this observation the last of its episode?
         lost = made & (over == TRUNCATED) & ~seen
@@ -116,7 +130,7 @@ class Transitions:
             return None
         lane = np.flatnonzero(made)
         return Rows(lane, before[lane], action[lane], self._reward[lane], observation[lane],
-                    (over[lane] & TERMINATED) != 0, linked[lane])
+                    (over[lane] & TERMINATED) != 0, over[lane] != 0, (over == 0)[lane] | seen[lane], linked[lane])
 
     def _refuse(self, lost: np.ndarray) -> None:
         if self.unfinished == "error":

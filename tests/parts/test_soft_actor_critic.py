@@ -30,7 +30,7 @@ def pair(observations: int = 3, actions: int = 2, hidden: int = 16) -> tuple[Mlp
 def core(policy: Mlp, critic: QEnsemble, **changes: Any) -> SoftActorCritic:
     actions = int(policy.outputs["action"].shape[0])
     return SoftActorCritic(policy, critic, actions, **{
-        "learning_rate": RATE, "gamma": GAMMA, "tau": TAU, "ent_coef": None, "target_entropy": -float(actions),
+        "learning_rate": RATE, "gamma": GAMMA, "tau": TAU, "ent_coef": "auto", "target_entropy": -float(actions),
         "target_update_interval": 1, **changes})
 
 

@@ -34,7 +34,8 @@ def brute_force(life, lane):
     for tick, flags in enumerate(life):
         if running and flags != FIRST and not flags & WAITING:
             steps.append((100 * (tick - 1) + lane, -100 * (tick - 1) - lane, 1000 * tick + lane, 100 * tick + lane,
-                          bool(flags & TERMINATED), not fresh))
+                          bool(flags & TERMINATED), bool(flags & (TERMINATED | TRUNCATED)), not flags & FIRST,
+                          not fresh))
             fresh = False
         ends = flags & (TERMINATED | TRUNCATED)
         running = bool(flags & FIRST) or (running and not ends and not flags & WAITING)
@@ -44,7 +45,7 @@ def brute_force(life, lane):
 
 def told(rows):
     """Rows as (lane, tuple of what they say)."""
-    columns = ("observation", "action", "reward", "successor", "terminated", "follows")
+    columns = ("observation", "action", "reward", "successor", "terminated", "ended", "reached", "follows")
     return [] if rows is None else [
         (int(lane), tuple(float(np.ravel(getattr(rows, name)[i])[0]) for name in columns))
         for i, lane in enumerate(rows.lane)]
