@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...loops.errors import AssemblyError, Problem
 from ...loops.time import Duration
 from . import flat_parameters
 
@@ -25,7 +26,12 @@ class HiddenWeights:
     def __init__(self, owner: Any, cost: int | Literal["measured"]) -> None:
         """Hide the weights of `owner`: a component with torch `parameters` and something learned."""
         self.owner, self.cost = owner, cost
-        self._acting = [*owner.parameters(), *_statistics(owner)] if cost else []
+        weights = list(owner.parameters())
+        if not weights:
+            raise AssemblyError([Problem("the policy has nothing that can learn: it has no parameters, or all are "
+                                         "frozen (requires_grad is False)", "uses.policy", "Let some of them learn, or "
+                                         "leave the learner out.")])
+        self._acting = [*weights, *_statistics(owner)] if cost else []
         self.forget()
 
     def forget(self) -> None:
