@@ -12,6 +12,7 @@ import numpy as np
 from ...loops.errors import AssemblyError, Problem
 from ...loops.time import Duration
 from . import flat_parameters
+from .roles import Normalised
 
 Cost = Duration | Literal["measured"]
 
@@ -91,4 +92,4 @@ def _statistics(owner: Any) -> list[Any]:
     """Return what the owner knows of its observations as tensors that share its memory."""
     import torch
 
-    return [torch.from_numpy(array) for array in getattr(owner, "statistics", dict)().values()]
+    return [torch.from_numpy(array) for array in owner.statistics().values()] if isinstance(owner, Normalised) else []

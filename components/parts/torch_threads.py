@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Let torch work on so many threads, and leave the setting as it was found."""
+    import torch  # where nothing learns, nobody waits for it
+
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
