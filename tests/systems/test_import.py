@@ -161,8 +161,8 @@ def _gemm(path, wide=True, **settings):
     first, last = rng.standard_normal((3, 16)).astype(np.float32), rng.standard_normal((16, 2)).astype(np.float32)
     bias = rng.standard_normal(16 if wide else 1).astype(np.float32)
     helper, number = onnx.helper, onnx.TensorProto.FLOAT
-    nodes = [helper.make_node("Gemm", ["seen", "first", "bias"], ["a"], **settings), helper.make_node("Relu", ["a"], ["b"]),
-             helper.make_node("Gemm", ["b", "last"], ["done"])]
+    nodes = [helper.make_node("Gemm", ["seen", "first", "bias"], ["a"], **settings),
+             helper.make_node("Relu", ["a"], ["b"]), helper.make_node("Gemm", ["b", "last"], ["done"])]
     graph = helper.make_graph(nodes, "net", [helper.make_tensor_value_info("seen", number, ["batch", 3])],
                               [helper.make_tensor_value_info("done", number, ["batch", 2])],
                               [onnx.numpy_helper.from_array(array, name) for name, array in
@@ -202,8 +202,9 @@ def _broken(tmp_path, kind):
         made.writestr("data", '{"policy_class": {"__module__": "stable_baselines3.sac.policies"}}')
     damaged = bytearray(whole)  # at its end: weights carry no checksum that is read, and other numbers are a model too
     damaged[-200:] = b"\xff" * 200
-    return {"empty": b"", "truncated": whole[:len(whole) // 2], "text": b"name: a\n", "weights alone": pickled.read_bytes(),
-            "a zip of another kind": archive.getvalue(), "damaged": bytes(damaged), "one byte": b"\x08"}
+    return {"empty": b"", "truncated": whole[:len(whole) // 2], "text": b"name: a\n",
+            "weights alone": pickled.read_bytes(), "a zip of another kind": archive.getvalue(),
+            "damaged": bytes(damaged), "one byte": b"\x08"}
 
 
 @pytest.mark.parametrize("kind", ["sb3", "torchscript", "onnx"])
