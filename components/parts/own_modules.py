@@ -83,9 +83,8 @@ def heads(said: Any, choices: int) -> dict[str, torch.Tensor]:
 def check_said(name: str, said: Any, choices: int, batch: int) -> None:
     """Refuse what cannot be understood as the heads of so many observations."""
     parts = [said] if choices or not isinstance(said, tuple | list) else list(said)
-    if len(parts) > 2 or not parts or not all(isinstance(part, torch.Tensor) for part in parts):
-        raise AssemblyError([Problem(f"{name} answers with {_kind(said)}", "params.module", _HOW[bool(choices)])])
-    if len(parts) == 1 and said is not parts[0]:
+    fits = len(parts) == 2 or (len(parts) == 1 and parts[0] is said)
+    if not fits or not all(isinstance(part, torch.Tensor) for part in parts):
         raise AssemblyError([Problem(f"{name} answers with {_kind(said)}", "params.module", _HOW[bool(choices)])])
     mean = parts[0]
     if mean.ndim != 2 or mean.shape[0] != batch:
@@ -126,7 +125,8 @@ def check_fit(name: str, net: torch.nn.Module, size: int, choices: int, watching
                                      "Leave that out (of dropout: torch.nn.Dropout, or training=self.training); "
                                      "explore: true draws actions.")])
     alone = answers(rows[:1], 0)
-    if not all(np.allclose(part[0], one[0], rtol=1e-3, atol=1e-4) for part, one in zip(first, alone, strict=True)):
+    if not all(np.allclose(part[0], one[0], rtol=1e-3, atol=1e-4, equal_nan=True)
+               for part, one in zip(first, alone, strict=True)):
         raise AssemblyError([Problem(f"{name} answers an observation otherwise when another stands beside it",
                                      "params.module", "Let each row of a batch be answered by itself: rows are "
                                      "lanes.")])
