@@ -51,7 +51,7 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
             stop = Until.parse(assembly.until)
         if _is_there(path, loop, rows, stop, before):
             return Outcome(path, "already there", {"simulated_s": loop.now / 1e9})
-        session = {**identity.session(loop), **({"passed_over": list(damaged.values())} if damaged else {})}
+        session = {**identity.session(assembly, loop), **({"passed_over": list(damaged.values())} if damaged else {})}
         changed = {"until": str(stop), "ended": "running", "sessions": [*attributes.get("sessions", ()), session]}
         recorder = Recorder(path, streams, changed, resume=True, rows=rows)
         for folder, why in damaged.items():  # only now: the recorder holds the lock of the run

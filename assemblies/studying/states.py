@@ -97,7 +97,7 @@ def code_of(assembly: Assembly, allowed: Settings) -> dict[str, str]:
     for name in assembly.components:
         kind = str(assembly.get(f"{name}.type"))
         cls = classes.get(kind) or find(kind, allowed.allow, (assembly.origin.base, allowed.folder))
-        found[name] = code_of_class(cls)
+        found[name] = code_of_class(cls, assembly.get(f"{name}.params"), (assembly.origin.base, allowed.folder))
     return found
 
 

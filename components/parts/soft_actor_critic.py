@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from .adam import Adam
+from .roles import Normalised
 
 MEASURES = ("q_loss", "policy_loss", "ent_coef", "entropy", "q_mean", "grad_norm")
 
@@ -43,6 +44,8 @@ class SoftActorCritic:
         self.interval = target_update_interval
         self.fixed = ent_coef
         self.target = deepcopy(critic)
+        self._scales = list(zip(self.target.statistics().values(), critic.statistics().values(), strict=True)) \
+            if isinstance(critic, Normalised) else []
         self.log_ent_coef = torch.zeros((), requires_grad=True)
         self._policy, self._critic = list(policy.parameters()), list(critic.parameters())
         self._target = [parameter.detach() for parameter in self.target.parameters()]
@@ -83,6 +86,8 @@ class SoftActorCritic:
     def _target_value(self, batch: Mapping[str, torch.Tensor], noise: torch.Tensor, ent_coef: torch.Tensor
                       ) -> torch.Tensor:
         """Reward and the soft value of what came after [batch] (eq. 3, 6), without gradients."""
+        for mine, theirs in self._scales:  # both critics see an observation on one scale
+            mine[...] = theirs
         with torch.no_grad():
             after = self._ask(batch["successor"], noise)
             soft = self._least(self.target, batch["successor"], after["action"]) - ent_coef * after["log_prob"]
