@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
 
-from ...loops.errors import RunError
+from ...loops.errors import RunError, counted
 from ...loops.storage.runs import Run
 from ...loops.storage.stored import JOURNAL
 from ...loops.time import say
@@ -111,6 +111,7 @@ class _Written:
 
     def text(self) -> str:
         """Say in words where it stands."""
-        return (f"{self._points} points of {len(self._names)} scalars over {self._scalars.axis_in_words}, up to "
+        return (f"{counted(self._points, 'point')} of {counted(len(self._names), 'scalar')} over "
+                f"{self._scalars.axis_in_words}, up to "
                 f"{self._scalars.at(self._scalars.reached)} ({say(self._scalars.reached)}) of a run that is "
                 f"{self._scalars.run.state}")
