@@ -328,6 +328,7 @@ def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", he
     Example: stimloop export runs/first/....zarr --weights brain --to brain.safetensors
     """
     with told(as_json):
+        from .commands import say_damage
         from .listing import export_run
 
         if weights:
@@ -341,13 +342,15 @@ def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", he
 
             facts, text = export_scalars(Path(path), to, Path(out) if out else None, follow,
                                          lambda words: None if as_json else typer.echo(words, err=True))
+            say_damage(facts["damage"], as_json)
             emit(facts, as_json, text)
             return
         if out or follow:
             raise typer.BadParameter(f"--out and --follow go with --to tensorboard or --to wandb; {to!r} is a folder, "
                                      "and is written once")
-        files = export_run(Path(path), Path(to))
-        emit({"files": files}, as_json, "\n".join(files))
+        files, damage = export_run(Path(path), Path(to))
+        say_damage(damage, as_json)
+        emit({"files": files, "damage": damage}, as_json, "\n".join(files))
 
 
 @app.command("import")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from importlib.util import find_spec
 from keyword import iskeyword, issoftkeyword
 from pathlib import Path
@@ -120,8 +119,8 @@ def run_facts(path: Path, latency: bool) -> tuple[dict[str, Any], str]:
     return facts, "\n".join(lines)
 
 
-def export_run(path: Path, to: Path) -> list[str]:
-    """Write a run as plain files that need no stimloop to be read."""
+def export_run(path: Path, to: Path) -> tuple[list[str], str]:
+    """Write a run as plain files that need no stimloop to be read; returns them, and what of the run is damaged."""
     import numpy as np
 
     from ..loops.storage.runs import Run
@@ -136,14 +135,15 @@ def export_run(path: Path, to: Path) -> list[str]:
         files.append(to / f"{key}.npz")
         np.savez_compressed(files[-1], **{name: column.read() for name, column in run.columns(key).items()})
     tables = {f"evaluations.{name}": run.evaluations(name, each=True) for name in run.evaluation_names}
-    with suppress(RunError):  # nothing in the run has episodes
-        tables["episodes"] = run.episodes()
+    for body in run.bodies:
+        tables["episodes" if len(run.bodies) == 1 else f"episodes.{body}"] = run.episodes(body)
     for name, rows in tables.items():
         files.append(to / f"{name}.csv")
         rows.to_csv(files[-1], index=False)
     files.append(to / "attributes.json")
-    files[-1].write_text(json.dumps(run.attributes, indent=1), encoding="utf-8")
-    return [str(file) for file in files]
+    facts = {**run.attributes, **({"damage": run.damage} if run.damage else {})}
+    files[-1].write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return [str(file) for file in files], run.damage
 
 
 _TEMPLATE = '''"""{title}: a component of your own."""
