@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..loops.errors import AssemblyError, Problem, RunError, nearest
 
 if TYPE_CHECKING:
+    from ..loops.storage.runs import Run
     from .settings import Settings
 
 KINDS = ("components", "assemblies", "studies", "runs")
@@ -105,18 +106,31 @@ def run_facts(path: Path, latency: bool) -> tuple[dict[str, Any], str]:
     streams = [{"port": key, "kind": facts.kind, "rows": facts.rows, "shape": "x".join(map(str, facts.shape)) or "1",
                 "dtype": facts.dtype, "mb": facts.bytes / 1e6} for key, facts in run.streams.items()]
     notices, chains = said(run, "notices", []), said(run, "latency", [])
+    learning, unread = _learning(run)
     facts = {"path": str(path), "state": run.state, "damage": run.damage, **{key: attributes.get(key) for key in (
         "name", "variant", "seed", "until", "hash", "started", "versions", "facts")},
-        "latency": chains, "notices": notices, "warnings": warnings(run),
-        "streams": streams, "evaluations": run.evaluation_names}
+        "latency": chains, "notices": notices, "warnings": warnings(run) + unread,
+        "learning": learning, "streams": streams, "evaluations": run.evaluation_names}
     lines = [f"{path}", f"{facts['name']}, variant {facts['variant']}, seed {facts['seed']}, until {facts['until']}: "
                         f"{run.state}", ""]
     lines += [f"warning: {text}" for text in facts["warnings"]] + [""] * bool(facts["warnings"])
     lines += ["latency:", *(f"  {chain}" for chain in chains), ""] if latency else []
     lines.append(table(streams))
+    if facts["learning"]:
+        lines += ["", "returns and measures, means of the first tenth and of the last:", table(facts["learning"])]
     for name in run.evaluation_names:
         lines += ["", f"evaluations/{name}", run.evaluations(name).to_string(index=False)]
     return facts, "\n".join(lines)
+
+
+def _learning(run: Run) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the table of returns and measures, or why it cannot be told."""
+    from .reports import learning_curves
+
+    try:
+        return learning_curves.table(run), []
+    except RunError as error:
+        return [], [f"Returns and measures cannot be told: {error}."]
 
 
 def export_run(path: Path, to: Path) -> tuple[list[str], str]:

@@ -38,7 +38,7 @@ class Scalars:
         self.run = run
         self._rows: dict[str, int] = {}  # of metrics and evaluations, that were given
         self._episodes = {body: _Ended(body) for body in run.bodies}
-        self._steps = _Steps(run.bodies[0]) if len(run.bodies) == 1 else None
+        self._steps = Steps(run.bodies[0]) if len(run.bodies) == 1 else None
         self._sessions = len(said(run, "sessions", []))
         self.reached = 0  # ns
 
@@ -108,7 +108,7 @@ class Scalars:
         return points
 
 
-class _Steps:
+class Steps:
     """How many steps a body had made up to each of its ticks (16 bytes a tick are kept)."""
 
     def __init__(self, body: str) -> None:
