@@ -53,7 +53,7 @@ def draw(run: Run) -> Any:
         columns = run.columns(key)
         colour = canvas.COLOURS[i % len(canvas.COLOURS)]
         curve(axis, over.at(columns["time"].read()), columns["value"].read().astype(float), colour)
-        canvas.title(axis, run, key, most=46)
+        canvas.title(axis, run, key, most=42)
         axis.set_ylabel(canvas.label(run, key), fontsize=8)
         axis.set_xlabel(over.label, fontsize=8)
     return figure
