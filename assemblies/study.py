@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..assemblies import settings
-from ..loops.errors import AssemblyError, Problem, StimloopError, nearest
+from ..loops.errors import AssemblyError, Problem, RunError, StimloopError, nearest
 from ..loops.storage.atomic import replace_shared
+from .loading import shipped as assemblies
 from .settings import Settings
 from .studying import claims, running, tables
 from .studying.cells import ROOT, Cell, Place, Point, expand, points
@@ -81,8 +82,11 @@ class Study:
         """
         name = self.path.stem if self.path.parent == SHIPPED else str(self.path.resolve())
         said = {"study": name, "small": self.small, "retrain": self.retrain}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        replace_shared(self.folder / STUDY, json.dumps(said, indent=1).encode())
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            replace_shared(self.folder / STUDY, json.dumps(said, indent=1).encode())
+        except OSError as error:
+            raise RunError(f"{self.folder} cannot be written: {error}. Choose another folder with --out") from error
         for stage in self.description.stages.values():
             self._run_stage(stage, workers, shard, rerun, accept_stale, say)
         return self.result()
@@ -194,6 +198,9 @@ def load(name: str | Path, **options: Any) -> Study:
     """Load a shipped study by name, or one from a YAML file."""
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
+        if str(name) in assemblies():
+            raise AssemblyError([Problem("this is an assembly, not a study", str(name),
+                                         f"Use stimloop run {name} or stimloop check {name}.")])
         if str(name) not in shipped():
             raise AssemblyError([Problem(f"there is no shipped study {str(name)[:80]!r}", "",
                                          f"{nearest(str(name), shipped())} A file is named with its ending .yaml.")])

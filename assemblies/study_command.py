@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..loops.errors import AssemblyError, Problem
+from ..loops.errors import AssemblyError, Problem, short
 from .inspection import table
 from .settings import Settings
 from .study import Result, Study, load, say_nothing
@@ -19,10 +20,11 @@ NO_REPORT = 'no report: pip install "stimloop[reports]"'
 
 def parse_shard(given: str) -> tuple[int, int]:
     """Return `2/4` as (1, 4): the second of four processes begins with its own share."""
-    first, _, second = given.partition("/")
-    if first.isdigit() and second.isdigit() and 1 <= int(first) <= int(second):
-        return int(first) - 1, int(second)
-    raise AssemblyError([Problem(f"{given!r} is no share of the work", "--shard", "Write for example 2/4.")])
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", given)
+    if match and 1 <= int(match.group(1)) <= int(match.group(2)):
+        return int(match.group(1)) - 1, int(match.group(2))
+    raise AssemblyError([Problem(f"{short(given)} is no share of the work", "--shard", "Write I/N, where I counts "
+                                 "from 1 to N: 2/4 is the second of four processes.")])
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def command(name: str, options: Options, allowed: Settings, quiet: bool) -> tupl
     if odd := [state for state in options.rerun if state not in RERUN]:
         raise AssemblyError([Problem(f"{odd[0]!r} are no cells that can be run anew", "--rerun",
                                      f"Choose from {', '.join(RERUN)}.")])
+    shard = parse_shard(options.shard or "1/1")
     study = load(name, small=options.small, folder=Path(options.out) if options.out else None, allowed=allowed,
                  retrain=options.retrain)
     if options.plan:
@@ -54,11 +57,12 @@ def command(name: str, options: Options, allowed: Settings, quiet: bool) -> tupl
     if options.status:
         rows = study.status()
         return {"folder": str(study.folder), "cells": rows}, table(rows), True
-    return _run(study, options, quiet)
+    return _run(study, options, shard, quiet)
 
 
-def _run(study: Study, options: Options, quiet: bool) -> tuple[dict[str, Any], str, bool]:
-    result = study.run(workers=options.workers, shard=parse_shard(options.shard or "1/1"), rerun=options.rerun,
+def _run(study: Study, options: Options, shard: tuple[int, int], quiet: bool
+         ) -> tuple[dict[str, Any], str, bool]:
+    result = study.run(workers=options.workers, shard=shard, rerun=options.rerun,
                        accept_stale=options.accept_stale, say=say_nothing if quiet else _say)
     shipped = [str(file) for file in study.ship(Path(options.ship))] if options.ship else []
     report = report_of(study, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -76,6 +77,9 @@ class Description:
         """Read a study from a YAML file. Raises AssemblyError with all that is wrong in its form."""
         path, problems = Path(path), Problems()
         value, _ = read(path, problems)
+        if isinstance(value, Mapping) and "components" in value and "stages" not in value:
+            raise AssemblyError([Problem("this is an assembly, not a study", path.name,
+                                         f"Use stimloop run {path} or stimloop check {path}.")])
         made = describe(value, path.resolve().parent, problems, small)
         problems.raise_if_any(path.name)
         return made
@@ -218,11 +222,16 @@ def _expectation(entry: Any, where: str, stages: Mapping[str, Stage], known: Map
     bounds = {key: entry[key] for key in ("at_least", "at_most", "above") if key in entry}
     if len(bounds) != 1:
         problems.add("needs one of at_least, at_most and above", where)
-    if odd := [key for key in ("at_least", "at_most") if not isinstance(bounds.get(key, 0), int | float)]:
-        problems.add("is not a number", f"{where}.{odd[0]}")
+    for key in ("at_least", "at_most"):
+        if key in bounds and not _is_number(bounds[key]):
+            problems.add(f"{short(bounds[key])} is no bound", f"{where}.{key}", "Write a finite number, such as 0.9.")
     return Expectation(measure, variant, stage, _after(entry.get("after"), where, problems),
                        bounds.get("at_least"), bounds.get("at_most"), bounds.get("above"),
                        _among(entry.get("in"), where, problems))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _after(value: Any, where: str, problems: Problems) -> tuple[int, str] | None:
