@@ -15,8 +15,9 @@ from ..loops.errors import AssemblyError, Problem, RunError, StimloopError, near
 from ..loops.storage.atomic import replace_shared
 from .loading import shipped as assemblies
 from .settings import Settings
-from .studying import claims, running, tables
+from .studying import claims, running, tables, texts
 from .studying.cells import ROOT, Cell, Place, Point, expand, points
+from .studying.checking import Checks
 from .studying.description import Description, Stage
 from .studying.records import DONE, FAILED, STUDY, read, write
 from .studying.running import Work
@@ -68,6 +69,7 @@ class Study:
         self.allowed = replace(allowed, roots={**allowed.roots, ROOT: self.folder})
         self.reasons: dict[str, str] = {}  # by stage, why shipped weights stand for it, or do not
         self._stages: dict[str, Cells] = {}
+        self.checks = Checks(self)
 
     def run(self, *, workers: int = 1, shard: tuple[int, int] = (0, 1), rerun: tuple[str, ...] = (),
             accept_stale: bool = False, say: Say = say_nothing) -> Result:
@@ -87,6 +89,7 @@ class Study:
             replace_shared(self.folder / STUDY, json.dumps(said, indent=1).encode())
         except OSError as error:
             raise RunError(f"{self.folder} cannot be written: {error}. Choose another folder with --out") from error
+        self.checks.check()  # what cannot be built at the end must not be found out after days of training
         for stage in self.description.stages.values():
             self._run_stage(stage, workers, shard, rerun, accept_stale, say)
         return self.result()
@@ -145,7 +148,7 @@ class Study:
                 found.append({"cell": f"{stage.name}: skipped", "state": self.reasons[stage.name]})
             for cell in cells.cells:
                 error = read(cells.path(cell) / FAILED).get("error", "")
-                found.append({"cell": " = ".join(map(str, cell.places)), "state": cells.state(cell), "error": error})
+                found.append({"cell": cell.called, "state": cells.state(cell), "error": error})
         return found
 
     def run_of(self, place: Place) -> Path | None:
@@ -159,6 +162,7 @@ class Study:
                    accept_stale: bool, say: Say) -> None:
         cells = self.cells(stage)
         self._clear(cells, rerun, accept_stale)
+        self.checks.check_stage(stage)
         helpers = [self._helper(stage, (shard[0] * workers + i, shard[1] * workers), say) for i in range(1, workers)]
         try:
             work_on(cells, stage, (shard[0] * workers, shard[1] * workers), self.allowed, say)
@@ -166,10 +170,12 @@ class Study:
             for helper in helpers:
                 helper.join()
         if failed := states(cells)["failed"]:
-            lines = [f"{' = '.join(map(str, cell.places))}: {read(cells.path(cell) / FAILED).get('error')}"
-                     for cell in failed]
-            raise StudyStopped(f"{len(failed)} cells of stage {stage.name} have failed. Mend what is wrong and go on "
-                               "with --rerun failed\n  " + "\n  ".join(lines))
+            why: dict[str, list[str]] = {}
+            for cell in failed:
+                why.setdefault(str(read(cells.path(cell) / FAILED).get("error")), []).append(cell.called)
+            lines = [f"{', '.join(called)}: {error}" for error, called in why.items()]
+            raise StudyStopped(f"{texts.count(len(failed), 'cell')} of stage {stage.name} failed. Mend what is wrong "
+                               "and go on with --rerun failed\n  " + "\n  ".join(lines))
 
     def _helper(self, stage: Stage, shard: tuple[int, int], say: Say) -> multiprocessing.process.BaseProcess:
         helper = multiprocessing.get_context("spawn").Process(
@@ -188,7 +194,7 @@ class Study:
         if stale and not accept_stale:
             raise StudyStopped(f"the code of {len(stale)} finished cells has changed since they ran. Run them anew "
                                "with --rerun stale, or take them as they are with --accept-stale\n  "
-                               + "\n  ".join(" = ".join(map(str, cell.places)) for cell in stale))
+                               + "\n  ".join(cell.called for cell in stale))
         for cell in stale:
             file = cells.path(cell) / DONE
             write(file, {**read(file), "accepted": True})
@@ -255,7 +261,7 @@ def _run_if_free(cells: Cells, cell: Cell, stage: Stage, allowed: Settings, say:
         ended = running.run(Work(cells.path(cell), cell.assembly, keep, cells.made.get(cell.identity, {})), allowed)
     if ended == "interrupted":
         raise KeyboardInterrupt("saved; the same command goes on with it")
-    say(f"{' = '.join(map(str, cell.places))} {ended} in {time.monotonic() - began:.0f} s")
+    say(f"{cell.called} {ended} in {time.monotonic() - began:.0f} s")
     return True
 
 

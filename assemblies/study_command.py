@@ -52,6 +52,7 @@ def command(name: str, options: Options, allowed: Settings, quiet: bool) -> tupl
     study = load(name, small=options.small, folder=Path(options.out) if options.out else None, allowed=allowed,
                  retrain=options.retrain)
     if options.plan:
+        study.checks.check()
         planned = plan.plan(study)
         return planned, plan.text(planned), True
     if options.status:

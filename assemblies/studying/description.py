@@ -166,6 +166,10 @@ def _keep(said: Any, where: str, sweep: Mapping[str, Any], variants: list[str], 
     at, best = str(said.get("at", "end")), None
     if at.startswith("best "):
         best = _measure(at.removeprefix("best "), f"{where}.at", problems)
+        named = list(measures.names(best))
+        if not named or any(name.variant for name in named):
+            problems.add(f"{short(at)} names no moment", f"{where}.at",
+                         "Write `best` and a column of the run's own evaluations, such as best test.return.")
     elif at != "end":
         problems.add(f"{short(at)} is no moment", f"{where}.at", "Write end, or best test.return.")
     over = said.get("over") or []

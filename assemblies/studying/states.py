@@ -89,16 +89,18 @@ class Cells:
 
 def code_of(assembly: Assembly, allowed: Settings) -> dict[str, str]:
     """Return the code of every component of an assembly, as a run of it would say; nothing is built."""
-    from ...catalogue.lookup import find
     from ..identity import code_of_class
 
-    classes = assembly.origin.classes or {}
-    found = {}
-    for name in assembly.components:
-        kind = str(assembly.get(f"{name}.type"))
-        cls = classes.get(kind) or find(kind, allowed.allow, (assembly.origin.base, allowed.folder))
-        found[name] = code_of_class(cls)
-    return found
+    return {name: code_of_class(class_of(assembly, name, allowed)) for name in assembly.components}
+
+
+def class_of(assembly: Assembly, name: str, allowed: Settings) -> type:
+    """Return the class of a component of an assembly."""
+    from ...catalogue.lookup import find
+
+    kind = str(assembly.get(f"{name}.type"))
+    return (assembly.origin.classes or {}).get(kind) or find(kind, allowed.allow,
+                                                             (assembly.origin.base, allowed.folder))
 
 
 def states(cells: Cells) -> Mapping[str, list[Cell]]:

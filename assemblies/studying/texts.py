@@ -23,6 +23,11 @@ def text(rows: Iterable[Row], verdicts: Iterable[Verdict], measures: Mapping[str
     return "\n".join([table(lines), meaning(rows), *said])
 
 
+def count(number: int, noun: str) -> str:
+    """Return `1 cell` or `2 cells`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def cell_of(row: Row, measure: str) -> str:
     """Return one cell of the table: interquartile mean, interval and number of cells."""
     mean, _, _, count = row.summary(measure)
