@@ -20,7 +20,7 @@ from .studying.cells import ROOT, Cell, Place, Point, expand, points
 from .studying.checking import Checks
 from .studying.description import Description, Stage
 from .studying.records import DONE, FAILED, STUDY, read, write
-from .studying.running import Work
+from .studying.keeping import Work
 from .studying.shipping import Artifacts, ship, stamps, stand_in
 from .studying.states import Cells, states
 from .studying.tables import Row, Verdict
