@@ -57,20 +57,23 @@ def command(name: str, options: Options, allowed: Settings, quiet: bool) -> tupl
         return planned, plan.text(planned), True
     if options.status:
         rows = study.status()
-        return {"folder": str(study.folder), "cells": rows}, table(rows), True
+        shown = [{**row, "error": row.get("error", "").partition("\n")[0]} for row in rows]  # --json has it whole
+        return {"folder": str(study.folder), "cells": rows}, table(shown), True
     return _run(study, options, shard, quiet)
 
 
 def _run(study: Study, options: Options, shard: tuple[int, int], quiet: bool
          ) -> tuple[dict[str, Any], str, bool]:
+    show = sys.stderr.isatty() and not quiet
     result = study.run(workers=options.workers, shard=shard, rerun=options.rerun,
-                       accept_stale=options.accept_stale, say=say_nothing if quiet else _say)
+                       accept_stale=options.accept_stale, say=say_nothing if quiet or show else _say, show=show)
     shipped = [str(file) for file in study.ship(Path(options.ship))] if options.ship else []
     report = report_of(study, result)
     told = texts.text(result.rows, result.verdicts, study.description.measures)
-    lines = [*(f"shipped {file}" for file in shipped), f"cells   {study.folder}",
+    kept = study.kept()
+    lines = [*texts.kept_lines(kept), *(f"shipped {file}" for file in shipped), f"cells   {study.folder}",
              f"report  {report}" if report else NO_REPORT]
-    return ({**facts(result), "report": report, "shipped": shipped}, "\n".join([told, *lines]), result.passed)
+    return ({**facts(result), "kept": kept, "report": report, "shipped": shipped}, "\n".join([told, *lines]), result.passed)
 
 
 def report_of(study: Study, result: Result) -> str:

@@ -23,14 +23,19 @@ EVERY = 2.0  # seconds between two times that a running cell says how far it is
 def tell_how_far(work: Work, loop: Loop) -> None:
     """Let a loop write now and then, between two instants, how far it is."""
     progress = Progress(loop, Until.parse(work.assembly.until), "", show=False)
-    began, first, last = time.time(), progress.fraction, -EVERY
+    first: float | None = None  # where this process begins, which is known once a saved state is loaded
+    began: float | None = None
+    last = -EVERY
 
     def look(now: int) -> None:
-        nonlocal last
-        if time.monotonic() - last < EVERY:
+        nonlocal first, began, last
+        clock = time.monotonic()
+        if clock - last < EVERY:
             return
-        last = time.monotonic()
-        write(work.folder / FAR, {"fraction": progress.fraction, "first": first, "seconds": time.time() - began})
+        if began is None:
+            began, first = clock, progress.fraction
+        last = clock
+        write(work.folder / FAR, {"fraction": progress.fraction, "first": first, "seconds": clock - began})
 
     loop.attend(look)
 

@@ -12,6 +12,7 @@ from .cells import Place, assembly_of, check_joins, points
 from .description import Stage
 from .records import DONE, read
 from .states import Cells
+from .texts import count
 
 if TYPE_CHECKING:
     from ..study import Study
@@ -89,7 +90,7 @@ def text(planned: Mapping[str, Any]) -> str:
     from ..inspection import table
 
     form = " (small form)" if planned["small"] else ""
-    lines = [f"{planned['study']}{form}: {len(planned['stages'])} stages, {planned['runs']} runs, "
+    lines = [f"{planned['study']}{form}: {count(len(planned['stages']), 'stage')}, {count(planned['runs'], 'run')}, "
              f"{planned['left']} left{_duration(planned)}"]
     for number, stage in enumerate(planned["stages"], 1):
         given = [f"given {address}: {name}" for address, name in stage["given"].items()]
@@ -118,5 +119,5 @@ def _duration(planned: Mapping[str, Any]) -> str:
     unknown = planned["runs_without_estimate"]
     if unknown == planned["left"]:
         return "; how long is told when the first of them has finished"
-    rest = f", and {unknown} runs of which none like them has finished" if unknown else ""
+    rest = f", and {count(unknown, 'run')} of which none alike has finished" if unknown else ""
     return f", about {planned['seconds_left'] / 60:.1f} min in one process{rest}"

@@ -169,7 +169,8 @@ def _judge(study: Description, line: Expectation, numbers: Numbers) -> Verdict:
         others = _places(study, line, line.above)
         lacking = len(places) - len(found) + len(others) - len(_found(numbers, measure, others, line.after))
         if lacking:  # what some seeds say is no verdict of all
-            return Verdict(line, False, f"{lacking} of {len(places) + len(others)} cells have no such number yet")
+            return Verdict(line, False, f"{lacking} of {len(places) + len(others)} cells "
+                           f"{'has' if lacking == 1 else 'have'} no such number yet")
         mine, theirs = (numbers.span(measure, each, line.after) for each in (places, others))
         return Verdict(line, mine.low > theirs.high, f"{mine} against {theirs} of {line.above}")
     hits = [told >= line.at_least if line.at_least is not None else told <= line.at_most for told in found]  # type: ignore[operator]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .description import Expectation
 from .tables import Row, Verdict
+
+SHOWN = 12  # kept files that the text names one by one
 
 
 def text(rows: Iterable[Row], verdicts: Iterable[Verdict], measures: Mapping[str, Any]) -> str:
@@ -26,6 +28,20 @@ def text(rows: Iterable[Row], verdicts: Iterable[Verdict], measures: Mapping[str
 def count(number: int, noun: str) -> str:
     """Return `1 cell` or `2 cells`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def moment(said: Mapping[str, Any]) -> str:
+    """Return of which moment of its run something is kept."""
+    if not said:
+        return "as it was at the end"
+    return (f"{said['measure']} {said['value']:.4g} after {count(said['steps'], 'step')} "
+            f"(row {said['row']} of {said['rows']} of evaluation {said['evaluation']})")
+
+
+def kept_lines(kept: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return what was kept, one line each."""
+    lines = [f"kept    {each['kept']} of {each['from']}: {each['moment']}" for each in kept[:SHOWN]]
+    return lines + ([f"... and {len(kept) - SHOWN} more (--json and the report name all)"] if len(kept) > SHOWN else [])
 
 
 def cell_of(row: Row, measure: str) -> str:

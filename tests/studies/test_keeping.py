@@ -72,5 +72,5 @@ def test_a_best_whose_value_is_gone_is_not_taken_for_nothing(tiny):
     stage = study.description.stages["train"]
     for chosen in study.cells(stage).chosen(stage).values():
         (chosen.file.parent / "best.json").unlink()
-    with pytest.raises(AssemblyError, match="what it kept as 'trained' is gone: .*best.json"):
+    with pytest.raises(AssemblyError, match=r"what it kept as 'trained' is gone: .*best.json"):
         Study(tiny).result()

@@ -1,6 +1,7 @@
 """Studies from file to verdict: order of stages, what is kept and given, skipping, resuming, failures, stale code."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -15,8 +16,12 @@ def test_a_study_ends_in_a_table_and_verdicts(tiny):
     said = []
     study = Study(tiny)
     result = study.run(say=said.append)
-    assert len(said) == 6
-    assert said[0].startswith("train:base at seed=0 finished")
+    assert len(said) == 12
+    assert said[0] == "train:base at seed=0: begins (1/2)"
+    assert re.fullmatch(r"train:base at seed=0: finished in \d+ s \(1/2\); kept trained: test.return -\S+ after \d+ "
+                        r"steps \(row \d of 4 of evaluation test\)", said[1])
+    assert said[-1].startswith("act:still at seed=1: finished in")
+    assert said[-1].endswith("s (4/4)")
     rows = {(row.stage, row.variant): row for row in result.rows}
     assert set(rows) == {("train", "base"), ("act", "base"), ("act", "still")}
     assert rows["act", "still"].summary("gain")[:3] == (0, 0, 0)
