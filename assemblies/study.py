@@ -152,7 +152,8 @@ class Study:
                 cells = self.cells(stage)
             except LookupError:
                 number = len(stage.variants) * sum(1 for _ in points(stage))
-                found.append({"cell": f"{stage.name}: {texts.count(number, 'cell')}", "state": "waits for what earlier stages keep"})
+                found.append({"cell": f"{stage.name}: {texts.count(number, 'cell')}",
+                              "state": "waits for what earlier stages keep"})
                 continue
             if cells.shipped:
                 found.append({"cell": f"{stage.name}: skipped", "state": self.reasons[stage.name]})

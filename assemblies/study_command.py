@@ -73,7 +73,8 @@ def _run(study: Study, options: Options, shard: tuple[int, int], quiet: bool
     kept = study.kept()
     lines = [*texts.kept_lines(kept), *(f"shipped {file}" for file in shipped), f"cells   {study.folder}",
              f"report  {report}" if report else NO_REPORT]
-    return ({**facts(result), "kept": kept, "report": report, "shipped": shipped}, "\n".join([told, *lines]), result.passed)
+    said = {**facts(result), "kept": kept, "report": report, "shipped": shipped}
+    return said, "\n".join([told, *lines]), result.passed
 
 
 def report_of(study: Study, result: Result) -> str:
@@ -94,7 +95,8 @@ def facts(result: Result) -> dict[str, Any]:
             mean, low, high, n = row.summary(name)
             told[name] = {"interquartile_mean": mean, "interval": [low, high], "n": n, "values": list(values),
                           "episodes": row.spans[name].episodes or None}
-        rows.append({"stage": row.stage, "variant": row.variant, "at": dict(row.group), "measures": told})
+        rows.append({"stage": row.stage, "variant": row.variant, "label": row.called, "at": dict(row.group),
+                     "measures": told})
     lines = [{"measure": verdict.line.measure, "stage": verdict.line.stage, "variant": verdict.line.variant,
               "holds": verdict.holds, "says": verdict.says} for verdict in result.verdicts]
     return {"rows": rows, "expect": lines, "passed": result.passed}

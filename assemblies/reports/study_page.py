@@ -66,7 +66,7 @@ def _verdicts(result: Result) -> str:
 
 def _table(result: Result, measures: list[str]) -> str:
     return page.lines_html(["stage", "variant", "at", *measures], [
-        [escape(text) for text in (row.stage, row.variant, plan.point(dict(row.group)),
+        [escape(text) for text in (row.stage, row.called, plan.point(dict(row.group)),
                                    *(texts.cell_of(row, name) for name in measures))] for row in result.rows])
 
 

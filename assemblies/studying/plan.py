@@ -49,7 +49,7 @@ def _cells(cells: Cells) -> list[dict[str, Any]]:
     found = []
     for cell in cells.cells:
         path = cells.path(cell)
-        found.append({**_told(cell.places), "until": str(cell.assembly.until), "state": cells.state(cell),
+        found.append({**_told(cell.places), "until": _until(cell.assembly.until), "state": cells.state(cell),
                       "hash": cell.identity, "folder": str(path), "took": read(path / DONE).get("seconds")})
     return found
 
@@ -60,7 +60,7 @@ def _waiting(study: Study, stage: Stage) -> list[dict[str, Any]]:
     base, found = assembly_of(study.description, stage), []
     for point, variant in product(points(stage), stage.variants):
         resolved = base.resolve(sweep=dict(point), variant=variant, set=stage.set)
-        found.append({**_told((Place(stage.name, variant, point),)), "until": str(resolved.until), "state": WAITS,
+        found.append({**_told((Place(stage.name, variant, point),)), "until": _until(resolved.until), "state": WAITS,
                       "hash": None, "folder": None, "took": None})
     return found
 
@@ -77,6 +77,14 @@ def _seconds(cells: list[dict[str, Any]]) -> list[float | None]:
         if cell["took"] is not None:
             rates.setdefault(kind, []).append(cell["took"] / amount)
     return [fmean(rates[kind]) * amount if kind in rates else None for kind, amount in stops]
+
+
+def _until(said: Any) -> str:
+    """Return a stop as people write it: `1 episode`."""
+    stop = Until.parse(said)
+    if stop.kind not in ("steps", "episodes"):
+        return str(stop)
+    return count(stop.amount, stop.kind.removesuffix("s")) + (f" of {stop.component}" if stop.component else "")
 
 
 def _stop(until: str) -> tuple[str, int]:

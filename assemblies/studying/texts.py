@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .description import Expectation
+from .measures import Term
 from .tables import Row, Verdict
 
 SHOWN = 12  # kept files that the text names one by one
@@ -20,9 +21,15 @@ def text(rows: Iterable[Row], verdicts: Iterable[Verdict], measures: Mapping[str
     for row in rows:
         told = {name: cell_of(row, name) for name in measures}
         group = ", ".join(f"{address}={value}" for address, value in row.group)
-        lines.append({"stage": row.stage, "variant": row.variant, **({"at": group} if swept else {}), **told})
+        lines.append({"stage": row.stage, "variant": row.called, **({"at": group} if swept else {}), **told})
     said = [f"{'PASS' if verdict.holds else 'FAIL'}  {line_of(verdict.line)}: {verdict.says}" for verdict in verdicts]
-    return "\n".join([table(lines), meaning(rows), *said])
+    return "\n".join([table(lines), meaning(rows), *formulas(measures), *said])
+
+
+def formulas(measures: Mapping[str, Any]) -> list[str]:
+    """Say how each measure is computed that is more than one number of a run."""
+    return [f"{name} = {str(measure).removeprefix('(').removesuffix(')')}" for name, measure in measures.items()
+            if isinstance(measure, Term)]
 
 
 def count(number: int, noun: str) -> str:
@@ -53,10 +60,10 @@ def cell_of(row: Row, measure: str) -> str:
 def line_of(line: Expectation) -> str:
     """Return a line of what is expected, in words."""
     bound = (f"at least {line.at_least:g}" if line.at_least is not None else f"at most {line.at_most:g}"
-             if line.at_most is not None else f"above {line.above}")
+             if line.at_most is not None else f"above {line.above_label or line.above}")
     share = f" in {line.among[0]} of {line.among[1]}" if line.among else ""
     after = f" after {line.after[0]} {line.after[1]}" if line.after else ""
-    return f"{line.measure} of {line.stage}:{line.variant}{after} {bound}{share}"
+    return f"{line.measure} of {line.stage}:{line.label or line.variant}{after} {bound}{share}"
 
 
 def meaning(rows: Iterable[Row]) -> str:
