@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...loops.errors import Problem, Problems, nearest
-from .description import Description, Expectation, Keep
+from .cells import frozen, joined, points
+from .description import Description, Expectation, Keep, Stage
 from .measures import Measure, Name, names
 from .trials import Known
 
@@ -19,13 +20,14 @@ def check(study: Description, runs: Runs, problems: Problems) -> None:
             _keep(keep, runs[stage.name][keep.variant], f"stages.{stage.name}.keep.{name}", problems)
     empty = set()
     for name, measure in study.measures.items():
-        told = [min((_measure(measure, stage, variant, runs) for variant in runs[stage]), key=len) for stage in runs]
+        told = [min((_measure(measure, stage, variant, study, runs) for variant in runs[stage]), key=len)
+                for stage in runs]
         if told and all(told):  # it means something in no stage; the one that comes closest says why
             empty.add(name)
             problems.found += [_at(problem, f"measure.{name}") for problem in min(reversed(told), key=len)]
     for i, line in enumerate(study.expect):
         if line.measure not in empty:
-            _line(line, study.measures[line.measure], runs, f"expect.{i}", problems)
+            _line(line, study, runs, f"expect.{i}", problems)
 
 
 def _at(problem: Problem, where: str) -> Problem:
@@ -51,9 +53,10 @@ def _keep(keep: Keep, known: Known, where: str, problems: Problems) -> None:
                      f"{where}.at", "Give them the same `every` and `at_start`, or name one evaluation only.")
 
 
-def _line(line: Expectation, measure: Measure, runs: Runs, where: str, problems: Problems) -> None:
+def _line(line: Expectation, study: Description, runs: Runs, where: str, problems: Problems) -> None:
+    measure = study.measures[line.measure]
     for variant in filter(None, (line.variant, line.above)):
-        for problem in _measure(measure, line.stage, variant, runs):
+        for problem in _measure(measure, line.stage, variant, study, runs):
             told = _at(problem, f"{where}.measure")
             if told not in problems.found:
                 problems.found.append(told)
@@ -63,7 +66,7 @@ def _line(line: Expectation, measure: Measure, runs: Runs, where: str, problems:
                      "Leave it out, or measure a column of an evaluation.")
 
 
-def _measure(measure: Measure, stage: str, variant: str, runs: Runs) -> list[Problem]:
+def _measure(measure: Measure, stage: str, variant: str, study: Description, runs: Runs) -> list[Problem]:
     """Return why a measure means nothing to a variant of a stage."""
     found = []
     for name in dict.fromkeys(names(measure)):
@@ -74,7 +77,22 @@ def _measure(measure: Measure, stage: str, variant: str, runs: Runs) -> list[Pro
             found.append(Problem(f"{name}: stage {whose} has no variant {chosen!r}", "", nearest(chosen, runs[whose])))
         elif problem := _unknown(name, runs[whose][chosen]):
             found.append(Problem(f"{problem.what} in stage {whose}", "", problem.fix))
+        elif whose != stage and (address := _unjoined(study.stages[stage], study.stages[whose])):
+            found.append(Problem(
+                f"{name}: stage {whose} has a cell for each {address}, and nothing says which is meant in stage {stage}",
+                "", f"Sweep the same values of {address} in both, or write joins: {{{address}: ADDRESS}} in stage "
+                f"{stage}."))
     return found
+
+
+def _unjoined(here: Stage, there: Stage) -> str | None:
+    """Return an address that another stage sweeps, but of which a point here says no value that is swept there."""
+    for point in points(here):
+        told = joined(here, point)
+        for address, values in there.sweep.items():
+            if address not in told or told[address] not in map(frozen, values):
+                return address
+    return None
 
 
 def _unknown(name: Name, known: Known) -> Problem | None:

@@ -61,6 +61,20 @@ def test_success_is_no_column_where_the_body_never_says_that_it_is_solved(tiny):
         Study(tiny).run()
 
 
+def test_a_number_of_another_stage_has_one_cell_at_each_point(tiny):
+    text = tiny.read_text().replace("given: {brain.params.weights: trained}, ", "")
+    text += "  - {measure: learned, at_most: 0}\n"
+    elsewhere = text.replace("still], sweep: {seed: [0, 1]}", "still], sweep: {brain.seed: [0, 1]}")
+    tiny.write_text(elsewhere)
+    with pytest.raises(AssemblyError, match=r"expect.4.measure: .* stage train has a cell for each seed"):
+        Study(tiny).checks.check()
+    tiny.write_text(elsewhere.replace("{brain.seed: [0, 1]}", "{brain.seed: [0, 1]}, joins: {seed: brain.seed}"))
+    Study(tiny).checks.check()
+    tiny.write_text(text.replace("still], sweep: {seed: [0, 1]}", "still], sweep: {seed: [0, 7]}"))
+    with pytest.raises(AssemblyError, match=r"expect.4.measure: .*\n *Sweep the same values"):
+        Study(tiny).checks.check()
+
+
 @pytest.mark.parametrize("best", ["still.test.return", "train:base.test.return", "3"])
 def test_the_best_moment_is_one_of_the_runs_own_evaluations(tiny, best):
     tiny.write_text(tiny.read_text().replace("best test.return", f"best {best}"))
