@@ -126,7 +126,7 @@ class Study:
         return Result([row for row in found if row.stage not in skipped], tables.verdicts(self.description, numbers))
 
     def kept(self) -> list[dict[str, str]]:
-        """Return what the cells that have finished keep, one row each: its name, its cell, its moment and its file."""
+        """Return what finished cells keep, one row each: its name, cell and moment, and its file in the folder."""
         found = []
         for stage in self.description.stages.values():
             try:
@@ -134,7 +134,7 @@ class Study:
             except LookupError:  # an earlier stage has not finished
                 break
             found += [{"kept": name, "from": str(each.place), "moment": texts.moment(each.moment),
-                       "file": str(each.file)} for (name, _), each in chosen.items()]
+                       "file": str(each.file.relative_to(self.folder))} for (name, _), each in chosen.items()]
         return found
 
     def ship(self, folder: Path) -> list[Path]:

@@ -72,7 +72,8 @@ def _table(result: Result, measures: list[str]) -> str:
 
 def _kept(study: Study, link: Link) -> list[str]:
     rows = [[escape(each["kept"]), escape(each["from"]), escape(each["moment"]),
-             f'<a href="{link(each["file"])}">{escape(Path(each["file"]).name)}</a>'] for each in study.kept()]
+             f'<a href="{link(str(study.folder / each["file"]))}">{escape(Path(each["file"]).name)}</a>']
+            for each in study.kept()]
     return ["<h2>What was kept</h2>", page.lines_html(["name", "of", "moment", "file"], rows)] if rows else []
 
 

@@ -79,7 +79,7 @@ def _measure(measure: Measure, stage: str, variant: str, study: Description, run
             found.append(Problem(f"{problem.what} in stage {whose}", "", problem.fix))
         elif whose != stage and (address := _unjoined(study.stages[stage], study.stages[whose])):
             found.append(Problem(
-                f"{name}: stage {whose} has a cell for each {address}, and nothing says which is meant in stage {stage}",
+                f"{name}: stage {whose} has a cell for each {address}, and nothing says which is meant in {stage}",
                 "", f"Sweep the same values of {address} in both, or write joins: {{{address}: ADDRESS}} in stage "
                 f"{stage}."))
     return found

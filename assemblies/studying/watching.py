@@ -50,10 +50,10 @@ class Watch:
 
     def _update(self) -> None:
         now, ended = far(self.cells), self._look()
-        for cell in self.cells.cells:
-            if cell.identity in ended - self._ended:
-                self._bar.console.print(ended_line(self.cells, cell, f"({now.ended}/{now.of})"), markup=False,
-                                        highlight=False, soft_wrap=True)
+        new = [cell for cell in self.cells.cells if cell.identity in ended - self._ended]
+        for number, cell in enumerate(new, len(self._ended) + 1):
+            self._bar.console.print(ended_line(self.cells, cell, f"({number}/{now.of})"), markup=False,
+                                    highlight=False, soft_wrap=True)
         self._ended = ended
         self._bar.update(self._task, completed=_done(now), text=str(now), refresh=True)
 
