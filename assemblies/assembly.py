@@ -13,7 +13,7 @@ from ..assemblies import normal, overrides
 from ..loops.errors import AssemblyError, Problem, Problems, nearest
 from .differences import exact
 from .doubts import Doubts
-from .origin import Origin, placed, plain
+from .origin import Origin, moved, placed, plain
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -189,13 +189,13 @@ class Assembly:
                                 self.name)
         if self._origin.variant != "base" or self._origin.is_small:
             raise AssemblyError("choose the variant once, and before small, which is stronger", self.name)
-        return self._changed(known[name], variant=name)
+        return self._changed(known[name], ("variants", name), variant=name)
 
     def small(self) -> Assembly:
         """Return the assembly as its `small` makes it: the same in seconds."""
         if "small" not in self._document:
             raise AssemblyError([Problem("has no `small`", "", "Write small: {address: value}.")], self.name)
-        return self._changed(self._document["small"], is_small=True)
+        return self._changed(self._document["small"], ("small",), is_small=True)
 
     def resolve(self, *, given: Mapping[str, Any] | None = None, sweep: Mapping[str, Any] | None = None,
                 variant: str = "base", small: bool = False, set: Mapping[str, Any] | None = None) -> Assembly:
@@ -209,18 +209,18 @@ class Assembly:
         body = {key: value for key, value in made._document.items() if key not in ("variants", "small", "sweep")}
         return self._new(body, made._origin)
 
-    def _changed(self, changes: Mapping[str, Any], **done: Any) -> Assembly:
+    def _changed(self, changes: Mapping[str, Any], layer: tuple[str, ...] = (), **done: Any) -> Assembly:
         from ..catalogue.index import input_names
 
-        problems = Problems()
+        problems, marks = Problems(), moved(self._origin.marks, changes, layer)
         classes = self._origin.classes or {}
         document = overrides.apply(self._document, {key: plain(value) for key, value in changes.items()}, problems,
                                    names=lambda kind: input_names(kind, classes.get(kind)),
                                    removed=self._origin.removed)
         if problems.errors:
-            raise AssemblyError(placed(problems.errors, self._origin), self.name)
+            raise AssemblyError(placed(problems.errors, replace(self._origin, marks=marks)), self.name)
         gone = self._origin.removed | (self._document["components"].keys() - document["components"].keys())
-        origin = replace(self._origin, notices=(*self._origin.notices, *problems.notices),
+        origin = replace(self._origin, marks=marks, notices=(*self._origin.notices, *problems.notices),
                          removed=frozenset(gone - document["components"].keys()), **done)
         return self._new(document, origin)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..assemblies import overrides
@@ -49,10 +49,21 @@ def check(assembly: Assembly, allowed: Settings | None = None, form: Problems | 
         for problem in _look(plan.system, Problems(list(problems.errors)), ("begin",)):
             if not problem.notice and (problem.what, problem.where) not in told and problem not in problems.found:
                 where = f"evaluate.{name}: {problem.where}" if problem.where else f"evaluate.{name}"
-                problems.add(problem.what, where, problem.fix)
+                problems.add(problem.what, where, problem.fix + _missed(assembly, plan.learners, problem))
     evaluations_last = sorted(problems.found, key=lambda problem: problem.where.startswith("evaluate."))
     problems.found = placed(evaluations_last, assembly.origin)
     return problems
+
+
+def _missed(assembly: Assembly, learners: Sequence[str], problem: Problem) -> str:
+    """Say to whom listens to a learner why it is not there in an evaluation."""
+    name = problem.where.partition(".")[0]
+    wires = assembly.wires(name).values() if name in assembly.components else ()
+    heard = sorted({wire["from"].partition(".")[0] for wire in wires} & set(learners))
+    if not heard:
+        return ""
+    return (f"\n{', '.join(heard)} is left out of tests, because it learns: leave out {name} too (without: [{name}]), "
+            "or write learning: true where learning is what is tested.")
 
 
 def raise_all(assembly: Assembly, form: Problems, allowed: Settings | None) -> None:

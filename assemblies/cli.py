@@ -98,14 +98,17 @@ def _profiler(found: list[Any]) -> Any:
 
 
 def _finish(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> None:
+    from ..loops.storage.runs import Run
+    from .earned import earned
     from .inspection import outcome_text, table
 
     say_notices(outcome.notices, as_json)
-    facts = {"path": str(outcome.path), "ended": outcome.reason, **outcome.facts,
+    found = earned(Run(outcome.path))
+    facts = {"path": str(outcome.path), "ended": outcome.reason, **outcome.facts, **found,
              "notices": [str(notice) for notice in outcome.notices]}
     if profile:
         facts["profile"] = profile
-    emit(facts, as_json, outcome_text(outcome) + ("\n" + table(profile) if profile else ""))
+    emit(facts, as_json, outcome_text(outcome, found) + ("\n" + table(profile) if profile else ""))
     if outcome.reason == "interrupted":
         raise typer.Exit(130)
 
@@ -291,13 +294,14 @@ def play(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help
     Example: stimloop play runs/point_mass/....zarr --episode -1 --to last.mp4
     """
     with told(as_json):
+        from ..loops.errors import counted
         from .playing import play as show_again
 
         facts = show_again(Path(path), Path(to) if to else None, episode=episode, lane=lane, body=body or None,
                            size=size, speed=speed, allowed=allowing(allow), show=False if as_json else None)
         if facts["differs"] and not as_json:
             typer.echo(f"notice: {facts['differs']}", err=True)
-        emit(facts, as_json, f"{facts['video']}: {facts['frames']} frames, "
+        emit(facts, as_json, f"{facts['video']}: {counted(facts['frames'], 'frame')}, "
                              f"{facts['frames'] / facts['frames_per_second']:.1f} s")
         if facts["differs"]:
             raise typer.Exit(3)
@@ -324,6 +328,7 @@ def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", he
     Example: stimloop export runs/first/....zarr --weights brain --to brain.safetensors
     """
     with told(as_json):
+        from .commands import say_damage
         from .listing import export_run
 
         if weights:
@@ -337,13 +342,15 @@ def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", he
 
             facts, text = export_scalars(Path(path), to, Path(out) if out else None, follow,
                                          lambda words: None if as_json else typer.echo(words, err=True))
+            say_damage(facts["damage"], as_json)
             emit(facts, as_json, text)
             return
         if out or follow:
             raise typer.BadParameter(f"--out and --follow go with --to tensorboard or --to wandb; {to!r} is a folder, "
                                      "and is written once")
-        files = export_run(Path(path), Path(to))
-        emit({"files": files}, as_json, "\n".join(files))
+        files, damage = export_run(Path(path), Path(to))
+        say_damage(damage, as_json)
+        emit({"files": files, "damage": damage}, as_json, "\n".join(files))
 
 
 @app.command("import")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import re
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -37,9 +39,23 @@ ALLOW = Annotated[list[str], typer.Option(metavar="MODULE", help="Let the assemb
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
 
 
+class Aside(io.TextIOBase):
+    """Stands for stdout while a command answers in JSON: what components print goes to stderr, the answer to `own`."""
+
+    def __init__(self, own: TextIO) -> None:
+        self.own = own
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def emit(facts: Any, as_json: bool = True, text: str = "") -> None:
     """Print facts as JSON, or the text."""
-    typer.echo(json.dumps(jsonable(facts), indent=1) if as_json else text)
+    out = sys.stdout.own if isinstance(sys.stdout, Aside) else sys.stdout
+    typer.echo(json.dumps(jsonable(facts), indent=1) if as_json else text, file=out)
 
 
 def jsonable(value: Any) -> Any:
@@ -75,6 +91,14 @@ def say_notices(notices: list[Any], as_json: bool) -> None:
                 typer.echo(f"notice: {notice}", err=True)
 
 
+def say_damage(damage: str, as_json: bool) -> None:
+    """Warn on stderr that something of a run is damaged; in JSON that is part of the value."""
+    from .reports.warnings import damaged
+
+    if damage and not as_json:
+        typer.echo(f"warning: {damaged(damage)}", err=True)
+
+
 def say_version(asked: bool) -> None:
     """Print the version and leave, when asked for it."""
     if asked:
@@ -86,11 +110,15 @@ def say_version(asked: bool) -> None:
 
 @contextmanager
 def told(as_json: bool) -> Iterator[None]:
-    """Tell errors in words (or as JSON) and leave with exit code 1; anything unexpected keeps its traceback."""
+    """Tell errors in words (or as JSON) and leave with exit code 1; anything unexpected keeps its traceback.
+
+    With `as_json` nothing but what is emitted reaches stdout.
+    """
     from ..loops.errors import AssemblyError, StimloopError, notes
 
     try:
-        yield
+        with redirect_stdout(Aside(sys.stdout)) if as_json else nullcontext():
+            yield
     except StimloopError as error:
         if as_json:
             problems = error.problems if isinstance(error, AssemblyError) else []

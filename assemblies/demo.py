@@ -13,6 +13,8 @@ QUESTION = ("A brain that learned to pose a MyoSuite elbow loses the connections
             "learned to stimulate what is left help more than the best constant, or random, stimulation?")
 SHIPPED = ("What was learned (60 000 steps) is shipped, so only the comparison runs: one seed, ten start states.\n"
            "docs/systems/first_coprocessor.md has the study itself.")
+ROWS = ("Rows of the table: `healthy` before the lesion, `injured` after it, `learned` with the coprocessor.\n"
+        "Recovery: how much of what the lesion took comes back; 1 is healthy again, 0 no better than injured.")
 ANEW = "With --retrain every stage learns anew, for 200 steps, which is next to nothing: expect lines to fail."
 MEDICAL = "This is a research simulation; it makes no medical claim."
 VARIANTS = ("healthy", "injured", "constant", "random")
@@ -25,7 +27,7 @@ def main(folder: str = "runs", studies: str = "studies", small: bool = False, re
     from .commands import allowing
     from .study_command import RERUN, Options, command
 
-    typer.echo("\n".join([f"{STUDY} (small form)", QUESTION, ANEW if retrain else SHIPPED, MEDICAL, ""]))
+    typer.echo("\n".join([f"{STUDY} (small form)", QUESTION, ANEW if retrain else SHIPPED, ROWS, MEDICAL, ""]))
     options = Options(small=True, out=str(Path(studies) / f"{STUDY}_small"), retrain=retrain, rerun=RERUN)
     _, told, _ = command(STUDY, options, allowing([]), quiet=False)
     typer.echo(told)

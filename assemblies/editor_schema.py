@@ -48,6 +48,7 @@ def _properties(component: dict[str, Any]) -> dict[str, Any]:
     evaluation = {"type": "object", "required": ["every", "episodes"], "additionalProperties": False, "properties": {
         "every": _TIME, "episodes": count, "seeds": {"type": "integer", "minimum": 0},
         "without": {"type": "array", "items": _TEXT}, "set": _ADDRESSES, "at_start": {"type": "boolean"},
+        "learning": {"type": "boolean"},
         "longest": _TIME}}
     properties = {
         "name": _TEXT, "about": _TEXT, "seed": {"type": "integer", "minimum": 0}, "lanes": count,

@@ -10,7 +10,7 @@ from ..loops.errors import Problems, TimeError, closest, nearest, short
 from ..loops.time import parse_duration
 from ..loops.until import Until
 
-EVALUATE = ("every", "episodes", "seeds", "without", "set", "at_start", "longest")
+EVALUATE = ("every", "episodes", "seeds", "without", "set", "at_start", "longest", "learning")
 CHECKPOINT = ("every", "keep")
 MAX_LANES = 1_000_000
 
@@ -162,9 +162,10 @@ def _evaluation(entry: dict[str, Any], where: str, problems: Problems) -> dict[s
         entry["without"] = []
     if entry.get("set") is not None:
         entry["set"] = overrides(f"{where}.set", entry["set"], problems) or {}
-    if not isinstance(entry.get("at_start", True), bool):
-        problems.add("is not true or false", f"{where}.at_start")
-        entry["at_start"] = None
+    for name in ("at_start", "learning"):
+        if not isinstance(entry.get(name, True), bool):
+            problems.add("is not true or false", f"{where}.{name}")
+            entry[name] = None
     return {name: part for name, part in entry.items() if part is not None}
 
 

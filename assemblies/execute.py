@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..assemblies import identity, recording, settings
 from ..loops.errors import AssemblyError, Problem, RunError
 from ..loops.loop import Loop
+from ..loops.stops import impossible
 from ..loops.storage.recorder import Recorder
 from ..loops.storage.run_directories import new_run_directory
 from ..loops.until import Until
@@ -49,6 +50,8 @@ def start(assembly: Assembly, until: str | int | None = None, *, folder: str | P
     stop = stop_of(assembly, until)
     loop = build_loop(assembly, allowed, speed)
     try:
+        if problem := impossible(stop, loop.graph.bodies, {key: cell.port for key, cell in loop.cells.items()}):
+            raise AssemblyError([problem], assembly.name)
         problems = loop.graph.problems
         chains = loop.graph.chains
         streams = recording.streams(loop, assembly.get("record"), stop, problems)

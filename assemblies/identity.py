@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import platform
+import re
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..assemblies import sources
 from ..loops.errors import RunError
 from ..loops.loop import Loop
 from ..loops.until import Until
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from .assembly import Assembly
 
 _LIBRARIES = ("numpy", "simpy", "zarr", "torch", "gymnasium", "mujoco", "myosuite", "myo-sim", "nengo")
+
+_ATTRIBUTE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 def _written_out(assembly: Assembly) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
         "seed": assembly.seed, "lanes": assembly.lanes, "until": str(stop),
         "folder": str(origin.base), "file": str(origin.path) if origin.path else None,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command(),
-        "versions": versions(), "host": host(), "code": code(loop),
+        "versions": versions(), "host": host(), "code": code(assembly, loop),
         "git": git(origin.base), "order": loop.graph.order, "latency": latency, "drawing": svg(loop.graph),
         "units": {key: cell.port.units for key, cell in loop.cells.items() if cell.port.units},
         "wires": wires(loop), "recorded": recorded, "ended": "running",
@@ -54,7 +57,7 @@ def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
         "speed": getattr(loop, "speed", None),  # of the wall clock that it keeps pace with; None: as fast as it can
         "physics_steps": {name: component.physics_step for name, component in loop.components.items()
                           if hasattr(component, "physics_step")},  # ns by which a body's world advances at each tick
-        "parents": parents(loop), "resumes": resumes(loop), "sessions": [session(loop)],
+        "parents": parents(loop), "resumes": resumes(loop), "sessions": [session(assembly, loop)],
     }
 
 
@@ -87,10 +90,10 @@ def resumes(loop: Loop) -> dict[str, str]:
     return {name: component.resumes for name, component in loop.components.items() if component.resumes != "exact"}
 
 
-def session(loop: Loop) -> dict[str, Any]:
+def session(assembly: Assembly, loop: Loop) -> dict[str, Any]:
     """Return what a run keeps of one process that wrote it: the one that began it, or one that went on with it."""
     return {"from_ns": loop.now, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": command(),
-            "versions": versions(), "host": host(), "code": code(loop)}
+            "versions": versions(), "host": host(), "code": code(assembly, loop)}
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
@@ -127,22 +130,41 @@ def host() -> dict[str, Any]:
             "cores": os.cpu_count()}
 
 
-def code(loop: Loop) -> dict[str, str]:
-    """Per component: distribution and version of its class, or the hash of its source file outside any release."""
-    return {name: code_of_class(type(component)) for name, component in loop.components.items()}
+def code(assembly: Assembly, loop: Loop) -> dict[str, str]:
+    """Return the code of every component, as `code_of_class` says it."""
+    return {name: code_of_class(type(component), assembly.get(f"{name}.params"), (assembly.origin.base,))
+            for name, component in loop.components.items()}
 
 
-def code_of_class(cls: type) -> str:
-    """Return distribution and version of a class, or the hash of its source file outside any release."""
-    package = cls.__module__.partition(".")[0]
-    release = _release(package)
-    if release:
-        return release
+def code_of_class(cls: type, params: Any = None, folders: Sequence[Path] = ()) -> str:
+    """Return distribution and version of a class, or outside any release the hash of its sources.
+
+    Sources are its file and those of its package that it imports, one through another (`sources.py`). Where a
+    parameter names a class or function of a user's own (`my_nets:MyNet`), the code of that module follows; one that is
+    not imported is looked for in the folders too.
+    """
     try:
-        source = Path(inspect.getfile(cls)).read_bytes()
+        told = _code_of_module(cls.__module__, Path(inspect.getfile(cls)))
     except (TypeError, OSError):
-        return f"{cls.__module__}:{cls.__qualname__} (no source)"
-    return f"source sha256 {hashlib.sha256(source).hexdigest()[:16]}"
+        told = f"{cls.__module__}:{cls.__qualname__} (no source)"
+    for name in sorted(_named(params)):
+        module = name.partition(":")[0]
+        if (file := sources.place(module, folders)) is not None:
+            told += f"; {name}: {_code_of_module(module, file)}"
+    return told
+
+
+def _code_of_module(module: str, file: Path) -> str:
+    return _release(module.partition(".")[0]) or f"source sha256 {sources.digest(module, file)[:16]}"
+
+
+def _named(value: Any) -> set[str]:
+    """Return what parameters name as `module:attribute`."""
+    if isinstance(value, Mapping):
+        value = [*value.values()]
+    if isinstance(value, list | tuple):
+        return {name for part in value for name in _named(part)}
+    return {value} if isinstance(value, str) and _ATTRIBUTE.fullmatch(value) else set()
 
 
 @cache
@@ -159,11 +181,8 @@ def _release(package: str) -> str | None:
 
 def _beside_releases(package: str) -> bool:
     """Does the package lie in a folder of installed distributions? A source tree that is imported from does not."""
-    module = sys.modules.get(package)
-    folders = [Path(folder).parent for folder in getattr(module, "__path__", ())]
-    if not folders and getattr(module, "__file__", None):
-        folders = [Path(str(module.__file__)).parent]  # type: ignore[union-attr]
-    return any(next(folder.glob(f"*.{kind}-info"), None) for folder in folders for kind in ("dist", "egg"))
+    place = sources.top(package)
+    return place is not None and sources.holds_distributions(place.parent)
 
 
 def _providers(package: str) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..loops.errors import AssemblyError, Problem
+from ..loops.errors import AssemblyError, Problem, counted
 from ..loops.time import say, say_period
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def outcome_text(outcome: Outcome) -> str:
-    """Return how a run ended, for people."""
+def outcome_text(outcome: Outcome, earned: Mapping[str, Any] | None = None) -> str:
+    """Return how a run ended and what was earned in it (as `earned.earned` says), for people."""
     facts = outcome.facts
     if outcome.reason == "already there":
         return (f"already there: the run stands at {facts['simulated_s']:,.3f} s; nothing was changed. To go "
@@ -44,14 +44,30 @@ def outcome_text(outcome: Outcome) -> str:
     whole, now, wall = facts["simulated_s"], facts["session_simulated_s"], f"{facts['wall_s']:,.1f} s"
     parts = [f"{outcome.reason}: {whole:,.3f} s simulated " + (
         f"in {wall}" if now == whole else f"in all, {now:,.3f} s of it now, in {wall}")]
-    if "steps" in facts:
-        parts.append(f"{facts['steps']:,.0f} steps, {facts['episodes']:,.0f} episodes, "
-                     f"{facts['steps_per_s']:,.0f} steps/s")
-    parts.append(f"{facts['real_time_factor']:,.1f}x real time")
-    lines = [", ".join(parts), str(outcome.path)]
+    parts += [f"{facts['steps_per_s']:,.0f} steps/s"] if "steps_per_s" in facts else []
+    parts.append(f"{facts['real_time_factor']:,.1f}x real time{_evaluation_share(facts)}")
+    lines = [", ".join(parts), *_earned_lines(facts, earned or {}), str(outcome.path)]
     if outcome.reason == "interrupted":
         lines.append(outcome.way_on)
     return "\n".join(lines)
+
+
+def _evaluation_share(facts: Mapping[str, float]) -> str:
+    """What part of the wall time went into evaluations, of which the speeds know nothing."""
+    spent = facts["evaluation_s"]
+    share = f"{100 * spent / facts['wall_s']:.0f} % of the time ({spent:,.1f} s)" if spent else ""
+    return f" without evaluation, which took {share}" if spent else ""
+
+
+def _earned_lines(facts: Mapping[str, float], earned: Mapping[str, Any]) -> list[str]:
+    made = ([", ".join(counted(facts[key], key.removesuffix("s")) for key in ("steps", "episodes"))]
+            if "steps" in facts else [])
+    returns = earned.get("returns", {})
+    made += [f"mean return {found['return']:.4g} in the last {found['episodes']}"
+             + (f" episodes of {body}" if len(returns) > 1 or not made else "") for body, found in returns.items()]
+    return ["; ".join(made)] * bool(made) + [
+        f"evaluations/{name}: mean return {found['return']:.4g} in {counted(found['episodes'], 'episode')} after "
+        f"{counted(found['steps'], 'step')}" for name, found in earned.get("evaluations", {}).items()]
 
 
 def evaluation_text(rows: Mapping[str, Mapping[str, Any]]) -> str:
@@ -103,7 +119,7 @@ def _brief(value: Any) -> str:
     import numpy as np
 
     if hasattr(value, "index") and hasattr(value, "lane"):
-        return f"{len(value)} events"
+        return counted(len(value), "event")
     array = np.asarray(value)
     text = np.array2string(array, precision=3, threshold=8, edgeitems=2, max_line_width=200, separator=" ")
     return " ".join(text.split())[:100]
@@ -175,7 +191,7 @@ def check_assembly(assembly: Assembly, allowed: Settings) -> tuple[bool, dict[st
     lines = [f"error: {text}" for text in errors]
     lines += [f"notice: {p}" for p in problems.notices if not p.what.startswith("nobody")]
     lines += [f"notice: nobody listens to {', '.join(unheard)}"] if unheard else []
-    lines.append(f"{assembly.name}: {f'{len(errors)} errors' if errors else 'no errors'}")
+    lines.append(f"{assembly.name}: {counted(len(errors), 'error') if errors else 'no errors'}")
     return not errors, results, "\n".join(lines)
 
 

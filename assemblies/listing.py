@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from importlib.util import find_spec
 from keyword import iskeyword, issoftkeyword
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..loops.errors import AssemblyError, Problem, RunError, nearest
 
 if TYPE_CHECKING:
+    from ..loops.storage.runs import Run
     from .settings import Settings
 
 KINDS = ("components", "assemblies", "studies", "runs")
@@ -106,22 +106,35 @@ def run_facts(path: Path, latency: bool) -> tuple[dict[str, Any], str]:
     streams = [{"port": key, "kind": facts.kind, "rows": facts.rows, "shape": "x".join(map(str, facts.shape)) or "1",
                 "dtype": facts.dtype, "mb": facts.bytes / 1e6} for key, facts in run.streams.items()]
     notices, chains = said(run, "notices", []), said(run, "latency", [])
+    learning, unread = _learning(run)
     facts = {"path": str(path), "state": run.state, "damage": run.damage, **{key: attributes.get(key) for key in (
         "name", "variant", "seed", "until", "hash", "started", "versions", "facts")},
-        "latency": chains, "notices": notices, "warnings": warnings(run),
-        "streams": streams, "evaluations": run.evaluation_names}
+        "latency": chains, "notices": notices, "warnings": warnings(run) + unread,
+        "learning": learning, "streams": streams, "evaluations": run.evaluation_names}
     lines = [f"{path}", f"{facts['name']}, variant {facts['variant']}, seed {facts['seed']}, until {facts['until']}: "
                         f"{run.state}", ""]
     lines += [f"warning: {text}" for text in facts["warnings"]] + [""] * bool(facts["warnings"])
     lines += ["latency:", *(f"  {chain}" for chain in chains), ""] if latency else []
     lines.append(table(streams))
+    if facts["learning"]:
+        lines += ["", "returns and measures, means of the first tenth and of the last:", table(facts["learning"])]
     for name in run.evaluation_names:
         lines += ["", f"evaluations/{name}", run.evaluations(name).to_string(index=False)]
     return facts, "\n".join(lines)
 
 
-def export_run(path: Path, to: Path) -> list[str]:
-    """Write a run as plain files that need no stimloop to be read."""
+def _learning(run: Run) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the table of returns and measures, or why it cannot be told."""
+    from .reports import learning_curves
+
+    try:
+        return learning_curves.table(run), []
+    except RunError as error:
+        return [], [f"Returns and measures cannot be told: {error}."]
+
+
+def export_run(path: Path, to: Path) -> tuple[list[str], str]:
+    """Write a run as plain files that need no stimloop to be read; returns them, and what of the run is damaged."""
     import numpy as np
 
     from ..loops.storage.runs import Run
@@ -136,14 +149,15 @@ def export_run(path: Path, to: Path) -> list[str]:
         files.append(to / f"{key}.npz")
         np.savez_compressed(files[-1], **{name: column.read() for name, column in run.columns(key).items()})
     tables = {f"evaluations.{name}": run.evaluations(name, each=True) for name in run.evaluation_names}
-    with suppress(RunError):  # nothing in the run has episodes
-        tables["episodes"] = run.episodes()
+    for body in run.bodies:
+        tables["episodes" if len(run.bodies) == 1 else f"episodes.{body}"] = run.episodes(body)
     for name, rows in tables.items():
         files.append(to / f"{name}.csv")
         rows.to_csv(files[-1], index=False)
     files.append(to / "attributes.json")
-    files[-1].write_text(json.dumps(run.attributes, indent=1), encoding="utf-8")
-    return [str(file) for file in files]
+    facts = {**run.attributes, **({"damage": run.damage} if run.damage else {})}
+    files[-1].write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return [str(file) for file in files], run.damage
 
 
 _TEMPLATE = '''"""{title}: a component of your own."""

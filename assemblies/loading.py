@@ -14,6 +14,7 @@ from .origin import Origin
 from .settings import Settings
 
 SHIPPED = Path(__file__).resolve().parent
+_STUDY = "Use stimloop study {0}; stimloop study {0} --plan checks it and runs nothing."
 
 
 def load(name: str | Path, allowed: Settings | None = None) -> Assembly:
@@ -32,12 +33,16 @@ def load(name: str | Path, allowed: Settings | None = None) -> Assembly:
             raise AssemblyError([Problem(f"there is no shipped assembly {str(name)[:80]!r}", "", _meant(str(name)))])
     problems = Problems()
     value, marks = read(path, problems)
+    if isinstance(value, Mapping) and "stages" in value and "components" not in value:
+        raise AssemblyError([Problem("this is a study, not an assembly", path.name, _STUDY.format(name))])
     origin = Origin(path=path.resolve(), folder=path.resolve().parent, marks=marks)
     return Assembly.of(value, origin, allowed, problems)
 
 
 def _meant(name: str) -> str:
-    """Return what may have been meant by a name that no shipped assembly has: a file of that name, or another one."""
+    """Return what may have been meant by a name that no shipped assembly has: a study, a file, or another one."""
+    if name in (path.stem for path in (SHIPPED / "studies").glob("*.yaml")):
+        return f"It is a study. {_STUDY.format(name)}"
     with suppress(OSError, ValueError):
         for ending in (".yaml", ".yml"):
             if Path(name + ending).is_file():

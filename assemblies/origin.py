@@ -10,6 +10,9 @@ from typing import Any
 
 from ..loops.errors import AssemblyError, Problem
 from .document import MAX_DEPTH
+from .overrides import SETTABLE
+
+Places = Mapping[tuple[Any, ...], tuple[int, int]]  # line and column by address
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Origin:
 
     path: Path | None = None
     folder: Path | None = None  # files in it are named from here; None: the working directory
-    marks: Mapping[tuple[Any, ...], tuple[int, int]] | None = None
+    marks: Places | None = None
     classes: Mapping[str, type] | None = None  # classes given directly, by type name
     notices: tuple[Problem, ...] = ()
     removed: frozenset[str] = frozenset()  # components that were here and were taken away
@@ -31,6 +34,29 @@ class Origin:
         return self.folder or Path.cwd()
 
 
+def moved(marks: Places | None, changes: Mapping[str, Any], layer: tuple[str, ...]) -> Places | None:
+    """Return where things stand once changes were made that stand below `layer` in the file.
+
+    Without a layer the changes come from elsewhere: the place of what they replace is the nearest there is.
+    """
+    if not marks or not layer:
+        return marks
+    made = dict(marks)
+    for address in sorted(changes, key=lambda address: address.count(".")):
+        parts = tuple(int(part) if part.isdigit() else part for part in address.split("."))
+        at = parts if parts[0] in SETTABLE else ("components", *parts)
+        kept = () if len(at) > 2 or at == parts else ((*at, "inputs"),)  # whoever is replaced leaves its wires
+        for mark in [mark for mark in made if mark[:len(at)] == at and mark[:len(at) + 1] not in kept]:
+            del made[mark]
+        written = (*layer, address)
+        found = {(*at, *mark[len(written):]): place for mark, place in marks.items()
+                 if mark[:len(written)] == written}
+        made.update(found)
+        for end in range(3, len(at)):  # a wire of which only the delay is said here
+            made.setdefault(at[:end], marks[written])
+    return made
+
+
 def placed(problems: Iterable[Problem], origin: Origin) -> list[Problem]:
     """Add file, line and column to problems whose address stands in the file."""
     marks = origin.marks or {}
@@ -39,7 +65,7 @@ def placed(problems: Iterable[Problem], origin: Origin) -> list[Problem]:
             if (mark := _mark(problem.where, marks)) else problem for problem in problems]
 
 
-def _mark(address: str, marks: Mapping[tuple[Any, ...], tuple[int, int]]) -> tuple[int, int] | None:
+def _mark(address: str, marks: Places) -> tuple[int, int] | None:
     if not marks or not address or " " in address.split(":")[0]:
         return None
     parts: list[Any] = [int(part) if part.isdigit() else part for part in address.replace(": ", ".").split(".")[:20]]

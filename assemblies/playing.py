@@ -39,6 +39,8 @@ def play(path: Path, to: Path | None = None, *, episode: int | None = None, lane
         show: draw progress, or not (left out: on a terminal only).
     """
     pixels, run = parse_size(size), Run(path)
+    if run.bodies and body not in run.bodies and (body or len(run.bodies) > 1):
+        raise RunError(f"say which body is meant: --body {' or --body '.join(run.bodies)}")
     rendering.choose()
     replay = Replay(run, allowed or settings.read(), body, lane)
     try:

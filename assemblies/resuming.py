@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ..assemblies import going_on, identity, recording, settings
-from ..catalogue.lookup import LookupFailed, find
 from ..loops.errors import Problems, RunError, nearest
 from ..loops.loop import Loop
 from ..loops.storage import artifact, checkpoint
@@ -16,7 +15,6 @@ from ..loops.storage.recorder import Recorder
 from ..loops.storage.runs import Run
 from ..loops.time import say
 from ..loops.until import Until
-from .assembly import Assembly
 from .execute import build_loop, stop_of
 from .loading import assembly_of
 from .session import CHECKPOINTS, Outcome, Session
@@ -51,7 +49,7 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
             stop = Until.parse(assembly.until)
         if _is_there(path, loop, rows, stop, before):
             return Outcome(path, "already there", {"simulated_s": loop.now / 1e9})
-        session = {**identity.session(loop), **({"passed_over": list(damaged.values())} if damaged else {})}
+        session = {**identity.session(assembly, loop), **({"passed_over": list(damaged.values())} if damaged else {})}
         changed = {"until": str(stop), "ended": "running", "sessions": [*attributes.get("sessions", ()), session]}
         recorder = Recorder(path, streams, changed, resume=True, rows=rows)
         for folder, why in damaged.items():  # only now: the recorder holds the lock of the run
@@ -69,7 +67,7 @@ def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str
     attributes = identity.read_attributes(path)
     assembly = assembly_of(attributes, allowed)
     if not assembly.get("evaluate"):
-        assembly = assembly.set("evaluate.test", {"every": "1 episode", "episodes": 10, "without": _learners(assembly)})
+        assembly = assembly.set("evaluate.test", {"every": "1 episode", "episodes": 10})
     assembly = assembly.set(changes) if changes else assembly
     state = _newest(path, attributes)
     state.pop("recorder")
@@ -156,15 +154,3 @@ def _of_run(path: Path, state: dict[str, Any], attributes: Mapping[str, Any]) ->
                        f"({str(theirs.get(what))[:12]}, not {mine[what][:12]}); nothing was changed. Take it away, "
                        "or bring back this run's own")
     return state
-
-
-def _learners(assembly: Assembly) -> list[str]:
-    found = []
-    for name in assembly.components:
-        try:
-            uses = find(assembly.get(f"{name}.type")).uses
-        except LookupFailed:
-            continue
-        if any(use.changes for use in uses.values()):
-            found.append(name)
-    return found

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import time
-from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..assemblies import settings
-from ..loops.errors import AssemblyError, Problem, StimloopError, nearest
+from ..loops.errors import AssemblyError, Problem, RunError, StimloopError, nearest
 from ..loops.storage.atomic import replace_shared
+from .loading import shipped as assemblies
 from .settings import Settings
-from .studying import claims, running, tables
-from .studying.cells import ROOT, Cell, Place, Point, expand, points
+from .studying import tables, texts
+from .studying.cells import ROOT, Place, Point, expand, points
+from .studying.checking import Checks
 from .studying.description import Description, Stage
 from .studying.records import DONE, FAILED, STUDY, read, write
-from .studying.running import Work
 from .studying.shipping import Artifacts, ship, stamps, stand_in
 from .studying.states import Cells, states
 from .studying.tables import Row, Verdict
+from .studying.working import Say, forget, work_on
 
 SHIPPED = Path(__file__).resolve().parent / "studies"
-POLL_SECONDS = 0.5  # between two looks at cells that others run
-Say = Callable[[str], None]
 
 
 def say_nothing(line: str) -> None:
@@ -67,9 +66,10 @@ class Study:
         self.allowed = replace(allowed, roots={**allowed.roots, ROOT: self.folder})
         self.reasons: dict[str, str] = {}  # by stage, why shipped weights stand for it, or do not
         self._stages: dict[str, Cells] = {}
+        self.checks = Checks(self)
 
     def run(self, *, workers: int = 1, shard: tuple[int, int] = (0, 1), rerun: tuple[str, ...] = (),
-            accept_stale: bool = False, say: Say = say_nothing) -> Result:
+            accept_stale: bool = False, say: Say = say_nothing, show: bool = False) -> Result:
         """Run what has not finished, stage after stage, and return table and verdicts.
 
         Args:
@@ -77,14 +77,19 @@ class Study:
             shard: (i, n): begin with every n-th cell from the i-th on, where n processes work on the same folder.
             rerun: states (`stale`, `failed`) whose cells are run anew.
             accept_stale: take finished cells as they are, although code has changed since.
-            say: told a line whenever a cell has ended; with several workers a function of a module.
+            say: told a line whenever a cell begins or ends; with several workers a function of a module.
+            show: draw at a terminal how far each stage is, and say there what ended.
         """
         name = self.path.stem if self.path.parent == SHIPPED else str(self.path.resolve())
         said = {"study": name, "small": self.small, "retrain": self.retrain}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        replace_shared(self.folder / STUDY, json.dumps(said, indent=1).encode())
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            replace_shared(self.folder / STUDY, json.dumps(said, indent=1).encode())
+        except OSError as error:
+            raise RunError(f"{self.folder} cannot be written: {error}. Choose another folder with --out") from error
+        self.checks.check()  # what cannot be built at the end must not be found out after days of training
         for stage in self.description.stages.values():
-            self._run_stage(stage, workers, shard, rerun, accept_stale, say)
+            self._run_stage(stage, workers, shard, rerun, accept_stale, say, show)
         return self.result()
 
     def cells(self, stage: Stage) -> Cells:
@@ -120,6 +125,18 @@ class Study:
         skipped = [name for name, cells in self._stages.items() if cells.shipped]
         return Result([row for row in found if row.stage not in skipped], tables.verdicts(self.description, numbers))
 
+    def kept(self) -> list[dict[str, str]]:
+        """Return what finished cells keep, one row each: its name, cell and moment, and its file in the folder."""
+        found = []
+        for stage in self.description.stages.values():
+            try:
+                chosen = self.cells(stage).chosen(stage)
+            except LookupError:  # an earlier stage has not finished
+                break
+            found += [{"kept": name, "from": str(each.place), "moment": texts.moment(each.moment),
+                       "file": str(each.file.relative_to(self.folder))} for (name, _), each in chosen.items()]
+        return found
+
     def ship(self, folder: Path) -> list[Path]:
         """Copy what the stages keep, at the first point of their sweeps, into a folder; returns the files."""
         if self.small:
@@ -134,14 +151,15 @@ class Study:
             try:
                 cells = self.cells(stage)
             except LookupError:
-                count = len(stage.variants) * sum(1 for _ in points(stage))
-                found.append({"cell": f"{stage.name}: {count} cells", "state": "waits for what earlier stages keep"})
+                number = len(stage.variants) * sum(1 for _ in points(stage))
+                found.append({"cell": f"{stage.name}: {texts.count(number, 'cell')}",
+                              "state": "waits for what earlier stages keep"})
                 continue
             if cells.shipped:
                 found.append({"cell": f"{stage.name}: skipped", "state": self.reasons[stage.name]})
             for cell in cells.cells:
                 error = read(cells.path(cell) / FAILED).get("error", "")
-                found.append({"cell": " = ".join(map(str, cell.places)), "state": cells.state(cell), "error": error})
+                found.append({"cell": cell.called, "state": cells.state(cell), "error": error})
         return found
 
     def run_of(self, place: Place) -> Path | None:
@@ -152,20 +170,24 @@ class Study:
             return None
 
     def _run_stage(self, stage: Stage, workers: int, shard: tuple[int, int], rerun: tuple[str, ...],
-                   accept_stale: bool, say: Say) -> None:
+                   accept_stale: bool, say: Say, show: bool) -> None:
         cells = self.cells(stage)
         self._clear(cells, rerun, accept_stale)
+        self.checks.check_stage(stage)
         helpers = [self._helper(stage, (shard[0] * workers + i, shard[1] * workers), say) for i in range(1, workers)]
         try:
-            work_on(cells, stage, (shard[0] * workers, shard[1] * workers), self.allowed, say)
+            with _watch(stage, cells) if show and cells.cells else nullcontext():
+                work_on(cells, stage, (shard[0] * workers, shard[1] * workers), self.allowed, say)
         finally:
             for helper in helpers:
                 helper.join()
         if failed := states(cells)["failed"]:
-            lines = [f"{' = '.join(map(str, cell.places))}: {read(cells.path(cell) / FAILED).get('error')}"
-                     for cell in failed]
-            raise StudyStopped(f"{len(failed)} cells of stage {stage.name} have failed. Mend what is wrong and go on "
-                               "with --rerun failed\n  " + "\n  ".join(lines))
+            why: dict[str, list[str]] = {}
+            for cell in failed:
+                why.setdefault(str(read(cells.path(cell) / FAILED).get("error")), []).append(cell.called)
+            lines = [f"{', '.join(called)}: {error}" for error, called in why.items()]
+            raise StudyStopped(f"{texts.count(len(failed), 'cell')} of stage {stage.name} failed. Mend what is wrong "
+                               "and go on with --rerun failed\n  " + "\n  ".join(lines))
 
     def _helper(self, stage: Stage, shard: tuple[int, int], say: Say) -> multiprocessing.process.BaseProcess:
         helper = multiprocessing.get_context("spawn").Process(
@@ -179,21 +201,30 @@ class Study:
         now = states(cells)
         for state in rerun:
             for cell in now.get(state, ()):
-                _forget(cells.path(cell))
+                forget(cells.path(cell))
         stale = [] if "stale" in rerun else now["stale"]
         if stale and not accept_stale:
-            raise StudyStopped(f"the code of {len(stale)} finished cells has changed since they ran. Run them anew "
+            raise StudyStopped(f"the code of {texts.count(len(stale), 'finished cell')} has changed since. Run anew "
                                "with --rerun stale, or take them as they are with --accept-stale\n  "
-                               + "\n  ".join(" = ".join(map(str, cell.places)) for cell in stale))
+                               + "\n  ".join(cell.called for cell in stale))
         for cell in stale:
             file = cells.path(cell) / DONE
             write(file, {**read(file), "accepted": True})
+
+
+def _watch(stage: Stage, cells: Cells) -> Any:
+    from .studying.watching import Watch
+
+    return Watch(stage.name, cells)
 
 
 def load(name: str | Path, **options: Any) -> Study:
     """Load a shipped study by name, or one from a YAML file."""
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
+        if str(name) in assemblies():
+            raise AssemblyError([Problem("this is an assembly, not a study", str(name),
+                                         f"Use stimloop run {name} or stimloop check {name}.")])
         if str(name) not in shipped():
             raise AssemblyError([Problem(f"there is no shipped study {str(name)[:80]!r}", "",
                                          f"{nearest(str(name), shipped())} A file is named with its ending .yaml.")])
@@ -222,36 +253,6 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
-def work_on(cells: Cells, stage: Stage, shard: tuple[int, int], allowed: Settings, say: Say) -> None:
-    """Run cells until none is left that nobody has ended: one's own share first, then whatever is free.
-
-    A cell whose process is lost is free again, so that of several processes any one may be killed.
-    """
-    mine = [cell for i, cell in enumerate(cells.cells) if i % shard[1] == shard[0]]
-    others = [cell for cell in cells.cells if cell not in mine]
-    while left := [cell for cell in (*mine, *others) if cells.state(cell) not in ("finished", "failed")]:
-        if not any(_run_if_free(cells, cell, stage, allowed, say) for cell in left):
-            time.sleep(POLL_SECONDS)
-
-
-def _run_if_free(cells: Cells, cell: Cell, stage: Stage, allowed: Settings, say: Say) -> bool:
-    """Run a cell unless somebody else does or has; says whether it did."""
-    claim = claims.take(cells.path(cell))
-    if claim is None:
-        return False
-    with claim:
-        if cells.state(cell) in ("finished", "failed"):  # between the look and the claim
-            return False
-        variants = {place.variant for place in cell.places}
-        keep = {name: keep for name, keep in stage.keep.items() if keep.variant in variants}
-        began = time.monotonic()
-        ended = running.run(Work(cells.path(cell), cell.assembly, keep, cells.made.get(cell.identity, {})), allowed)
-    if ended == "interrupted":
-        raise KeyboardInterrupt("saved; the same command goes on with it")
-    say(f"{' = '.join(map(str, cell.places))} {ended} in {time.monotonic() - began:.0f} s")
-    return True
-
-
 def help_with(path: str, small: bool, retrain: bool, folder: str, stage: str, shard: tuple[int, int],
               allowed: Settings, say: Say) -> None:
     """Share the work on one stage, in a process of its own."""
@@ -261,11 +262,3 @@ def help_with(path: str, small: bool, retrain: bool, folder: str, stage: str, sh
         work_on(study.cells(part), part, shard, study.allowed, say)
     except KeyboardInterrupt:  # what it ran is saved, and its claim released
         return
-
-
-def _forget(path: Path) -> None:
-    """Let a cell be run anew; what it recorded before is kept aside, not deleted."""
-    for name in (DONE, FAILED):
-        (path / name).unlink(missing_ok=True)
-    if (path / "run").is_dir():
-        (path / "run").rename(path / f"run.before-{time.time_ns()}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..loops.errors import AssemblyError, Problem
+from ..loops.errors import AssemblyError, Problem, short
 from .inspection import table
 from .settings import Settings
 from .study import Result, Study, load, say_nothing
@@ -19,10 +20,11 @@ NO_REPORT = 'no report: pip install "stimloop[reports]"'
 
 def parse_shard(given: str) -> tuple[int, int]:
     """Return `2/4` as (1, 4): the second of four processes begins with its own share."""
-    first, _, second = given.partition("/")
-    if first.isdigit() and second.isdigit() and 1 <= int(first) <= int(second):
-        return int(first) - 1, int(second)
-    raise AssemblyError([Problem(f"{given!r} is no share of the work", "--shard", "Write for example 2/4.")])
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", given)
+    if match and 1 <= int(match.group(1)) <= int(match.group(2)):
+        return int(match.group(1)) - 1, int(match.group(2))
+    raise AssemblyError([Problem(f"{short(given)} is no share of the work", "--shard", "Write I/N, where I counts "
+                                 "from 1 to N: 2/4 is the second of four processes.")])
 
 
 @dataclass(frozen=True)
@@ -46,26 +48,33 @@ def command(name: str, options: Options, allowed: Settings, quiet: bool) -> tupl
     if odd := [state for state in options.rerun if state not in RERUN]:
         raise AssemblyError([Problem(f"{odd[0]!r} are no cells that can be run anew", "--rerun",
                                      f"Choose from {', '.join(RERUN)}.")])
+    shard = parse_shard(options.shard or "1/1")
     study = load(name, small=options.small, folder=Path(options.out) if options.out else None, allowed=allowed,
                  retrain=options.retrain)
     if options.plan:
+        study.checks.check()
         planned = plan.plan(study)
         return planned, plan.text(planned), True
     if options.status:
         rows = study.status()
-        return {"folder": str(study.folder), "cells": rows}, table(rows), True
-    return _run(study, options, quiet)
+        shown = [{**row, "error": row.get("error", "").partition("\n")[0]} for row in rows]  # --json has it whole
+        return {"folder": str(study.folder), "cells": rows}, table(shown), True
+    return _run(study, options, shard, quiet)
 
 
-def _run(study: Study, options: Options, quiet: bool) -> tuple[dict[str, Any], str, bool]:
-    result = study.run(workers=options.workers, shard=parse_shard(options.shard or "1/1"), rerun=options.rerun,
-                       accept_stale=options.accept_stale, say=say_nothing if quiet else _say)
+def _run(study: Study, options: Options, shard: tuple[int, int], quiet: bool
+         ) -> tuple[dict[str, Any], str, bool]:
+    show = sys.stderr.isatty() and not quiet
+    result = study.run(workers=options.workers, shard=shard, rerun=options.rerun,
+                       accept_stale=options.accept_stale, say=say_nothing if quiet or show else _say, show=show)
     shipped = [str(file) for file in study.ship(Path(options.ship))] if options.ship else []
     report = report_of(study, result)
     told = texts.text(result.rows, result.verdicts, study.description.measures)
-    lines = [*(f"shipped {file}" for file in shipped), f"cells   {study.folder}",
+    kept = study.kept()
+    lines = [*texts.kept_lines(kept), *(f"shipped {file}" for file in shipped), f"cells   {study.folder}",
              f"report  {report}" if report else NO_REPORT]
-    return ({**facts(result), "report": report, "shipped": shipped}, "\n".join([told, *lines]), result.passed)
+    said = {**facts(result), "kept": kept, "report": report, "shipped": shipped}
+    return said, "\n".join([told, *lines]), result.passed
 
 
 def report_of(study: Study, result: Result) -> str:
@@ -86,7 +95,8 @@ def facts(result: Result) -> dict[str, Any]:
             mean, low, high, n = row.summary(name)
             told[name] = {"interquartile_mean": mean, "interval": [low, high], "n": n, "values": list(values),
                           "episodes": row.spans[name].episodes or None}
-        rows.append({"stage": row.stage, "variant": row.variant, "at": dict(row.group), "measures": told})
+        rows.append({"stage": row.stage, "variant": row.variant, "label": row.called, "at": dict(row.group),
+                     "measures": told})
     lines = [{"measure": verdict.line.measure, "stage": verdict.line.stage, "variant": verdict.line.variant,
               "holds": verdict.holds, "says": verdict.says} for verdict in result.verdicts]
     return {"rows": rows, "expect": lines, "passed": result.passed}

@@ -121,7 +121,8 @@ def _creator(assembly: Assembly, name: str, entry: Mapping[str, Any], cls: type 
             raise ValueError(str(error)) from error
 
     create.max_lanes = getattr(cls, "max_lanes", None)  # type: ignore[attr-defined]
-    create.learns = any(use.changes for use in getattr(cls, "uses", {}).values())  # type: ignore[attr-defined]
+    create.learns = any(use.changes and not use.is_world  # type: ignore[attr-defined]
+                        for use in getattr(cls, "uses", {}).values())
     return create
 
 
@@ -143,22 +144,29 @@ def _evaluation(assembly: Assembly, name: str, entry: Mapping[str, Any], problem
                                removed=assembly.origin.removed)
     problems.found += [replace(problem, where=f"{where}.set: {problem.where}") for problem in trial.found
                        if not doubts.cover(problem.where)]
-    document = {**document, "components": without(assembly.derived(document), set(entry.get("without", ())))}
-    own = Problems()
-    second = _system(assembly.derived(document), own, allowed, form)
+    second, own, learners = _second(assembly.derived(document), entry, allowed, form)
     told = {(problem.what, problem.where) for problem in problems.errors}
     for problem in own.errors:  # only what is wrong in the evaluation and not in the assembly itself
         if (problem.what, problem.where) not in told:
             problems.add(problem.what, f"{where}: {problem.where}", problem.fix)
-    if learners := [part for part, made in second.parts.items() if getattr(made.create, "learns", False)]:
-        problems.notice(f"{', '.join(learners)} goes on learning in every test, from what was learned so far", where,
-                        f"Tests are of what was learned: write without: [{', '.join(learners)}] and what only those "
-                        "use. Leave it so where learning is what is tested.")
     episodes = entry.get("episodes", 1)  # where it or `every` could not be read, that is told and nothing will run
     second = replace(second, lanes=_lanes(second, episodes))
     return EvaluationPlan(second, entries.every(entry.get("every", "1 episode"), f"{where}.every", problems), episodes,
                           entry.get("seeds", _SEEDS), entry.get("at_start", True),
-                          parse_duration(entry["longest"]) if "longest" in entry else None)
+                          parse_duration(entry["longest"]) if "longest" in entry else None, learners)
+
+
+def _second(assembly: Assembly, entry: Mapping[str, Any], allowed: Settings, form: Problems
+            ) -> tuple[System, Problems, tuple[str, ...]]:
+    """Return the system of an evaluation, what is wrong with it, and what is left out of it because it learns."""
+    gone, learners = set(entry.get("without", ())), ()
+    while True:
+        problems, document = Problems(), {**assembly.form, "components": without(assembly, gone)}
+        second = _system(assembly.derived(document), problems, allowed, form)
+        more = tuple(name for name, part in second.parts.items() if getattr(part.create, "learns", False))
+        if entry.get("learning") or not more:
+            return second, problems, learners
+        gone, learners = gone | set(more), learners + more
 
 
 def _names(assembly: Assembly) -> overrides.PortNames:

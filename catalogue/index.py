@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..catalogue import lookup, page
+from ..components.parts.roles import offered
 from .meanings import meanings
 
 FILE = Path(__file__).resolve().parent / "index.json"
@@ -120,6 +121,8 @@ def _ports(component: Any) -> dict[str, Any]:
     if component.uses:
         entry["uses"] = {key: {"role": use.role.__name__, "changes": use.changes, "optional": use.optional}
                          for key, use in component.uses.items()}
+    if roles := offered(component):
+        entry["offers"] = roles
     return entry
 
 

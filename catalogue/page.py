@@ -56,6 +56,8 @@ def component(name: str, entry: dict[str, Any]) -> str:
     if entry.get("uses"):
         lines += ["Uses: " + ", ".join(f"`{key}` ({use['role']}{', changes it' if use['changes'] else ''})"
                                        for key, use in entry["uses"].items()), ""]
+    if entry.get("offers"):
+        lines += ["Offers: " + ", ".join(entry["offers"]), ""]
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from math import isfinite
 import numpy as np
 
 from .component import Component
-from .errors import Problem, Problems, nearest
+from .errors import Problem, Problems, counted, nearest
 from .external import External
 from .port import Port
 from .shapes import Wire
@@ -99,7 +99,7 @@ def check_lanes(system: System, components: Mapping[str, Component], problems: P
             problems.add("only a component that is used and not wired may have lanes of its own", f"{name}.lanes")
         lanes = own or system.lanes
         if component.max_lanes is not None and lanes > component.max_lanes:
-            problems.add(f"serves at most {component.max_lanes} lanes, asked for {lanes}", name,
+            problems.add(f"serves at most {counted(component.max_lanes, 'lane')}, asked for {lanes}", name,
                          f"Write `lanes: {component.max_lanes}`, or run several loops.")
 
 

@@ -135,6 +135,11 @@ def short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def counted(number: float, noun: str, nouns: str = "") -> str:
+    """Return a number with its noun: `1 step`, `2,000 steps`; `nouns` where the plural is no `s` behind it."""
+    return f"{number:,.0f} {noun if number == 1 else nouns or f'{noun}s'}"
+
+
 def closest(name: object, names: Iterable[str]) -> str | None:
     """Return the one of `names` that was probably meant, None where none is close."""
     return _closest(str(name), tuple(sorted(str(n) for n in names)))

@@ -18,6 +18,7 @@ from .time import SECOND, say
 if TYPE_CHECKING:
     from .loop import Loop
 
+COLUMNS = ("time", "steps", "episodes", "updates", "return", "length", "success", "wall")  # of each row
 PATIENCE = 600 * SECOND  # of simulated time, for an episode of which nobody says how long it may be
 
 

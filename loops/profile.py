@@ -16,7 +16,7 @@ class Profile:
         self.loop = loop
         self.seconds = dict.fromkeys(loop.nodes, 0.0)
         self.steps = dict.fromkeys(loop.nodes, 0)
-        self._started = time.perf_counter()
+        self._started, self._evaluated_before = time.perf_counter(), self._evaluated()
         for node in loop.plan:
             node.step = self._timed(node.name, node.step)
 
@@ -32,12 +32,19 @@ class Profile:
 
         return timed
 
+    def _evaluated(self) -> float:
+        return sum(evaluation.seconds for evaluation in self.loop.evaluations.values())
+
     def table(self) -> list[dict[str, Any]]:
-        """Rows of component, steps, seconds, share of the wall time; the loop itself comes last."""
+        """Rows of component, steps, seconds, share of the wall time; evaluations and the loop itself come last."""
         total = time.perf_counter() - self._started
         rows = [{"component": name, "steps": self.steps[name], "seconds": round(spent, 6), "share": spent / total}
                 for name, spent in sorted(self.seconds.items(), key=lambda item: -item[1])]
-        rest = max(0.0, total - sum(self.seconds.values()))
+        evaluated = self._evaluated() - self._evaluated_before
+        if self.loop.evaluations:
+            rows.append({"component": "(evaluation)", "steps": None, "seconds": round(evaluated, 6),
+                         "share": evaluated / total})
+        rest = max(0.0, total - evaluated - sum(self.seconds.values()))
         rows.append({"component": "(loop and recorder)", "steps": max(self.steps.values(), default=0),
                      "seconds": round(rest, 6), "share": rest / total})
         return rows

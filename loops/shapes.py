@@ -65,6 +65,7 @@ def _neutral(port: Port) -> Port:
 def flow(components: Mapping[str, Component], wires: list[Wire], problems: Problems) -> list[Wire]:
     """Fill sizes until nothing changes; report wires whose ends disagree; return those through which nothing flowed."""
     clashes: dict[str, str] = {}
+    failed: set[str] = set()  # whoever could not say its sizes has told why
     touching: dict[str, list[Wire]] = {name: [] for name in components}
     for wire in wires:
         touching[wire.receiver].append(wire)
@@ -82,6 +83,7 @@ def flow(components: Mapping[str, Component], wires: list[Wire], problems: Probl
                 components[name].infer()
         except AssemblyError as error:
             problems.found += [each for each in under(name, error.problems) if each not in problems.found]
+            failed.add(name)
         for wire in touching[name]:
             todo.update(dict.fromkeys(_join(components, wire, clashes)))
         after = _facts(components[name])
@@ -93,6 +95,7 @@ def flow(components: Mapping[str, Component], wires: list[Wire], problems: Probl
     for where, what in clashes.items():
         problems.add(what, where, "Change one side, or put basics.select or basics.concat between them.")
     return [wire for wire in wires if f"{wire.receiver}.inputs.{wire.input}" in clashes
+            or failed & {wire.receiver, wire.source.component}
             or components[wire.source.component].outputs[wire.source.port].kind
             != components[wire.receiver].inputs[wire.input].kind]
 

@@ -65,12 +65,19 @@ def imported(chain: Chain, file: Path) -> Imported:
     """Return the brain that acts as the chain does; AssemblyError where none of ours does."""
     if not chain.layers:
         raise refused(file, "it has no hidden layer", "brains.mlp needs at least one.")
-    wanted = np.asarray(chain.ask(chain.observations))
+    try:
+        wanted = np.asarray(chain.ask(chain.observations))
+    except Exception as error:  # the file's own code runs here, and raises what it raises
+        raise refused(file, f"it does not answer to observations of {chain.observations.shape[1]} numbers: "
+                            f"{in_one_line(error)}", "Give a model of observations [batch, inputs].") from error
     best = np.inf
     for head in chain.heads:
         for activation in ACTIVATIONS:
             brain = _brain(chain, head, activation)
             done = np.asarray(brain.respond({"observation": chain.observations})[0]["action"])
+            if wanted.size != done.size:
+                raise refused(file, f"it answers {len(done)} observations with the shape {wanted.shape}, not with "
+                                    f"{done.shape}", "Give a model of which each answer is one vector.")
             error = float(np.abs(done.astype(np.float64) - wanted.reshape(done.shape)).max())
             if error <= TOLERANCE:
                 return Imported(brain, error)
@@ -83,6 +90,12 @@ def imported(chain: Chain, file: Path) -> Imported:
 def refused(file: Path, what: str, fix: str) -> AssemblyError:
     """Return the error that says why a file cannot be imported."""
     return AssemblyError([Problem(f"cannot be imported: {what}", str(file), fix)])
+
+
+def in_one_line(error: Exception) -> str:
+    """Return what an error of another library says, without what follows its first line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def _brain(chain: Chain, head: str, activation: str) -> Mlp:

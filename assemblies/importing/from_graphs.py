@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .chains import OBSERVATIONS, Chain, Layer, refused
+from .chains import OBSERVATIONS, Chain, Layer, in_one_line, refused
 
 _REMEDY = "Make the module in Python and use brains.torch_module."
 _SILENT = ("Identity", "Flatten", "Cast", "Reshape", "Clip")  # steps of a graph that a policy's own door repeats
@@ -40,8 +40,8 @@ def torchscript(file: Path, head: str = "") -> Chain:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # no more are made, but there are many
             module = torch.jit.load(str(file), map_location="cpu").eval()
-    except (RuntimeError, ValueError) as error:
-        raise refused(file, f"torch cannot load it: {str(error).splitlines()[0]}",
+    except Exception as error:  # of a file that is something else, anything may come
+        raise refused(file, f"torch cannot load it: {in_one_line(error)}",
                       "Give a file that torch.jit.save wrote.") from error
     tensors = [tensor.detach().numpy() for _, tensor in module.named_parameters()]
     layers = [(weight, bias) for weight, bias in zip(tensors[::2], tensors[1::2], strict=False)
@@ -65,13 +65,18 @@ def onnx(file: Path, head: str = "") -> Chain:
         raise refused(file, "onnx is not installed", 'Run: pip install "stimloop[import]"') from error
     try:
         model = library.load(str(file))
+        arrays = {each.name: library.numpy_helper.to_array(each) for each in model.graph.initializer}
     except Exception as error:  # the library raises what its parser raises
-        raise refused(file, f"onnx cannot read it: {error}", "Give a .onnx file.") from error
-    arrays = {each.name: library.numpy_helper.to_array(each) for each in model.graph.initializer}
+        raise refused(file, f"onnx cannot read it: {in_one_line(error)}", "Give a .onnx file.") from error
+    if not model.graph.node or not model.graph.input:
+        raise refused(file, "onnx cannot read it: it holds no graph", "Give a .onnx file.")
     layers: list[Layer] = []
     for node in model.graph.node:
         _follow(node, arrays, layers, file)
-    evaluator, name = ReferenceEvaluator(model), model.graph.input[0].name
+    try:
+        evaluator, name = ReferenceEvaluator(model), model.graph.input[0].name
+    except Exception as error:  # as above
+        raise refused(file, f"onnx cannot run it: {in_one_line(error)}", _REMEDY) from error
 
     def ask(observations: np.ndarray) -> np.ndarray:
         shape = [each.dim_value for each in model.graph.input[0].type.tensor_type.shape.dim]
@@ -82,13 +87,25 @@ def onnx(file: Path, head: str = "") -> Chain:
     return _chain(layers, head, ask, file)
 
 
+def _gemm(given: list[np.ndarray], settings: dict[str, Any], file: Path) -> Layer:
+    """Return the layer alpha * values @ weight + beta * bias, its factors within weight and bias."""
+    if settings.get("transA", 0):
+        raise refused(file, "its graph has a step 'Gemm' with transA: observations are to be rows", _REMEDY)
+    weight = given[0] if settings.get("transB", 0) else given[0].T
+    bias = given[1] if len(given) == 2 else np.zeros(1, weight.dtype)
+    if bias.size not in (1, len(weight)):
+        raise refused(file, f"its graph has a step 'Gemm' whose bias has the shape {bias.shape}, not one number for "
+                            f"each of {len(weight)} neurons", _REMEDY)
+    full = np.broadcast_to(bias.reshape(-1), len(weight))
+    return (np.float32(settings.get("alpha", 1)) * weight, np.float32(settings.get("beta", 1)) * full)
+
+
 def _follow(node: Any, arrays: dict[str, np.ndarray], layers: list[Layer], file: Path) -> None:
     """Take one step of a graph: a linear layer, the bias of one, or an activation (which one, acting alike tells)."""
     kind, given = node.op_type, [arrays[name] for name in node.input if name in arrays]
     settings = {each.name: each.f or each.i for each in node.attribute}
-    if kind == "Gemm" and len(given) == 2 and settings.get("alpha", 1) == settings.get("beta", 1) == 1:
-        weight, bias = given
-        layers.append((weight if settings.get("transB", 0) else weight.T, bias))
+    if kind == "Gemm" and 1 <= len(given) <= 2 and given[0].ndim == 2:
+        layers.append(_gemm(given, settings, file))
     elif kind == "MatMul" and len(given) == 1 and given[0].ndim == 2:
         layers.append((given[0].T, np.zeros(given[0].shape[1], np.float32)))
     elif kind == "Add" and len(given) == 1 and layers and given[0].shape == layers[-1][1].shape:

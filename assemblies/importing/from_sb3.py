@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...loops.errors import AssemblyError
-from .chains import OBSERVATIONS, Chain, Layer, refused
+from .chains import OBSERVATIONS, Chain, Layer, in_one_line, refused
 
 # module of the policy's class -> names of the algorithm's class, and where its hidden layers, its output and the
 # logarithm of its deviation lie among the weights; where the hidden layers hold the output too, it is their last
@@ -49,7 +50,8 @@ def _kind(file: Path) -> tuple[tuple[str, ...], str, str | None, str | None]:
     try:
         with zipfile.ZipFile(file) as archive:
             module = str(json.loads(archive.read("data"))["policy_class"]["__module__"])
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, KeyError, TypeError, ValueError,
+            OSError) as error:
         raise refused(file, f"it is no model that Stable-Baselines3 saved ({type(error).__name__})",
                       "Give the .zip that model.save() wrote.") from error
     library, _, rest = module.partition(".")
@@ -69,15 +71,16 @@ def _load(file: Path, algorithm: tuple[str, ...]) -> Any:
         import stable_baselines3
     except ModuleNotFoundError as error:
         raise refused(file, "stable-baselines3 is not installed", "Run: pip install stable-baselines3") from error
-    told: Exception | None = None
+    told: Exception = RuntimeError("it names no algorithm")
     for name in algorithm:  # two share one kind of file
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of versions that saved it
                 return getattr(stable_baselines3, name).load(file, device="cpu")
-        except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        except Exception as error:  # what is pickled in a file raises what it raises
             told = error
-    raise refused(file, f"Stable-Baselines3 cannot load it: {told}", "Load and save it with the installed version.")
+    raise refused(file, f"Stable-Baselines3 cannot load it: {in_one_line(told)}",
+                  "Load and save it with the installed version.") from told
 
 
 def _layers(weights: Mapping[str, np.ndarray], prefix: str) -> list[Layer]:

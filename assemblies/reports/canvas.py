@@ -28,6 +28,21 @@ def figure(heights: list[float], together: bool = True) -> tuple[Any, Any]:
     return made, axes
 
 
+def grid(count: int, columns: int, height: float = 1.8) -> tuple[Any, Any]:
+    """Return a figure of so many small axes, some beside each other, and the axes in the order of reading."""
+    from matplotlib.figure import Figure
+
+    rows = -(-count // columns)
+    made = Figure(figsize=(10.0, rows * height), layout="constrained")
+    axes = made.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[count:]:
+        axis.remove()
+    for axis in axes[:count]:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=7)
+    return made, axes[:count]
+
+
 def svg(made: Any) -> str:
     """Return a figure as SVG text to stand in a page."""
     import matplotlib as mpl
@@ -39,11 +54,11 @@ def svg(made: Any) -> str:
     return text[text.index("<svg"):]
 
 
-def title(axis: Any, run: Run, key: str, more: str = "") -> None:
+def title(axis: Any, run: Run, key: str, more: str = "", most: int = 110) -> None:
     """Say above the axes which port this is, and what it means."""
     about = str(run[key].attrs.get("long_name", ""))
     text = ": ".join(part for part in (key, about) if part) + more
-    axis.set_title(text if len(text) <= 110 else text[:109] + "…", fontsize=8.5, loc="left")
+    axis.set_title(text if len(text) <= most else text[:most - 1] + "…", fontsize=8.5, loc="left")
 
 
 def label(run: Run, key: str) -> str:

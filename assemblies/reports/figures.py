@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...loops.storage.runs import Run
-from . import canvas
+from . import canvas, learning_curves
 
 _UPRIGHT = 8  # names of runs that stand beside each other
+_LANES = 8  # drawn one by one
 
 
 def compare(runs: list[Run]) -> str | None:
@@ -36,7 +37,7 @@ def compare(runs: list[Run]) -> str | None:
 
 
 def returns(run: Run) -> str | None:
-    """Return of each episode over simulated time, by lane."""
+    """Return of each episode over the steps of all lanes, by lane where they are few."""
     try:
         episodes = run.episodes()
     except (RuntimeError, KeyError):
@@ -45,10 +46,13 @@ def returns(run: Run) -> str | None:
     if len(done) < 2:
         return None
     figure, (axis,) = canvas.figure([2.4])
-    for lane, group in list(done.groupby("lane"))[:8]:
-        axis.plot(group["end"].astype(float) * 1e-9, group["return"], ".-", lw=1, label=f"lane {lane}")
-    axis.set(xlabel="end of the episode, time / s", ylabel="return / a.u.")
-    if done["lane"].nunique() > 1:
+    over, lanes = learning_curves.Axis(run), done["lane"].nunique()
+    done = done.sort_values("end", kind="stable")
+    for i, (lane, group) in enumerate(done.groupby("lane") if lanes <= _LANES else [("", done)]):
+        learning_curves.curve(axis, over.at(group["end"].to_numpy(np.int64)), group["return"].to_numpy(float),
+                              canvas.COLOURS[i], f"lane {lane}", ".")
+    axis.set(xlabel=f"end of the episode, {over.label}", ylabel="return / a.u.")
+    if 1 < lanes <= _LANES:
         canvas.legend(axis)
     return canvas.svg(figure)
 

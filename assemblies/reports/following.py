@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
 
-from ...loops.errors import RunError
+from ...loops.errors import RunError, counted
 from ...loops.storage.runs import Run
 from ...loops.storage.stored import JOURNAL
 from ...loops.time import say
@@ -79,7 +79,14 @@ def _write(run: Run, written: _Written, follow: bool, asked: list[int]) -> None:
     while True:
         begun = time.monotonic()
         ended = run.state != "running"  # asked before the look, which then misses nothing
-        written.add(ended)
+        try:
+            written.add(ended)
+        except RunError as error:
+            if (run.path / JOURNAL).is_file():
+                raise
+            raise RunError(f"{run.path} was moved or removed while it was followed, after "
+                           f"{counted(written.points, 'point')}. If it was moved, export it from where it lies now"
+                           ) from error
         if ended or not follow:
             return
         until = time.monotonic() + max(PAUSE, time.monotonic() - begun)
@@ -95,22 +102,24 @@ class _Written:
     def __init__(self, path: Path, scalars: Scalars, sink: Sink) -> None:
         self._path, self._scalars, self._sink = path, scalars, sink
         self._names: set[str] = set()
-        self._points = 0
+        self.points = 0
 
     def add(self, whole: bool) -> None:
         """Take what is new in the run to the sink."""
         points = self._scalars.look(whole)
         self._sink.write(points)
         self._names |= {point.name for point in points}
-        self._points += len(points)
+        self.points += len(points)
 
     def facts(self) -> dict[str, Any]:
-        return {"run": str(self._path), "state": self._scalars.run.state, "scalars": sorted(self._names),
-                "points": self._points, "axis": self._scalars.axis_in_words, "reached_ns": self._scalars.reached,
+        run = self._scalars.run
+        return {"run": str(self._path), "state": run.state, "damage": run.damage, "scalars": sorted(self._names),
+                "points": self.points, "axis": self._scalars.axis_in_words, "reached_ns": self._scalars.reached,
                 "reached": self._scalars.at(self._scalars.reached)}
 
     def text(self) -> str:
         """Say in words where it stands."""
-        return (f"{self._points} points of {len(self._names)} scalars over {self._scalars.axis_in_words}, up to "
+        return (f"{counted(self.points, 'point')} of {counted(len(self._names), 'scalar')} over "
+                f"{self._scalars.axis_in_words}, up to "
                 f"{self._scalars.at(self._scalars.reached)} ({say(self._scalars.reached)}) of a run that is "
                 f"{self._scalars.run.state}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...loops.errors import counted
 from ...loops.storage.runs import Run
 from .reading import entry, said
 
@@ -28,8 +29,8 @@ def _cause(run: Run, name: str) -> str:
         number = params.get(waits)
         if run.bodies and isinstance(number, int) and steps <= number * each:
             of_lanes = f" in each of {lanes} lanes" if each > 1 else ""
-            return (f"the run made {steps} steps, and it begins after {waits} = {number}{of_lanes}. Run longer, or "
-                    f"lower {name}.params.{waits}.")
+            return (f"the run made {counted(steps, 'step')}, and it begins after {waits} = {number}{of_lanes}. Run "
+                    f"longer, or lower {name}.params.{waits}.")
     return f"no step reached it. Look at the wires of {name} (stimloop show), and at whether episodes begin."
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from ...loops.errors import RunError
 from ...loops.storage.atomic import replace_shared
 from ...loops.storage.runs import Run
-from ..reports import activity, canvas, figures, stimulation, tables, traces
+from ..reports import activity, canvas, figures, learning_curves, stimulation, tables, traces
 from .reading import said
 from .warnings import warnings
 
@@ -83,11 +83,15 @@ def _sections(run: Run, alone: bool) -> list[str]:
         parts += [_warnings(run), table_html([tables.row(run)]), f"<p class=note>{escape(tables.MEANING)}</p>"]
     shown: list[tuple[str, Callable[[Run], str | None]]] = [
         ("Return of each episode", figures.returns), ("Evaluations", figures.evaluations),
+        ("Learning", lambda run: _drawn(learning_curves.draw(run))),
         ("Stimulation and charge", stimulation.section),
         (f"Body and brain, {_beginning(run)}", lambda run: _drawn(traces.draw(run))),
         (f"Activity, {_beginning(run)}", lambda run: _drawn(activity.draw(run)))]
     for title, draw in shown:
-        picture = draw(run)
+        try:
+            picture = draw(run)
+        except RunError as error:
+            picture = f"<p class=warn>This cannot be drawn: {escape(str(error))}.</p>"
         if picture:
             parts.append(f"<h3>{title}</h3>{picture}")
     parts += ["<h3>Wiring</h3>", _picture(str(run.attributes.get("drawing", ""))), *_latencies(run)]

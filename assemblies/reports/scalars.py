@@ -10,7 +10,7 @@ from ...loops.errors import RunError
 from ...loops.status import is_step
 from ...loops.storage import trials
 from ...loops.storage.runs import Run
-from ...loops.storage.stored import StoredColumn, episode_means, table_column
+from ...loops.storage.stored import episode_means, table_column
 from ...loops.time import MILLISECOND
 from .reading import said
 
@@ -38,7 +38,7 @@ class Scalars:
         self.run = run
         self._rows: dict[str, int] = {}  # of metrics and evaluations, that were given
         self._episodes = {body: _Ended(body) for body in run.bodies}
-        self._steps = _Steps(run.bodies[0]) if len(run.bodies) == 1 else None
+        self._steps = Steps(run.bodies[0]) if len(run.bodies) == 1 else None
         self._sessions = len(said(run, "sessions", []))
         self.reached = 0  # ns
 
@@ -108,7 +108,7 @@ class Scalars:
         return points
 
 
-class _Steps:
+class Steps:
     """How many steps a body had made up to each of its ticks (16 bytes a tick are kept)."""
 
     def __init__(self, body: str) -> None:
@@ -143,7 +143,7 @@ class _Ended:
     def take(self, run: Run) -> list[tuple[str, int, float]]:
         """Return (name, instant, mean over the lanes whose episode ended then)."""
         parts = [part for part in ("status", "reward", "solved") if f"{self._body}.{part}" in run]
-        streams = {part: {name: _Since(column, self._first) for name, column in
+        streams = {part: {name: trials.Since(column, self._first) for name, column in
                           run.columns(f"{self._body}.{part}").items()} for part in parts}
         rows = trials.same_ticks(streams)
         if not rows:
@@ -160,20 +160,3 @@ class _Ended:
                  for field, name in _OF_AN_EPISODE.items()}
         return [(f"episodes/{self._body}/{name}", int(end), float(mean)) for name, column in means.items()
                 for end, mean in zip(ends, column, strict=True) if not np.isnan(mean)]  # a body may not know success
-
-
-class _Since:
-    """A stored column from one of its rows on."""
-
-    def __init__(self, column: StoredColumn, first: int) -> None:
-        self._column, self._first = column, first
-        self.shape = (len(column) - first, *column.shape[1:])
-        self.dtype = column.dtype
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Return rows [start, stop)."""
-        stop = len(self) if stop is None else min(stop, len(self))
-        return self._column.read(self._first + start, self._first + stop)

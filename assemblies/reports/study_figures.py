@@ -37,7 +37,7 @@ def measure(rows: Sequence[Row], name: str) -> Any:
 
 
 def _label(row: Row) -> str:
-    return "\n".join([row.stage, row.variant, *(f"{address}={value}" for address, value in row.group)])
+    return "\n".join([row.stage, row.called, *(f"{address}={value}" for address, value in row.group)])
 
 
 def curves(runs: Mapping[str, Run]) -> Any:

@@ -38,6 +38,7 @@ def write_report(study: Study, result: Result, path: Path) -> Path:
             parts.append(f"<h3>{escape(name)}: {escape(str(described.measures[name]))}</h3>{canvas.svg(figure)}")
     parts.append("<p class=note>A bar is a mean, the line across it its interval, a dot a cell.</p>")
     parts += _curves(study)
+    parts += _kept(study, link)
     parts += ["<h2>Plan</h2>", *(_stage(stage, link) for stage in planned["stages"]), _facts(planned)]
     return page.write_page(path, described.name, parts)
 
@@ -48,7 +49,8 @@ def _form(planned: dict[str, Any]) -> list[str]:
         found.append("the small form: fewer cells, episodes and steps than the study itself")
     found += [f"stage {stage['stage']} was skipped: {stage['why']}" for stage in planned["stages"] if stage["skipped"]]
     if planned["left"]:
-        found.append(f"{planned['left']} of {planned['runs']} runs have not finished")
+        found.append(f"{planned['left']} of {texts.count(planned['runs'], 'run')} "
+                     f"{'has' if planned['left'] == 1 else 'have'} not finished")
     lines = "".join(f"<li>{escape(text)}</li>" for text in found)
     return [f"<div class=warn><ul>{lines}</ul></div>"] if found else []
 
@@ -64,8 +66,15 @@ def _verdicts(result: Result) -> str:
 
 def _table(result: Result, measures: list[str]) -> str:
     return page.lines_html(["stage", "variant", "at", *measures], [
-        [escape(text) for text in (row.stage, row.variant, plan.point(dict(row.group)),
+        [escape(text) for text in (row.stage, row.called, plan.point(dict(row.group)),
                                    *(texts.cell_of(row, name) for name in measures))] for row in result.rows])
+
+
+def _kept(study: Study, link: Link) -> list[str]:
+    rows = [[escape(each["kept"]), escape(each["from"]), escape(each["moment"]),
+             f'<a href="{link(str(study.folder / each["file"]))}">{escape(Path(each["file"]).name)}</a>']
+            for each in study.kept()]
+    return ["<h2>What was kept</h2>", page.lines_html(["name", "of", "moment", "file"], rows)] if rows else []
 
 
 def _curves(study: Study) -> Iterator[str]:
@@ -97,7 +106,7 @@ def _stage(stage: dict[str, Any], link: Link) -> str:
         return heading
     lines = [[escape(", ".join(cell["variants"])), escape(json.dumps(cell["at"])), escape(cell["until"]),
               escape(cell["state"]), _cell(cell, link)] for cell in stage["cells"]]
-    return (f"{heading}<details><summary>{len(lines)} cells</summary>"
+    return (f"{heading}<details><summary>{texts.count(len(lines), 'cell')}</summary>"
             f"{page.lines_html(['variant', 'at', 'until', 'state', 'cell'], lines)}</details>")
 
 

@@ -27,8 +27,13 @@ def warnings(run: Run) -> list[str]:
     return found + _latency(run) + _resuming(run) + _notices(run)
 
 
+def damaged(damage: str) -> str:
+    """Return what to say of a run of which something can no longer be read."""
+    return f"Damaged: {damage}. Take what is left, or bring back a copy."
+
+
 def _ending(run: Run) -> list[str]:
-    found = [f"Damaged: {run.damage}. Take what is left, or bring back a copy."] if run.damage else []
+    found = [damaged(run.damage)] if run.damage else []
     if run.state != "finished":
         what = _ENDINGS.get(run.state, f"go on with: stimloop resume {run.path}")
         found.append(f"The run did not finish: it is {run.state}; {what}.")

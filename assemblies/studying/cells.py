@@ -43,6 +43,11 @@ class Cell:
     assembly: Assembly
     recipe: str  # hash of what decides what it learns: all of it but what is only recorded or saved
 
+    @property
+    def called(self) -> str:
+        """Its places, for people."""
+        return " = ".join(map(str, self.places))
+
 
 def points(stage: Stage) -> Iterator[Point]:
     """Every point of a sweep, the last address fastest."""
@@ -55,8 +60,9 @@ def frozen(value: Any) -> Any:
     return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
-def _thawed(value: Any) -> Any:
-    return list(map(_thawed, value)) if isinstance(value, tuple) else value
+def thawed(value: Any) -> Any:
+    """A swept value as the file has it: a tuple as a list."""
+    return list(map(thawed, value)) if isinstance(value, tuple) else value
 
 
 def assembly_of(study: Description, stage: Stage) -> Assembly:
@@ -130,7 +136,7 @@ def expand(study: Description, stage: Stage, artifacts: Mapping[tuple[str, Point
                 return name_of(wanted, path, root)
 
             given = {address: file(wanted) for address, wanted in stage.given.items()}
-            swept = {address: _thawed(value) for address, value in point}
+            swept = {address: thawed(value) for address, value in point}
             resolved = base.resolve(given=given, sweep=swept, variant=variant, set=stage.set)
             named = {address: file(wanted) for address, wanted in _named(resolved, study, stage)}
             resolved = resolved.set(named) if named else resolved
@@ -155,6 +161,11 @@ def _named(assembly: Assembly, study: Description, stage: Stage) -> Iterator[tup
         for key, told in (assembly.get(f"{name}.params") or {}).items():
             if isinstance(told, str) and told in kept:
                 yield f"{name}.params.{key}", told
+
+
+def lacking_of(assembly: Assembly, study: Description, stage: Stage) -> list[str]:
+    """Return the addresses of parameters that name what an earlier stage keeps."""
+    return [address for address, _ in _named(assembly, study, stage)]
 
 
 def identity(assembly: Assembly, given: Mapping[str, Path]) -> str:

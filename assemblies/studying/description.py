@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from . import measures
 from .measures import Measure, Name
 
 ENTRIES = ("name", "about", "stages", "measure", "expect", "small")
-STAGE = ("assembly", "given", "variants", "sweep", "joins", "set", "keep")
+STAGE = ("assembly", "given", "variants", "labels", "sweep", "joins", "set", "keep")
 KEEP = ("from", "at", "over", "variant")
 EXPECT = ("measure", "variant", "stage", "after", "at_least", "at_most", "above", "in")
 _AFTER = re.compile(r"([0-9][0-9_]*) (steps?|episodes?|updates?)")
@@ -44,6 +45,11 @@ class Stage:
     set: Mapping[str, Any] = field(default_factory=dict)
     keep: Mapping[str, Keep] = field(default_factory=dict)
     joins: Mapping[str, str] = field(default_factory=dict)  # address that an earlier stage sweeps -> the one here
+    labels: Mapping[str, str] = field(default_factory=dict)  # variant -> what tables and figures call it
+
+    def called(self, variant: str) -> str:
+        """What people are told a variant is."""
+        return self.labels.get(variant, variant)
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class Expectation:
     at_most: float | None = None
     above: str | None = None  # a variant whose whole interval lies below
     among: tuple[int, int] | None = None  # in so many of so many cells
+    label: str = ""  # what people are told the variant is
+    above_label: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,9 @@ class Description:
         """Read a study from a YAML file. Raises AssemblyError with all that is wrong in its form."""
         path, problems = Path(path), Problems()
         value, _ = read(path, problems)
+        if isinstance(value, Mapping) and "components" in value and "stages" not in value:
+            raise AssemblyError([Problem("this is an assembly, not a study", path.name,
+                                         f"Use stimloop run {path} or stimloop check {path}.")])
         made = describe(value, path.resolve().parent, problems, small)
         problems.raise_if_any(path.name)
         return made
@@ -142,7 +153,22 @@ def _stage(name: str, entry: Mapping[str, Any], problems: Problems) -> Stage:
     return Stage(name, str(entry.get("assembly")), dict(_mapping(entry.get("given"), f"{where}.given", problems)),
                  tuple(variants), {address: tuple(values) for address, values in sweep.items() if address not in odd},
                  overrides(f"{where}.set", entry.get("set") or {}, problems) or {}, keep,
-                 _joins(entry, where, sweep, problems))
+                 _joins(entry, where, sweep, problems), _labels(entry, where, variants, problems))
+
+
+def _labels(entry: Mapping[str, Any], where: str, variants: list[str], problems: Problems) -> dict[str, str]:
+    """Read what variants are called in tables and figures, each by another name."""
+    found: dict[str, str] = {}
+    for variant, label in _mapping(entry.get("labels"), f"{where}.labels", problems).items():
+        if variant not in variants:
+            problems.add(f"there is no variant {short(variant)} in this stage", f"{where}.labels.{variant}",
+                         nearest(variant, variants))
+        elif not isinstance(label, str) or not label.strip() or label in variants or label in found.values():
+            problems.add(f"{short(label)} is no name that only this variant has", f"{where}.labels.{variant}",
+                         "Write for example labels: {base: learned}.")
+        else:
+            found[variant] = label
+    return found
 
 
 def _joins(entry: Mapping[str, Any], where: str, sweep: Mapping[str, Any], problems: Problems) -> dict[str, str]:
@@ -162,6 +188,10 @@ def _keep(said: Any, where: str, sweep: Mapping[str, Any], variants: list[str], 
     at, best = str(said.get("at", "end")), None
     if at.startswith("best "):
         best = _measure(at.removeprefix("best "), f"{where}.at", problems)
+        named = list(measures.names(best))
+        if not named or any(name.variant for name in named):
+            problems.add(f"{short(at)} names no moment", f"{where}.at",
+                         "Write `best` and a column of the run's own evaluations, such as best test.return.")
     elif at != "end":
         problems.add(f"{short(at)} is no moment", f"{where}.at", "Write end, or best test.return.")
     over = said.get("over") or []
@@ -218,11 +248,17 @@ def _expectation(entry: Any, where: str, stages: Mapping[str, Stage], known: Map
     bounds = {key: entry[key] for key in ("at_least", "at_most", "above") if key in entry}
     if len(bounds) != 1:
         problems.add("needs one of at_least, at_most and above", where)
-    if odd := [key for key in ("at_least", "at_most") if not isinstance(bounds.get(key, 0), int | float)]:
-        problems.add("is not a number", f"{where}.{odd[0]}")
+    for key in ("at_least", "at_most"):
+        if key in bounds and not _is_number(bounds[key]):
+            problems.add(f"{short(bounds[key])} is no bound", f"{where}.{key}", "Write a finite number, such as 0.9.")
     return Expectation(measure, variant, stage, _after(entry.get("after"), where, problems),
                        bounds.get("at_least"), bounds.get("at_most"), bounds.get("above"),
-                       _among(entry.get("in"), where, problems))
+                       _among(entry.get("in"), where, problems), stages[stage].called(variant),
+                       stages[stage].called(str(bounds.get("above"))))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _after(value: Any, where: str, problems: Problems) -> tuple[int, str] | None:

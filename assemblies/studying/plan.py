@@ -12,6 +12,7 @@ from .cells import Place, assembly_of, check_joins, points
 from .description import Stage
 from .records import DONE, read
 from .states import Cells
+from .texts import count
 
 if TYPE_CHECKING:
     from ..study import Study
@@ -48,7 +49,7 @@ def _cells(cells: Cells) -> list[dict[str, Any]]:
     found = []
     for cell in cells.cells:
         path = cells.path(cell)
-        found.append({**_told(cell.places), "until": str(cell.assembly.until), "state": cells.state(cell),
+        found.append({**_told(cell.places), "until": _until(cell.assembly.until), "state": cells.state(cell),
                       "hash": cell.identity, "folder": str(path), "took": read(path / DONE).get("seconds")})
     return found
 
@@ -59,7 +60,7 @@ def _waiting(study: Study, stage: Stage) -> list[dict[str, Any]]:
     base, found = assembly_of(study.description, stage), []
     for point, variant in product(points(stage), stage.variants):
         resolved = base.resolve(sweep=dict(point), variant=variant, set=stage.set)
-        found.append({**_told((Place(stage.name, variant, point),)), "until": str(resolved.until), "state": WAITS,
+        found.append({**_told((Place(stage.name, variant, point),)), "until": _until(resolved.until), "state": WAITS,
                       "hash": None, "folder": None, "took": None})
     return found
 
@@ -78,6 +79,14 @@ def _seconds(cells: list[dict[str, Any]]) -> list[float | None]:
     return [fmean(rates[kind]) * amount if kind in rates else None for kind, amount in stops]
 
 
+def _until(said: Any) -> str:
+    """Return a stop as people write it: `1 episode`."""
+    stop = Until.parse(said)
+    if stop.kind not in ("steps", "episodes"):
+        return str(stop)
+    return count(stop.amount, stop.kind.removesuffix("s")) + (f" of {stop.component}" if stop.component else "")
+
+
 def _stop(until: str) -> tuple[str, int]:
     """Return kind and amount of a stop; a stop at a port has no amount, and one is as far as another."""
     stop = Until.parse(until)
@@ -89,7 +98,7 @@ def text(planned: Mapping[str, Any]) -> str:
     from ..inspection import table
 
     form = " (small form)" if planned["small"] else ""
-    lines = [f"{planned['study']}{form}: {len(planned['stages'])} stages, {planned['runs']} runs, "
+    lines = [f"{planned['study']}{form}: {count(len(planned['stages']), 'stage')}, {count(planned['runs'], 'run')}, "
              f"{planned['left']} left{_duration(planned)}"]
     for number, stage in enumerate(planned["stages"], 1):
         given = [f"given {address}: {name}" for address, name in stage["given"].items()]
@@ -118,5 +127,5 @@ def _duration(planned: Mapping[str, Any]) -> str:
     unknown = planned["runs_without_estimate"]
     if unknown == planned["left"]:
         return "; how long is told when the first of them has finished"
-    rest = f", and {unknown} runs of which none like them has finished" if unknown else ""
+    rest = f", and {count(unknown, 'run')} of which none alike has finished" if unknown else ""
     return f", about {planned['seconds_left'] / 60:.1f} min in one process{rest}"

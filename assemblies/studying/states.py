@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ from .records import BEST, DONE, FAILED, read
 from .shipping import Artifacts, without
 
 STATES = ("finished", "stale", "failed", "running", "interrupted", "waiting")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Something that is kept: the file, the place whose cell it is of, and the moment of its run."""
+
+    file: Path
+    place: Place
+    value: float | None  # of the measure by which it was the best; None: the end of the run
+    moment: Mapping[str, Any]
 
 
 class Cells:
@@ -58,47 +69,58 @@ class Cells:
         return None
 
     def kept(self, stage: Stage) -> dict[tuple[str, Point], Path]:
+        """Return the files that a stage keeps, by name and point (without what was chosen over)."""
+        return {**self.shipped, **{key: chosen.file for key, chosen in self.chosen(stage).items()}}
+
+    def chosen(self, stage: Stage) -> dict[tuple[str, Point], Chosen]:
         """Return what the finished cells of a stage keep, by name and point (without what was chosen over).
 
         Raises AssemblyError where a finished cell no longer holds what it kept.
         """
-        found: dict[tuple[str, Point], Path] = dict(self.shipped)
-        best: dict[tuple[str, Point], float] = {}
+        found: dict[tuple[str, Point], Chosen] = {}
         for name, keep in stage.keep.items():
             for cell in self.cells:
                 for place in cell.places:
                     if place.variant == keep.variant:
-                        self._consider(name, keep, cell, place, found, best)
+                        self._consider(name, keep, cell, place, found)
         return found
 
-    def _consider(self, name: str, keep: Keep, cell: Cell, place: Place, found: dict[tuple[str, Point], Path],
-                  best: dict[tuple[str, Point], float]) -> None:
+    def _consider(self, name: str, keep: Keep, cell: Cell, place: Place,
+                  found: dict[tuple[str, Point], Chosen]) -> None:
         path = self.path(cell)
         done = read(path / DONE)
         if not done:
             return
         key = name, without(place.point, keep.over)
-        told = float(read(path / name / BEST).get("value", 0.0))
-        if not (path / done["kept"][name]).is_file():
-            raise AssemblyError([Problem(
-                f"{place} has finished, but what it kept as {name!r} is gone: {path / done['kept'][name]}",
-                f"stages.{place.stage}.keep.{name}", f"Put the file back, or remove {path}, so that it is run anew.")])
-        if key not in found or told > best[key]:
-            found[key], best[key] = path / done["kept"][name], told
+        file, best = path / done["kept"].get(name, f"{name}/best.safetensors"), path / name / BEST
+        for needed in (file, best) if keep.best is not None else (file,):
+            if not needed.is_file():
+                raise AssemblyError([Problem(
+                    f"{place} has finished, but what it kept as {name!r} is gone: {needed}",
+                    f"stages.{place.stage}.keep.{name}",
+                    f"Put the file back, or remove {path}, so that it is run anew.")])
+        value = float(read(best)["value"]) if keep.best is not None else None
+        before = found.get(key)
+        if before is None or (value is not None and before.value is not None and value > before.value):
+            found[key] = Chosen(file, place, value, done.get("moments", {}).get(name, {}))
 
 
 def code_of(assembly: Assembly, allowed: Settings) -> dict[str, str]:
     """Return the code of every component of an assembly, as a run of it would say; nothing is built."""
-    from ...catalogue.lookup import find
     from ..identity import code_of_class
 
-    classes = assembly.origin.classes or {}
-    found = {}
-    for name in assembly.components:
-        kind = str(assembly.get(f"{name}.type"))
-        cls = classes.get(kind) or find(kind, allowed.allow, (assembly.origin.base, allowed.folder))
-        found[name] = code_of_class(cls)
-    return found
+    folders = (assembly.origin.base, allowed.folder)
+    return {name: code_of_class(class_of(assembly, name, allowed), assembly.get(f"{name}.params"), folders)
+            for name in assembly.components}
+
+
+def class_of(assembly: Assembly, name: str, allowed: Settings) -> type:
+    """Return the class of a component of an assembly."""
+    from ...catalogue.lookup import find
+
+    kind = str(assembly.get(f"{name}.type"))
+    return (assembly.origin.classes or {}).get(kind) or find(kind, allowed.allow,
+                                                             (assembly.origin.base, allowed.folder))
 
 
 def states(cells: Cells) -> Mapping[str, list[Cell]]:

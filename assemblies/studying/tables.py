@@ -47,6 +47,12 @@ class Row:
     group: tuple[tuple[str, Any], ...]  # swept addresses but the seed, and their values
     values: Mapping[str, tuple[float, ...]]  # by measure, one a cell, in the order of the sweep
     spans: Mapping[str, Span]  # by measure
+    label: str = ""  # what people are told the variant is
+
+    @property
+    def called(self) -> str:
+        """What people are told the variant is."""
+        return self.label or self.variant
 
     def summary(self, measure: str) -> tuple[float, float, float, int]:
         """Return interquartile mean, both ends of its interval, and the number of cells."""
@@ -145,7 +151,8 @@ def _of_variant(study: Description, stage: Stage, variant: str, numbers: Numbers
         groups.setdefault(group, []).append(Place(stage.name, variant, point))
     return [Row(stage.name, variant, group, {name: tuple(_found(numbers, measure, places, after))
                                              for name, measure in study.measures.items()},
-                {name: numbers.span(measure, places, after) for name, measure in study.measures.items()})
+                {name: numbers.span(measure, places, after) for name, measure in study.measures.items()},
+                stage.called(variant))
             for group, places in groups.items()]
 
 
@@ -169,9 +176,10 @@ def _judge(study: Description, line: Expectation, numbers: Numbers) -> Verdict:
         others = _places(study, line, line.above)
         lacking = len(places) - len(found) + len(others) - len(_found(numbers, measure, others, line.after))
         if lacking:  # what some seeds say is no verdict of all
-            return Verdict(line, False, f"{lacking} of {len(places) + len(others)} cells have no such number yet")
+            return Verdict(line, False, f"{lacking} of {len(places) + len(others)} cells "
+                           f"{'has' if lacking == 1 else 'have'} no such number yet")
         mine, theirs = (numbers.span(measure, each, line.after) for each in (places, others))
-        return Verdict(line, mine.low > theirs.high, f"{mine} against {theirs} of {line.above}")
+        return Verdict(line, mine.low > theirs.high, f"{mine} against {theirs} of {line.above_label or line.above}")
     hits = [told >= line.at_least if line.at_least is not None else told <= line.at_most for told in found]  # type: ignore[operator]
     wanted, of = line.among or (len(places), len(places))
     says = f"{sum(hits)} of {len(found)}: {', '.join(f'{told:.4g}' for told in found)}"

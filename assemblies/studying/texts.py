@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .description import Expectation
+from .measures import Term
 from .tables import Row, Verdict
+
+SHOWN = 12  # kept files that the text names one by one
 
 
 def text(rows: Iterable[Row], verdicts: Iterable[Verdict], measures: Mapping[str, Any]) -> str:
@@ -18,9 +21,34 @@ def text(rows: Iterable[Row], verdicts: Iterable[Verdict], measures: Mapping[str
     for row in rows:
         told = {name: cell_of(row, name) for name in measures}
         group = ", ".join(f"{address}={value}" for address, value in row.group)
-        lines.append({"stage": row.stage, "variant": row.variant, **({"at": group} if swept else {}), **told})
+        lines.append({"stage": row.stage, "variant": row.called, **({"at": group} if swept else {}), **told})
     said = [f"{'PASS' if verdict.holds else 'FAIL'}  {line_of(verdict.line)}: {verdict.says}" for verdict in verdicts]
-    return "\n".join([table(lines), meaning(rows), *said])
+    return "\n".join([table(lines), meaning(rows), *formulas(measures), *said])
+
+
+def formulas(measures: Mapping[str, Any]) -> list[str]:
+    """Say how each measure is computed that is more than one number of a run."""
+    return [f"{name} = {str(measure).removeprefix('(').removesuffix(')')}" for name, measure in measures.items()
+            if isinstance(measure, Term)]
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 cell` or `2 cells`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def moment(said: Mapping[str, Any]) -> str:
+    """Return of which moment of its run something is kept."""
+    if not said:
+        return "as it was at the end"
+    return (f"{said['measure']} {said['value']:.4g} after {count(said['steps'], 'step')} "
+            f"(row {said['row']} of {said['rows']} of evaluation {said['evaluation']})")
+
+
+def kept_lines(kept: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return what was kept, one line each."""
+    lines = [f"kept    {each['kept']} of {each['from']}: {each['moment']}" for each in kept[:SHOWN]]
+    return lines + ([f"... and {len(kept) - SHOWN} more (--json and the report name all)"] if len(kept) > SHOWN else [])
 
 
 def cell_of(row: Row, measure: str) -> str:
@@ -32,10 +60,10 @@ def cell_of(row: Row, measure: str) -> str:
 def line_of(line: Expectation) -> str:
     """Return a line of what is expected, in words."""
     bound = (f"at least {line.at_least:g}" if line.at_least is not None else f"at most {line.at_most:g}"
-             if line.at_most is not None else f"above {line.above}")
+             if line.at_most is not None else f"above {line.above_label or line.above}")
     share = f" in {line.among[0]} of {line.among[1]}" if line.among else ""
     after = f" after {line.after[0]} {line.after[1]}" if line.after else ""
-    return f"{line.measure} of {line.stage}:{line.variant}{after} {bound}{share}"
+    return f"{line.measure} of {line.stage}:{line.label or line.variant}{after} {bound}{share}"
 
 
 def meaning(rows: Iterable[Row]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -18,10 +18,11 @@ from ...loops.seeds import derive
 from ...loops.status import status_input
 from ...loops.storage import artifact
 from ...loops.time import Period
-from ..parts import flat_parameters, named_layers
-from ..parts.allowed import find_allowed
+from ..parts import flat_parameters, named_layers, own_modules
+from ..parts.blocks import in_blocks
 from ..parts.lesions import Lesion, draw_connections, draw_neurons
 from ..parts.policy_brain import PolicyBrain
+from ..parts.torch_threads import threads
 
 
 class TorchModule(PolicyBrain):
@@ -32,6 +33,10 @@ class TorchModule(PolicyBrain):
     be [action]). Its layers have the names that torch gives them
     (`named_modules`). A layer named in `layer` publishes its activity as `rates`, takes the current, which is added to
     that activity, and may be injured; others publish as `rates_<name>`.
+
+    The module computes in single precision and in eval mode, and its answer may hang on the observation alone: memory
+    and random draws are refused at build. When it acts, lanes are asked in blocks of 16 rows, so that a lane acts
+    alike to the last bit whatever the number of lanes; a learner asks whole batches. Frozen parameters do not learn.
 
     Args:
         module: class or function that makes the module, as `my_nets:MyNet`; its package must be allowed.
@@ -58,10 +63,10 @@ class TorchModule(PolicyBrain):
         self.weights, self.layer, self.publish, self.lesion = weights, layer, list(publish or []), lesion
         self.explore, self.random_steps, self.period = explore, random_steps, period
         self.check_head(choices)
+        self._net = own_modules.make(module, self.module_params, 0)
         if lesion is not None and layer is None:
             raise AssemblyError([Problem("a lesion needs a layer to be in", "lesion", "Name it, for example layer: "
-                                         f"{named_layers.names(self._made(0))[0]}.")])
-        self._net = self._made(0)
+                                         f"{named_layers.names(self._net)[0]}.")])
         named_layers.check(self._net, [*([] if layer is None else [layer]), *self.publish])
         self.inputs = {
             "observation": Port("what the brain perceives", ("observation",), wakes=period is None),
@@ -86,35 +91,22 @@ class TorchModule(PolicyBrain):
         return cls(module="stimloop.components.parts.example_nets:TwoHeads", layer="hidden", explore=True,
                    module_params={"inputs": 4, "outputs": 3})
 
-    def _made(self, seed: int) -> Any:
-        """Make the module; what it draws comes from the seed, and torch's own generator stays as it was."""
-        maker = find_allowed(self.module, "module")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            try:
-                net = maker(**self.module_params)
-            except TypeError as error:
-                raise AssemblyError([Problem(f"{self.module} does not take {self.module_params}: {error}",
-                                             "module_params", "Give the arguments it is made with.")]) from error
-        if not isinstance(net, torch.nn.Module):
-            raise AssemblyError([Problem(f"{self.module} makes no torch.nn.Module but a {type(net).__name__}", "module",
-                                         "Name a class derived from it, or a function that returns one.")])
-        return net.eval()
-
     def infer(self) -> None:
         """Ask the module once what it makes of an observation, and so learn every size."""
         self.infer_choices()
         size = self.inputs["observation"].shape[0]
         if not isinstance(size, int):
             return
-        said, activity = self._asked(np.zeros((1, size), np.float32))
+        said, activity = own_modules.ask(self.module, self._net, np.zeros((1, size), np.float32), self._watched)
+        own_modules.check_said(self.module, said, self.choices, 1)
+        heads = own_modules.heads(said, self.choices)
         if self.explore:
-            self._named(said, None)
-        mean = said[0] if isinstance(said, tuple) else said
+            self._check_deviation(heads)
+        given = heads["scores" if self.choices else "mean"].shape[-1]
         if not self.choices:
-            self.outputs["action"] = self.outputs["action"].sized((mean.shape[-1],))
-        elif mean.shape[-1] != self.choices:
-            raise AssemblyError([Problem(f"{self.module} gives {mean.shape[-1]} scores for {self.choices} choices",
+            self.outputs["action"] = self.outputs["action"].sized((given,))
+        elif given != self.choices:
+            raise AssemblyError([Problem(f"{self.module} gives {given} scores for {self.choices} choices",
                                          "params.module_params", "Make as many outputs as there are choices.")])
         if self.layer is not None:
             units = (activity[self.layer].shape[-1],)
@@ -127,26 +119,27 @@ class TorchModule(PolicyBrain):
             count += 1 + int(np.prod(self._lesion_shape(self.lesion, self.layer)))
         self.inputs["learned"] = self.inputs["learned"].sized((count,))
 
-    def _asked(self, observation: np.ndarray) -> tuple[Any, dict[str, Any]]:
-        try:
-            with torch.no_grad(), named_layers.watched(self._net, [*self._watched()]) as activity:
-                return self._net(torch.from_numpy(observation)), dict(activity)
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise AssemblyError([Problem(f"{self.module} cannot answer to observations of {observation.shape[1]} "
-                                         f"numbers: {error}", "params.module_params",
-                                         "Make it with as many inputs as the body observes.")]) from error
+    @property
+    def _watched(self) -> list[str]:
+        """Names of the layers whose activity is published."""
+        return list(dict.fromkeys([*([] if self.layer is None else [self.layer]), *self.publish]))
 
-    def _watched(self) -> Iterator[str]:
-        if self.layer is not None:
-            yield self.layer
-        yield from self.publish
+    def _check_deviation(self, heads: Mapping[str, Any]) -> None:
+        if not self.choices and "log_deviation" not in heads:
+            raise AssemblyError([Problem(f"{self.module} gives no deviation, so nothing can be drawn or judged",
+                                         "params.module", "Let it return (mean, log_deviation), or leave explore and "
+                                         "learners that need probabilities out.")])
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make the module anew from the seed, injure it, and take the weights of the artifact."""
         super().build(lanes, seed)
         self.check_choices()
-        self._net = self._made(derive(seed, "weights"))
-        self._asked(np.zeros((1, int(self.inputs["observation"].shape[0])), np.float32))  # type: ignore[arg-type]
+        self._net = own_modules.make(self.module, self.module_params, derive(seed, "weights"))
+        size = int(self.inputs["observation"].shape[0])  # type: ignore[arg-type]
+        injured = [] if self.lesion is None or self.lesion.of_neurons or self.layer is None else [
+            named_layers.linear_of(self._net, self.layer)]
+        own_modules.check_fit(self.module, self._net, size, self.choices, self._watched, injured,
+                              derive(seed, "first answer"))
         self.mask = self._draw_lesion(derive(seed, "lesion"))
         if self.weights is not None:
             self.learn(artifact.take(self.weights, self._weights(self._net), ("lesion",)))
@@ -167,34 +160,47 @@ class TorchModule(PolicyBrain):
 
     def forward(self, inputs: Mapping[str, Any], wanted: tuple[str, ...] | None
                 ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what the module says, by head, and the activity of the layers that publish, by port."""
-        seen = inputs["observation"]
-        numpy = isinstance(seen, np.ndarray)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not numpy), named_layers.watched(
-                self._net, [*self._watched()], self.layer, self.mask, _tensor(inputs.get("current"))) as activity:
-            heads = self._named(self._net(_tensor(seen)), wanted)
-        told = {port: activity[name] for name, port in self._published.items()}
+        """Return what the module says, by head, and the activity of the layers that publish, by port.
+
+        Arrays are answered in blocks of one size, in which a lane has its place by its number: a lane must not change
+        with its neighbours. Tensors, which learn, are answered at once.
+        """
+        watching = named_layers.watched(self._net, self._watched, self.layer, self.mask)
+        with own_modules.quiet(), watching as watch:
+            if not isinstance(inputs["observation"], np.ndarray):
+                return self._answered(watch, inputs, wanted)
+            with torch.no_grad(), threads(1):
+                return self._in_blocks(watch, inputs, wanted)
+
+    def _in_blocks(self, watch: named_layers.Watch, inputs: Mapping[str, Any], wanted: tuple[str, ...] | None
+                   ) -> tuple[dict[str, Any], dict[str, Any]]:
+        columns = {name: inputs[name] for name in ("observation", "current") if inputs.get(name) is not None}
+        rows, told = len(columns["observation"]), list[str]()
+
+        def ask(block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            # as tensors of their own: torch lays them out in memory always alike
+            heads, activity = self._answered(watch, {key: torch.tensor(part) for key, part in block.items()}, wanted)
+            told[:] = activity
+            return {name: part.detach().numpy() for name, part in {**heads, **activity}.items()}
+
+        said = in_blocks(ask, columns, self.lanes.numbers if rows == self.lanes.count else np.arange(rows))
+        return ({name: part for name, part in said.items() if name not in told},
+                {name: said[name] for name in told})
+
+    def _answered(self, watch: named_layers.Watch, inputs: Mapping[str, Any], wanted: tuple[str, ...] | None
+                  ) -> tuple[dict[str, Any], dict[str, Any]]:
+        watch.current = inputs.get("current")
+        heads = own_modules.heads(self._net(inputs["observation"]), self.choices)
+        if wanted is None:
+            self._check_deviation(heads)
+        told = {port: watch.activity[name].float() for name, port in self._published.items()}
         if self.layer is not None:
-            told["rates"] = activity[self.layer]
-        if numpy:
-            heads, told = ({name: value.detach().numpy() for name, value in part.items()} for part in (heads, told))
+            told["rates"] = watch.activity[self.layer].float()
         return heads, told
 
-    def _named(self, said: Any, wanted: tuple[str, ...] | None) -> dict[str, Any]:
-        """Return what the module said under the names of its heads."""
-        if self.choices:
-            return {"scores": said}
-        mean, log_deviation = said if isinstance(said, tuple) else (said, None)
-        if wanted is None and log_deviation is None:
-            raise AssemblyError([Problem(f"{self.module} gives no deviation, so nothing can be drawn or judged",
-                                         "params.module", "Let it return (mean, log_deviation), or leave explore and "
-                                         "learners that need probabilities out.")])
-        return {"mean": mean} if log_deviation is None else {
-            "mean": mean, "log_deviation": log_deviation.expand_as(mean)}  # one for all observations, or one for each
-
     def parameters(self) -> list[Any]:
-        """Return the module's own parameters."""
-        return list(self._net.parameters())
+        """Return those of the module's own parameters that may learn; the frozen ones are left as they are."""
+        return [parameter for parameter in self._net.parameters() if parameter.requires_grad]
 
     def _weights(self, net: Any) -> dict[str, Any]:
         return artifact.nested({name.replace(".", "/"): np.asarray(tensor.detach().cpu().numpy()).copy()
@@ -216,7 +222,3 @@ class TorchModule(PolicyBrain):
         drawn = learned.get("lesion")
         if drawn is not None and self.lesion is not None and int(drawn["key"][0]) == self.lesion.key:
             self.mask = np.array(drawn["mask"], np.float32)
-
-
-def _tensor(values: Any) -> Any:
-    return torch.from_numpy(np.array(values)) if isinstance(values, np.ndarray) else values

@@ -45,6 +45,10 @@ class ValueMlp(Networked):
                                   self.normalise)
         self.take_weights()
 
+    def statistics(self) -> dict[str, np.ndarray]:
+        """Return what was observed so far, for whoever keeps it up; empty where nothing is normalised."""
+        return self.network.statistics
+
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Judge what is seen now."""
         return {"value": np.ascontiguousarray(self.value(inputs["observation"]))}

@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...loops.errors import AssemblyError, Problem
 from ...loops.time import Duration
 from . import flat_parameters
+from .roles import Normalised
 
 Cost = Duration | Literal["measured"]
 
@@ -25,7 +27,12 @@ class HiddenWeights:
     def __init__(self, owner: Any, cost: int | Literal["measured"]) -> None:
         """Hide the weights of `owner`: a component with torch `parameters` and something learned."""
         self.owner, self.cost = owner, cost
-        self._acting = [*owner.parameters(), *_statistics(owner)] if cost else []
+        weights = list(owner.parameters())
+        if not weights:
+            raise AssemblyError([Problem("the policy has nothing that can learn: it has no parameters, or all are "
+                                         "frozen (requires_grad is False)", "uses.policy", "Let some of them learn, or "
+                                         "leave the learner out.")])
+        self._acting = [*weights, *_statistics(owner)] if cost else []
         self.forget()
 
     def forget(self) -> None:
@@ -85,4 +92,4 @@ def _statistics(owner: Any) -> list[Any]:
     """Return what the owner knows of its observations as tensors that share its memory."""
     import torch
 
-    return [torch.from_numpy(array) for array in getattr(owner, "statistics", dict)().values()]
+    return [torch.from_numpy(array) for array in owner.statistics().values()] if isinstance(owner, Normalised) else []

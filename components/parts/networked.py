@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ...loops.component import Component
 from ...loops.storage import artifact
 from .networks import SharedArrays
@@ -33,10 +31,6 @@ class Networked(Component):
     def parameters(self) -> list[Any]:
         """Return torch parameters that share memory with the weights; change them in place."""
         return list(self.network.parameters().values())
-
-    def statistics(self) -> dict[str, np.ndarray]:
-        """Return what was observed so far, for whoever keeps it up; empty where nothing is normalised."""
-        return self.network.statistics
 
     def state_dict(self) -> dict[str, Any]:
         self.network.gather()

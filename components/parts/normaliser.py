@@ -17,9 +17,15 @@ def start(size: int) -> dict[str, np.ndarray]:
 
 
 def apply(values: Any, mean: Any, variance: Any) -> Any:
-    """Return values [batch, size] less the mean, in standard deviations, cut off at CLIP; arrays or tensors."""
+    """Return values [batch, size] less the mean, in standard deviations, cut off at CLIP; arrays or tensors.
+
+    Statistics count as far as single precision holds them, for so they travel on a `learned` wire: a network that
+    acts answers as the one that learns, whose statistics are double.
+    """
     if isinstance(values, np.ndarray):
+        mean, variance = (each.astype(np.float32).astype(np.float64) for each in (mean, variance))
         return np.clip((values - mean) / np.sqrt(variance + _LEAST), -CLIP, CLIP).astype(values.dtype)
+    mean, variance = mean.float().double(), variance.float().double()
     return ((values - mean) / (variance + _LEAST).sqrt()).clip(-CLIP, CLIP).to(values.dtype)
 
 

@@ -16,7 +16,8 @@ from ...loops.seeds import derive
 from ...loops.status import status_input
 from . import normaliser
 from .hidden_weights import Cost, HiddenWeights
-from .roles import Policy, Value
+from .roles import Normalised, Policy, Value
+from .torch_threads import threads
 from .transitions import Rows, Transitions, Unfinished
 
 
@@ -64,11 +65,10 @@ class PolicyLearner(Component):
                                          "Wire it to the policy, for example brain: {inputs: [learner.learned]}, or "
                                          "leave cost out.")])
         self._check_heard()
-        torch.set_num_threads(self.threads)
         self._transitions = Transitions(lanes, self.unfinished)
         self._generator = torch.Generator()
         self._hidden = HiddenWeights(self.used["policy"], self.cost)
-        statistics: list[dict[str, np.ndarray]] = [getattr(part, "statistics", dict)() for part in self.used.values()]
+        statistics = [part.statistics() for part in self.used.values() if isinstance(part, Normalised)]
         self._normalisers = [known for known in statistics if known]
 
     def _check_heard(self) -> None:
@@ -97,7 +97,7 @@ class PolicyLearner(Component):
                 self._seen.append(rows.observation)
         times = self.due() if self._hidden.due is None else 0
         if times:
-            with self._hidden.learning(now):
+            with threads(self.threads), self._hidden.learning(now):
                 updates, measured = self.learn(times)
                 self._normalise()
             said |= {"updates": np.asarray(updates, np.int64), **self._check(updates, measured)}

@@ -14,10 +14,7 @@ from ...loops.port import Port
 
 @runtime_checkable
 class Policy(Protocol):
-    """Acts: a brain, or a learned coprocessor.
-
-    One that normalises its observations also has `statistics()`, which its learner keeps up (`parts/normaliser.py`).
-    """
+    """Acts: a brain, or a learned coprocessor."""
 
     def respond(self, inputs: Mapping[str, Any], memory: Any) -> tuple[dict[str, Any], Any]:
         """Answer to inputs named as the ports, any batch size; pure, no exploration. Returns outputs and memory."""
@@ -44,6 +41,17 @@ class Value(Protocol):
 
     def parameters(self) -> Iterable[Any]:
         """Return what an optimiser may change."""
+
+
+@runtime_checkable
+class Normalised(Protocol):
+    """Brings observations to one scale by what was observed so far, which its learner keeps up.
+
+    Any policy or value may be this too; docs/decisions/0017 says who changes what, and when.
+    """
+
+    def statistics(self) -> dict[str, np.ndarray]:
+        """Return mean, variance and count (`parts/normaliser.py`), to be changed in place; empty: it does not."""
 
 
 @runtime_checkable
@@ -121,3 +129,17 @@ class Search(Protocol):
 
     def choose(self, observation: Any) -> Any:
         """Return commands [batch, channels] for observations; pure, any batch size."""
+
+
+ROLES = (Policy, Value, Normalised, Model, Plastic, Body, Rendered, Search)
+
+
+def offered(component: Any) -> list[str]:
+    """Return the names of the roles that a component can play for another."""
+    return [role.__name__ for role in ROLES if all(hasattr(component, name) for name in _asked(role))]
+
+
+def _asked(role: type) -> list[str]:
+    """What a role asks for, but for the lanes, which nobody has before it is built."""
+    return [name for name in (*vars(role), *getattr(role, "__annotations__", {}))
+            if not name.startswith("_") and name != "lanes"]

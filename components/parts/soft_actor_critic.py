@@ -18,6 +18,7 @@ import torch
 
 from ...loops.errors import AssemblyError, Problem
 from .adam import Adam
+from .roles import Normalised
 
 MEASURES = ("q_loss", "policy_loss", "ent_coef", "entropy", "q_mean", "grad_norm")
 Auto = Literal["auto"] | float
@@ -71,6 +72,8 @@ class SoftActorCritic:
         self.target_entropy = -float(actions) if target_entropy == "auto" else float(target_entropy)
         self.fixed = None if ent_coef == "auto" else float(ent_coef)
         self.target = deepcopy(critic)
+        self._scales = list(zip(self.target.statistics().values(), critic.statistics().values(), strict=True)) \
+            if isinstance(critic, Normalised) else []
         self.log_ent_coef = torch.zeros((), requires_grad=True)
         self._policy, self._critic = list(policy.parameters()), list(critic.parameters())
         self.reward_scale, self.state_value = reward_scale, state_value
@@ -128,6 +131,8 @@ class SoftActorCritic:
     def _target_value(self, batch: Mapping[str, torch.Tensor], noise: torch.Tensor, ent_coef: torch.Tensor
                       ) -> torch.Tensor:
         """Reward and the soft value of what came after [batch] (eq. 3, 6), without gradients."""
+        for mine, theirs in self._scales:  # both critics see an observation on one scale
+            mine[...] = theirs
         with torch.no_grad():
             after = self._ask(batch["successor"], noise)
             soft = self._least(self.target, batch["successor"], after["action"]) - ent_coef * after["log_prob"]

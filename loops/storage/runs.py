@@ -83,7 +83,7 @@ class Run:
         self.refresh()
 
     def refresh(self) -> Run:
-        """Look again at a run that is being written; returns itself."""
+        """Look again at a run that is being written; returns itself. Raises RunError when it is gone."""
         self.stored = read_stored(self.path)
         self._places = {layout.key: i for i, layout in enumerate(self.stored.layouts)}
         self.__dict__.pop("streams", None)

@@ -68,6 +68,8 @@ def read_stored(directory: Path) -> Stored:
     Raises RunError when the directory holds no run, or one of a later format.
     """
     directory = Path(directory)
+    if not (directory / JOURNAL).is_file():
+        raise RunError(f"{directory} holds no run any more: it was moved or removed. Name it where it lies now")
     content = tail_content(directory / TAIL)  # before the journal: what leaves the tail is in the journal by then
     entries, size = read_journal(directory / JOURNAL)
     stored = replay_journal(directory, entries)

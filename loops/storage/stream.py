@@ -25,6 +25,7 @@ from .zarr_files import (
 _CHUNK = 1 << 20  # bytes that a chunk aims at
 _LARGEST = 1 << 23
 _MOST_ROWS = 1 << 15  # so that a tiny port has its rows in Zarr after 11 minutes at 50 Hz
+_METRIC_ROWS = 1 << 12  # often one an episode: a larger buffer would fill for hours, and memory grow with it
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ class Stream:
         if not self.port.known:
             raise RunError(f"{self.key} cannot be recorded: its size {self.port.sizes} is not known yet")
         columns = self._event_columns() if self.kind == "event" else self._signal_columns()
-        return Layout(self.key, path, self.kind, _chunk_rows(sum(c.row_bytes for c in columns), streams), columns)
+        rows = _chunk_rows(sum(c.row_bytes for c in columns), streams)
+        return Layout(self.key, path, self.kind, min(rows, _METRIC_ROWS) if self.kind == "metric" else rows, columns)
 
     def _signal_columns(self) -> tuple[Column, ...]:
         shape = self.port.full_shape(self.lanes)

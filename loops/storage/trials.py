@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,24 @@ from .stored import StoredColumn
 
 _BLOCK = 1 << 21  # numbers of `status` looked at together
 
-Columns = dict[str, StoredColumn]  # of one stream: time and value
+Columns = Mapping[str, "StoredColumn | Since"]  # of one stream: time and value
+
+
+class Since:
+    """A stored column from one of its rows on."""
+
+    def __init__(self, column: StoredColumn, first: int) -> None:
+        self._column, self._first = column, first
+        self.shape = (len(column) - first, *column.shape[1:])
+        self.dtype = column.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Return rows [start, stop)."""
+        stop = len(self) if stop is None else min(stop, len(self))
+        return self._column.read(self._first + start, self._first + stop)
 
 
 def same_ticks(streams: dict[str, Columns]) -> int:

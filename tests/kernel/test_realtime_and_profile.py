@@ -10,6 +10,7 @@ import pytest
 
 from stimloop.loops.component import Use
 from stimloop.loops.errors import AssemblyError
+from stimloop.loops.loop import Loop
 from stimloop.loops.port import Port
 from stimloop.loops.profile import Profile
 from stimloop.loops.realtime import Lateness, RealtimeLoop
@@ -142,6 +143,22 @@ def test_an_evaluation_is_not_run_at_the_pace_of_the_wall() -> None:
     loop.run(1)
     assert time.perf_counter() - start < 5  # its episodes last 50 ns, which would be 50 s
     assert len(loop.evaluations["test"].rows) == 1
+
+
+def test_the_profile_tells_evaluation_apart_from_the_loop() -> None:
+    from .test_evaluation import parts
+
+    plan = EvaluationPlan(System(parts(teach=False), 3), (10**12, "ns"), 3, 1000)
+    with Loop(System({**parts(teach=False), "clock": sender({})}, evaluations={"test": plan})) as loop:
+        test = loop.evaluations["test"]
+        test.seconds = 100.0  # spent before anybody looked
+        profile = Profile(loop)
+        loop.run(1)
+        table = profile.table()
+    assert [row["component"] for row in table[-2:]] == ["(evaluation)", "(loop and recorder)"]
+    assert table[-2]["seconds"] == pytest.approx(test.seconds - 100.0, abs=1e-6)
+    assert table[-1]["seconds"] < table[-2]["seconds"]
+    assert 0.99 < sum(row["share"] for row in table) < 1.01
 
 
 def test_the_profile_says_what_each_component_costs() -> None:

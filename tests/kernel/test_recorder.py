@@ -41,6 +41,23 @@ def record(path: Path, rows: int, **options) -> tuple[Recorder, Truth]:
     return recorder, truth
 
 
+def test_metrics_of_a_long_run_take_little_memory(runs):
+    """One number an episode fills a buffer for hours, and every page of it that is written first is memory more."""
+    names = ("loss", "return", "length", "entropy")
+    streams = [Stream("learner", name, Port(name, per_lane=False), LANES, metric=True) for name in names]
+    recorder = Recorder(runs / "a.zarr", streams, {"name": "test"})
+    for now in range(20_000):
+        for name in names:
+            recorder.tap(f"learner.{name}")(now, np.float32(now))
+    recorder._writer.wait()
+    held = [columns for buffer in recorder._buffers.values() for columns in [buffer._look()[1]]]
+    held += [columns for spare in recorder._writer.spare for columns in spare]
+    assert sum(column.nbytes for columns in held for column in columns) < 500_000
+    recorder.close()
+    read = reading.open(runs / "a.zarr")
+    np.testing.assert_array_equal(read["learner.loss"], np.arange(20_000, dtype=np.float32))
+
+
 @pytest.mark.parametrize("rows", [0, 1, 7, 8, 9, 50])
 def test_closed_run_holds_every_row(runs, monkeypatch, rows):
     small_chunks(monkeypatch)

@@ -1,13 +1,14 @@
 """Studies from file to verdict: order of stages, what is kept and given, skipping, resuming, failures, stale code."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from stimloop.assemblies.study import Study, StudyStopped
-from stimloop.assemblies.studying import texts
-from stimloop.loops.errors import AssemblyError
+from stimloop.assemblies.studying import running, texts
+from stimloop.loops.errors import AssemblyError, StimloopError
 from stimloop.loops.storage import artifact
 
 
@@ -15,8 +16,12 @@ def test_a_study_ends_in_a_table_and_verdicts(tiny):
     said = []
     study = Study(tiny)
     result = study.run(say=said.append)
-    assert len(said) == 6
-    assert said[0].startswith("train:base at seed=0 finished")
+    assert len(said) == 12
+    assert said[0] == "train:base at seed=0: begins (1/2)"
+    assert re.fullmatch(r"train:base at seed=0: finished in \d+ s \(1/2\); kept trained: test.return -\S+ after \d+ "
+                        r"steps \(row \d of 4 of evaluation test\)", said[1])
+    assert said[-1].startswith("act:still at seed=1: finished in")
+    assert said[-1].endswith("s (4/4)")
     rows = {(row.stage, row.variant): row for row in result.rows}
     assert set(rows) == {("train", "base"), ("act", "base"), ("act", "still")}
     assert rows["act", "still"].summary("gain")[:3] == (0, 0, 0)
@@ -89,15 +94,32 @@ def test_several_processes_share_the_work(tiny):
     assert shared.rows == alone.rows
 
 
-def test_a_failed_cell_is_listed_and_run_anew_when_asked(tiny):
-    act = tiny.parent / "act.yaml"
-    whole = act.read_text()
-    act.write_text(whole.replace("hidden: [8, 8]", "hidden: [8, 9]"))  # the weights given do not fit
-    with pytest.raises(StudyStopped, match=r"2 cells of stage act have failed(.|\n)*act:base at seed=0: AssemblyError"):
+def test_failed_cells_are_listed_once_an_error_and_run_anew_when_asked(tiny, monkeypatch):
+    whole = running._go
+
+    def fail(work, allowed):
+        if work.assembly.name == "act":
+            raise StimloopError("it went wrong")
+        return whole(work, allowed)
+
+    monkeypatch.setattr(running, "_go", fail)
+    with pytest.raises(StudyStopped, match="4 cells of stage act failed") as stopped:
         Study(tiny).run()
-    act.write_text(whole)
-    result = Study(tiny).run()
+    assert str(stopped.value).count("it went wrong") == 1
+    assert "act:base at seed=0, act:still at seed=0, act:base at seed=1" in str(stopped.value)
+    monkeypatch.setattr(running, "_go", whole)
+    with pytest.raises(StudyStopped, match="4 cells of stage act failed"):
+        Study(tiny).run()
+    result = Study(tiny).run(rerun=("failed",))
     assert all(verdict.holds for verdict in result.verdicts[:3])
+
+
+def test_given_weights_that_do_not_fit_stop_the_stage_before_any_of_its_cells_runs(tiny):
+    act = tiny.parent / "act.yaml"
+    act.write_text(act.read_text().replace("hidden: [8, 8]", "hidden: [8, 9]"))
+    with pytest.raises(AssemblyError, match=r"stage act, 2 cells \(base\): brain.params.weights \(act.yaml:7:31\)"):
+        Study(tiny).run()
+    assert {row["state"] for row in Study(tiny).status()} == {"finished", "waiting"}
 
 
 def test_cells_whose_code_changed_are_stale(tiny, monkeypatch):

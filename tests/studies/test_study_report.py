@@ -27,9 +27,12 @@ def test_the_page_says_it_all_and_its_links_lead_to_cells(tiny):
                  "Evaluations of stage train", "gain: (test.return - still.test.return)", "given brain.params.weights"):
         assert text in page, text
     assert page.count("<svg") == 4 + 2  # a figure each measure, and the curves of each stage
+    assert re.search(r"train:base at seed=1</td><td>test.return -\S+ after \d+ steps \(row \d of 4 of evaluation", page)
+    assert len(re.findall(r"kept    trained of train:base at seed=\d: test.return", done.stdout)) == 2
     links = re.findall(r'<a href="([^"]+)"', page)
-    assert len(links) == 6
-    assert all((path.parent / link / "done.json").is_file() for link in links)
+    assert len(links) == 2 + 6  # what was kept, and the cells
+    assert all((path.parent / link).is_file() for link in links[:2])
+    assert all((path.parent / link / "done.json").is_file() for link in links[2:])
     assert "<script" not in page
     assert "https://" not in page.replace("https://matplotlib.org", "")
 

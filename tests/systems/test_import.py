@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -150,3 +152,70 @@ components:
             said.append(str(error))
     assert said[0] == ""
     assert all("was made with activation tanh, here it is relu" in told for told in said[1:])
+
+
+def _gemm(path, wide=True, **settings):
+    """Write a graph of two linear layers whose first is a Gemm with such settings."""
+    onnx = pytest.importorskip("onnx")
+    rng = np.random.default_rng(0)
+    first, last = rng.standard_normal((3, 16)).astype(np.float32), rng.standard_normal((16, 2)).astype(np.float32)
+    bias = rng.standard_normal(16 if wide else 1).astype(np.float32)
+    helper, number = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [helper.make_node("Gemm", ["seen", "first", "bias"], ["a"], **settings),
+             helper.make_node("Relu", ["a"], ["b"]), helper.make_node("Gemm", ["b", "last"], ["done"])]
+    graph = helper.make_graph(nodes, "net", [helper.make_tensor_value_info("seen", number, ["batch", 3])],
+                              [helper.make_tensor_value_info("done", number, ["batch", 2])],
+                              [onnx.numpy_helper.from_array(array, name) for name, array in
+                               (("first", first), ("last", last), ("bias", bias))])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), str(path))
+    return first, bias
+
+
+@pytest.mark.parametrize(("settings", "wide"), [({}, True), ({"alpha": 0.5, "beta": 2.0}, True), ({"beta": 0.0}, True),
+                                                ({"alpha": 3.0}, False)])
+def test_factors_of_a_linear_layer_go_into_its_weights(tmp_path, settings, wide):
+    first, bias = _gemm(tmp_path / "net.onnx", wide, **settings)
+    _call("onnx", str(tmp_path / "net.onnx"))
+    weights = artifact.flat(artifact.load(tmp_path / "net.safetensors")[0])
+    np.testing.assert_allclose(weights["layer1/weight"], settings.get("alpha", 1) * first.T, rtol=1e-6)
+    np.testing.assert_allclose(weights["layer1/bias"], settings.get("beta", 1) * np.broadcast_to(bias, 16), rtol=1e-6)
+
+
+def test_a_transposed_batch_is_refused_in_words(tmp_path):
+    _gemm(tmp_path / "net.onnx", transA=1)
+    assert "a step 'Gemm' with transA" in _refused("onnx", str(tmp_path / "net.onnx"))
+
+
+def _broken(tmp_path, kind):
+    """Files that are no model, by what is wrong with them."""
+    net = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2))
+    if kind == "sb3":
+        _model("PPO", "Pendulum-v1").save(tmp_path / "whole.zip")
+        whole = (tmp_path / "whole.zip").read_bytes()
+    else:
+        _save(net, kind, tmp_path / "whole")
+        whole = (tmp_path / "whole").read_bytes()
+    pickled = tmp_path / "pickled"
+    torch.save(net.state_dict(), pickled)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("data", '{"policy_class": {"__module__": "stable_baselines3.sac.policies"}}')
+    damaged = bytearray(whole)  # at its end: weights carry no checksum that is read, and other numbers are a model too
+    damaged[-200:] = b"\xff" * 200
+    return {"empty": b"", "truncated": whole[:len(whole) // 2], "text": b"name: a\n",
+            "weights alone": pickled.read_bytes(), "a zip of another kind": archive.getvalue(),
+            "damaged": bytes(damaged), "one byte": b"\x08"}
+
+
+@pytest.mark.parametrize("kind", ["sb3", "torchscript", "onnx"])
+def test_a_file_that_is_no_model_is_one_line(tmp_path, kind):
+    for name, content in _broken(tmp_path, kind).items():
+        path = tmp_path / f"{name}.bin"
+        path.write_bytes(content)
+        done = CliRunner().invoke(app, ["import", kind, str(path), "--trust"])
+        assert done.exit_code == 1, (name, done.output)
+        assert isinstance(done.exception, SystemExit), (name, done.exception)
+        said = [line for line in done.output.splitlines() if line.strip()]
+        assert "cannot be imported: " in said[0], (name, said)
+        assert len(said) == 2, (name, said)  # what, and what to do
+        assert not path.with_suffix(".safetensors").exists()

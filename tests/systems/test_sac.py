@@ -166,12 +166,43 @@ def test_measured_learning_says_that_no_two_runs_are_alike():
         assert loop.peek("learner.updates") > 0
 
 
-def test_a_test_in_which_the_copy_goes_on_learning_is_told():
-    learning = sl.Assembly.from_yaml(TEXT + EVALUATE.replace("without: [learner], ", ""))
-    for each, told in ((learning, True), (sl.Assembly.from_yaml(TEXT + EVALUATE), False)):
-        with each.build() as loop:
-            notices = [str(notice) for notice in loop.graph.problems.notices]
-        assert any("learner goes on learning in every test" in notice for notice in notices) == told, notices
+def test_what_learns_is_left_out_of_tests_unless_the_assembly_wants_learning_there():
+    rows = {}
+    for words in ("without: [learner]", "learning: false", "learning: true"):
+        a = sl.Assembly.from_yaml(TEXT + EVALUATE.replace("without: [learner]", words))
+        with a.set({"learner.params.learning_starts": 4, "learner.params.batch_size": 4}).build() as loop:
+            loop.run("60 steps")
+            test = loop.evaluations["test"]
+            assert test.loop.components.keys() ^ loop.components.keys() == (
+                set() if words == "learning: true" else {"learner", "critic"})
+            rows[words] = [row["return"] for row in test.rows]
+            learned, tested = (flatten(each.components["brain"].state_dict()["learned"]) for each in (loop, test.loop))
+            assert np.array_equal(learned, tested) is (words != "learning: true")
+    assert len(rows["learning: false"]) > 2
+    assert np.array_equal(rows["without: [learner]"], rows["learning: false"])
+    assert not np.array_equal(rows["without: [learner]"], rows["learning: true"])
+    with sl.Assembly.from_yaml(TEXT + EVALUATE.replace("without: [learner], ", "")).build() as loop:
+        assert "learner" not in loop.evaluations["test"].loop.components, "left out by default"
+
+
+class Reader(sl.Component):
+    """Reads how often was learned."""
+
+    def __init__(self):
+        self.inputs = {"count": sl.Port("updates", (), dtype="int64", per_lane=False, wakes=True)}
+        self.outputs = {}
+
+    def step(self, now, inputs):
+        return {}
+
+
+def test_who_cannot_be_without_what_learns_is_told_why_it_is_missing():
+    a = sl.Assembly.from_yaml(TEXT + EVALUATE.replace("without: [learner], ", "")).add(
+        "reader", Reader, inputs=[{"count": "learner.updates"}])
+    with pytest.raises(AssemblyError, match=r"test: reader .*not wired\n.*\n.*learner is left out.*learning: true"):
+        a.build()
+    a.set("evaluate.test.without", ["reader"]).build().close()
+    a.set("evaluate.test.learning", True).build().close()
 
 
 def test_a_policy_that_never_explores_is_told():

@@ -182,3 +182,219 @@ def test_a_deviation_may_depend_on_no_observation(assembly):
     assert said["log_prob"].shape == (4,)
     judged = brain.evaluate({"observation": noise["observation"]}, said["action"])[0]
     np.testing.assert_allclose(judged.detach().numpy(), said["log_prob"], atol=1e-5)
+
+
+ODD = '''
+import torch
+
+
+class Any(torch.nn.Module):
+    """What its layers are, and what it makes of them, `kind` says."""
+
+    def __init__(self, inputs=3, outputs=1, kind="plain"):
+        super().__init__()
+        self.kind, self.outputs, self.kept = kind, outputs, 0.0
+        self.first, self.squash = torch.nn.Linear(inputs, 16), torch.nn.Tanh()
+        self.mean, self.spread = torch.nn.Linear(16, outputs), torch.nn.Linear(16, 1)
+        self.unused, self.dropout = torch.nn.Linear(16, 16), torch.nn.Dropout(0.5)
+        self.recurrent = torch.nn.LSTM(inputs, 16, batch_first=True)
+        self.register_buffer("seen", torch.zeros(1))
+        print("made a module")
+        if kind == "double":
+            self.double()
+        if kind == "unmade":
+            raise KeyError("nothing of the kind")
+
+    def forward(self, observation):
+        print("asked a module")
+        activity = self.squash(self.first(observation))
+        if self.kind == "twice":
+            activity = self.squash(activity)
+        if self.kind == "eval dropout":
+            activity = self.dropout(activity)
+        if self.kind == "random":
+            activity = torch.nn.functional.dropout(activity)
+        if self.kind == "sequence":
+            activity = self.recurrent(observation[:, None])[0][:, 0]
+        mean, spread = self.mean(activity), self.spread(activity) - 1
+        if self.kind == "raises":
+            self.unused(observation)
+        if self.kind == "remembers":
+            self.kept = self.kept + mean.mean()
+            mean = mean + self.kept
+        if self.kind == "counts":
+            self.seen += 1
+        if self.kind == "mixes":
+            mean = mean - mean.mean(dim=0)
+        return {"dict": {"mean": mean, "log_deviation": spread}, "three": (mean, spread, activity),
+                "one of a list": [mean], "list": [mean, spread], "text": (mean, "wide"), "squeezed": mean.squeeze(),
+                "flat": (mean, spread[:, 0]), "column": (mean, spread), "double head": (mean.double(), spread.double()),
+                }.get(self.kind, (mean, spread.expand_as(mean)))
+
+
+def frozen(some, inputs=3, outputs=1):
+    net = Any(inputs, outputs)
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(some and name.startswith("mean"))
+    return net
+
+
+def lazy():
+    return torch.nn.Sequential(torch.nn.LazyLinear(8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+'''
+
+
+@pytest.fixture
+def odd(assembly, tmp_path):
+    (tmp_path / "odd_nets.py").write_text(ODD)
+    (tmp_path / "stimloop.toml").write_text('allow = ["nets_of_mine", "odd_nets"]')
+    return lambda kind="plain", **params: assembly.set({
+        "brain.params.module": "odd_nets:Any",
+        "brain.params.module_params": {"kind": kind, "outputs": params.pop("outputs", 1)},
+        **{f"brain.params.{name}": value for name, value in params.items()}})
+
+
+@pytest.mark.parametrize(("kind", "params", "said"), [
+    ("dict", {}, "answers with a dict of mean, log_deviation"),
+    ("three", {}, "answers with a tuple of 3"),
+    ("one of a list", {}, "answers with a list of 1"),
+    ("text", {}, "answers with a tuple of 2 (Tensor, str)"),
+    ("squeezed", {}, "the shape (), not with [1, actions]"),
+    ("flat", {}, "a deviation of shape (2,) beside a mean of (2, 1)"),
+    ("raises", {}, "in its layer 'unused'"),
+    ("unmade", {}, "KeyError: 'nothing of the kind'"),
+    ("remembers", {}, "it keeps a memory"),
+    ("counts", {}, "it keeps a memory (answering changes 'seen')"),
+    ("random", {}, "draws random numbers"),
+    ("mixes", {}, "when another stands beside it"),
+    ("plain", {"layer": "unused"}, "the layer 'unused' of Any is never called by its forward"),
+    ("plain", {"publish": ["unused"]}, "Name one that is called once: first, squash, mean, spread"),
+    ("twice", {"layer": "squash"}, "is called 2 times in one answer"),
+    ("sequence", {"layer": "recurrent"}, "answers with a tuple, not with one tensor"),
+    ("plain", {"module_params": {"inputs": 4}, "layer": "squash"}, "in its layer 'first'"),
+])
+def test_a_module_that_cannot_be_a_brain_is_one_clear_error(odd, kind, params, said):
+    with pytest.raises(AssemblyError) as failed:
+        odd(kind, **params).build()
+    assert said in str(failed.value)
+    assert len(failed.value.problems) == 1
+    assert "brain.params" in failed.value.problems[0].where
+    assert failed.value.problems[0].fix
+
+
+def test_two_actions_are_not_taken_for_two_observations(odd):
+    from stimloop.components.parts import own_modules
+
+    odd().build()
+    net = own_modules.make("odd_nets:Any", {"kind": "flat", "outputs": 2}, 0)
+    with pytest.raises(AssemblyError, match=r"a deviation of shape \(3,\) beside a mean of \(3, 2\)"):
+        own_modules.check_fit("odd_nets:Any", net, 3, 0, [])
+
+
+@pytest.mark.parametrize("kind", ["column", "list", "double", "double head", "eval dropout", "sequence"])
+def test_a_module_of_another_make_acts_and_learns(odd, kind):
+    loop = _taught(odd(kind), "ppo").build()
+    before = loop.components["brain"].learned()["mean"]["weight"]
+    loop.run("20 steps")
+    assert before.dtype == np.float32
+    assert loop.peek("brain.action").dtype == np.float32
+    assert np.abs(loop.components["brain"].learned()["mean"]["weight"] - before).max() > 0
+
+
+def test_lazy_layers_are_drawn_from_the_seed(odd):
+    def weights(seed):
+        changed = odd().set({"brain.params.module": "odd_nets:lazy", "brain.params.module_params": {}, "seed": seed})
+        return changed.build().components["brain"].learned()["0"]["weight"]
+
+    torch.manual_seed(3)
+    first = weights(0)
+    torch.manual_seed(4)
+    assert first.shape == (8, 3)
+    assert np.array_equal(first, weights(0))
+    assert not np.array_equal(first, weights(1))
+
+
+def test_what_a_module_prints_is_no_answer_of_a_command(odd, tmp_path):
+    import json
+
+    from typer.testing import CliRunner
+
+    from stimloop.assemblies.cli import app
+
+    (tmp_path / "odd.yaml").write_text(odd().set("until", "5 steps").to_yaml())
+    for words in (["run", "--out", str(tmp_path / "runs")], ["check"]):
+        done = CliRunner().invoke(app, [words[0], "odd.yaml", *words[1:], "--allow", "odd_nets", "--json"])
+        assert done.exit_code == 0, done.output
+        json.loads(done.stdout)
+        assert "asked a module" in done.stderr
+
+
+def _taught(assembly, kind, **params):
+    critic = {"sac": ("critics.q_ensemble", ["body.observation", "brain.action"]),
+              "ppo": ("critics.value_mlp", ["body.observation"])}[kind]
+    params = {**{"sac": {"learning_starts": 10, "batch_size": 8}, "ppo": {"n_steps": 8, "batch_size": 8}}[kind],
+              **params}
+    heard = ["body.observation", "body.reward", "body.status", "brain.action"]
+    return (assembly.set("brain.params.explore", True)
+            .add("critic", critic[0], inputs=critic[1], hidden=[8])
+            .add("learner", f"learners.{kind}", inputs=heard + ["brain.log_prob"] * (kind == "ppo"),
+                 uses={"policy": "brain", "value": "critic"}, **params))
+
+
+@pytest.mark.parametrize("kind", ["sac", "ppo"])
+def test_frozen_parameters_stay_as_they_are(odd, kind):
+    changed = {"brain.params.module": "odd_nets:frozen", "brain.params.module_params": {"some": True}}
+    loop = _taught(odd().set(changed), kind).build()
+    before = loop.components["brain"].learned()
+    loop.run("20 steps")
+    after = loop.components["brain"].learned()
+    assert not np.array_equal(before["mean"]["weight"], after["mean"]["weight"])
+    assert np.array_equal(before["first"]["weight"], after["first"]["weight"])
+    with pytest.raises(AssemblyError, match="nothing that can learn") as failed:
+        _taught(odd().set({**changed, "brain.params.module_params": {"some": False}}), kind).build()
+    assert failed.value.problems[0].where.startswith("learner.uses.policy")
+
+
+@pytest.mark.parametrize("kind", ["weights", "connections"])
+def test_a_lost_connection_leaves_nothing_whatever_its_weight(assembly, kind):
+    brain = assembly.set({"brain.params.layer": "layer2", "brain.params.lesion": {
+        "kind": kind, "fraction": 0.5, "seed": 3}}).build().components["brain"]
+    seen = {"observation": np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)}
+    answers = []
+    lost = torch.from_numpy(brain.mask == 0)
+    assert lost.any()
+    for weight in (0.0, 1e30, float("inf"), float("nan")):
+        brain._net.layer2.weight.data[lost] = weight
+        answers.append(brain.respond(seen)[0])
+    for answer in answers[1:]:
+        assert np.array_equal(answer["action"], answers[0]["action"])
+        assert np.array_equal(answer["rates"], answers[0]["rates"])
+
+
+@pytest.mark.parametrize("explore", [False, True])
+def test_a_lane_acts_alike_to_the_last_bit_whoever_is_beside_it(assembly, explore):
+    from stimloop.loops.component import Inputs
+    from stimloop.loops.lanes import Lanes
+    from stimloop.loops.status import FIRST
+
+    built = assembly.set({"brain.params.layer": "two", "brain.params.explore": explore,
+                          "brain.params.publish": ["one"]}).build().components["brain"]
+    rng = np.random.default_rng(0)
+    seen = rng.standard_normal((5, 600, 3)).astype(np.float32)  # [ticks, lanes, observation]
+    current = rng.uniform(0, 1, (600, 12)).astype(np.float32)
+
+    def lived(numbers):
+        built.build(Lanes(len(numbers), np.array(numbers)), 0)
+        told = []
+        for tick, row in enumerate(seen):
+            values = {"observation": row[numbers], "current": current[numbers],
+                      "status": np.full(len(numbers), FIRST if not tick else 0)}
+            told.append(built.step(tick, Inputs(values, new=frozenset(values))))
+        return told
+
+    everyone = lived(list(range(600)))
+    for numbers in ([0], [5], [599], [7, 3], [9, 1, 17, 8], list(range(13)), list(range(100, 333)), [599, 0, 300]):
+        for whole, some in zip(everyone, lived(numbers), strict=True):
+            assert whole.keys() == some.keys()
+            for name in some:
+                assert np.array_equal(whole[name][numbers], some[name]), (name, numbers)
