@@ -24,7 +24,7 @@ Termination = Callable[[Any, Any, Any], Any]  # observation, action, successor [
 
 _INFINITE = float("inf")
 _POLE = 0.6  # m, length of each pole of the double pendulum
-GAIT_HEIGHT = 13  # place of the object's height in the observation of bodies.hand_gait: 9 joints, then x, y, z
+GAIT_HEIGHT = 11  # place of the object's height in the observation of bodies.hand_gait: 9 joints, then x, y, z
 DROPPED = 0.04  # m: an object whose middle is lower than this lies on the floor; see parts/hand_model.py
 _RULES = re.compile(r"healthy_(z|angle|state)_range|terminate_when_unhealthy|exclude_current_positions_from_observation"
                     r"|xml_file")  # parameters of environments that change what ends an episode, or where it is seen
