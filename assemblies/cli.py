@@ -213,7 +213,7 @@ def check(name: Annotated[str, typer.Argument(
 @app.command("check-termination")
 def check_termination(env: Annotated[str, typer.Argument(help="Id of a Gymnasium environment, such as Hopper-v5.")],
                       function: Annotated[str, typer.Option(
-                          metavar="MODULE:FUNCTION", help="The rule (default: the known one of the environment).")] = "",
+                          metavar="MODULE:FUNCTION", help="The rule (default: the one known for ENV).")] = "",
                       transitions: Annotated[int, typer.Option(min=1, help="Steps that are compared.")] = 20_000,
                       seed: Annotated[int, typer.Option(min=0, help="Of start states and actions.")] = 0,
                       allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006

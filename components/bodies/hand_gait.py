@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...loops.bounds import Amount, Count, NonNegative
+from ...loops.bounds import Amount, Count, Share
 from ...loops.port import Port
 from ...loops.time import Period
 from ..parts import hand_model, terminations
@@ -23,7 +23,7 @@ class HandGait(HandBody):
     half of the tendons' force, action 0, holds. It terminates when the object is lower than any that does not lie on
     the floor (`parts/terminations.hand_gait`); a tick is a 120th of a second.
 
-    Delays of action and observation are written on wires; noise of the senses is `basics.noise` and `basics.add`.
+    Delays of action and observation are written on wires, noise of the senses is added on them (docs/hands.md).
 
     Args:
         randomise: friction, masses and elastic bands of each episode are drawn within this share of the model's.
@@ -33,7 +33,7 @@ class HandGait(HandBody):
         threads: lanes stepped at a time.
     """
 
-    def __init__(self, *, randomise: NonNegative = 0.0, max_steps: Amount = 1000, period: Period = CONTROL,
+    def __init__(self, *, randomise: Share = 0.0, max_steps: Amount = 1000, period: Period = CONTROL,
                  restart: Restart = "next_tick", threads: Count = 1) -> None:
         super().__init__(Port("joint angles; position, orientation and angular velocity of the object", (HAND + 10,),
                               ("variable",)), randomise, max_steps, period, restart, threads)
@@ -56,7 +56,8 @@ class HandGait(HandBody):
     def _observe(self) -> np.ndarray:
         pose = self._batch.read("qpos")[:, HAND:]
         own = self._batch.read("qvel")[:, HAND + 3:]  # about the object's own axes
-        return np.concatenate((self.joints(), pose, _turned(pose[:, 3:], own)), axis=1).astype(np.float32)  # [lanes, 19]
+        values = (self.joints(), pose, _turned(pose[:, 3:], own))
+        return np.concatenate(values, axis=1).astype(np.float32)  # [lanes, 19]
 
     def _reward(self, observation: np.ndarray) -> np.ndarray:
         return observation[:, -1]

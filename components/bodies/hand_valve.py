@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...loops.bounds import Amount, Count, NonNegative
+from ...loops.bounds import Amount, Count, Share
 from ...loops.port import Port
 from ...loops.time import Period
 from ..parts import hand_model
@@ -21,7 +21,7 @@ class HandValve(HandBody):
     nine joints of the hand (rad) and how fast the valve turns (rad/s), which is also the reward. The valve begins at
     any angle; where it stands is not observed. Nothing terminates; a tick is a 120th of a second.
 
-    Delays of action and observation are written on wires; noise of the senses is `basics.noise` and `basics.add`.
+    Delays of action and observation are written on wires, noise of the senses is added on them (docs/hands.md).
 
     Args:
         head: shape of the valve's head.
@@ -33,7 +33,7 @@ class HandValve(HandBody):
     """
 
     def __init__(self, *, head: Literal["three_lobe", "four_lobe", "round"] = "three_lobe",
-                 randomise: NonNegative = 0.0, max_steps: Amount = 1000, period: Period = CONTROL,
+                 randomise: Share = 0.0, max_steps: Amount = 1000, period: Period = CONTROL,
                  restart: Restart = "next_tick", threads: Count = 1) -> None:
         if head not in hand_model.HEADS:
             raise ValueError(f"head {head!r} is unknown; write one of {', '.join(hand_model.HEADS)}")

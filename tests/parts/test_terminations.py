@@ -1,4 +1,4 @@
-"""Termination functions: each rule at its edge, alike for NumPy and torch, named, guessed, refused, and held to account."""
+"""Termination functions: each rule at its edge, alike for NumPy and torch, named, guessed, refused."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,7 @@
 """The hand: tendons against bands, a valve that turns when it is turned, an object that is held, turned and dropped."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -97,7 +99,7 @@ def test_the_reward_is_the_speed_of_the_valve_and_never_an_end():
         speeds.append(out["reward"][0])
         np.testing.assert_array_equal(out["reward"], out["observation"][:, :, HAND])
         assert not out["status"].any()
-    np.testing.assert_allclose(np.mean(speeds, axis=0) * 239 / 120, body.angle() - before, atol=0.05)
+    np.testing.assert_allclose(np.mean(speeds, axis=0) * 239 / 120, body.angle() - before, rtol=0.06)
 
 
 @pytest.mark.parametrize("randomise", [0.0, 0.2])
@@ -129,7 +131,7 @@ def test_the_end_comes_no_later_than_the_floor_is_touched():
 
 
 def test_an_open_loop_gait_turns_the_object_and_holds_it():
-    """Nearly 1 rad/s for five seconds: hold with one pair, turn with the other, grasp anew."""
+    """About 1 rad/s for four seconds: hold with one pair, turn with the other, grasp anew."""
     out = play(built(HandGait(), 3), 480, gait)
     assert not out["status"][1:].any()
     assert (out["reward"].mean(axis=0) > 0.4).all(), out["reward"].mean(axis=0)
@@ -230,8 +232,9 @@ lanes: 2
 until: 30 steps
 components:
   body: {{type: {kind}, params: {{randomise: 0.2}}, inputs: [{{action: {{from: brain.action, delay: 20 ms}}}}]}}
-  error: {{type: basics.noise, params: {{distribution: normal, scale: 0.01, period: 120 Hz}}}}
-  sense: {{type: basics.add, inputs: {{a: body.observation, b: error.value}}}}
+  error: {{type: basics.noise, params: {{distribution: normal}}, inputs: [body.observation]}}
+  scale: {{type: basics.gain, params: {{gain: 0.01}}, inputs: [error.observation]}}
+  sense: {{type: basics.add, inputs: {{a: body.observation, b: scale.output}}}}
   brain: {{type: brains.mlp, params: {{hidden: [8]}}, inputs: [{{observation: sense.output}}, body.status]}}
 """
     run = Assembly.from_yaml(noisy).run(folder=tmp_path)
@@ -242,8 +245,6 @@ components:
 
 @pytest.mark.parametrize("cls", BODIES)
 def test_a_hand_can_be_looked_at(cls):
-    import os
-
     way = next(filter(rendering.works, rendering.WAYS), None)
     if way is None or os.environ.get(rendering.CHOICE, way) != way:
         pytest.skip("MuJoCo cannot draw here, or was told not to")

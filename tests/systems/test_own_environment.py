@@ -1,4 +1,4 @@
-"""`stimloop new environment` writes files that work as they are; `check-termination` judges rules and says what is wrong."""
+"""`stimloop new environment` writes files that work as they are; `check-termination` judges rules in words."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 pytest.importorskip("mujoco", reason="the environments of MuJoCo are not installed")
 
-from stimloop.assemblies.cli import app  # noqa: E402
-from stimloop.components.parts import allowed  # noqa: E402
+from stimloop.assemblies.cli import app
+from stimloop.components.parts import allowed
 
 
 @pytest.fixture(autouse=True)
