@@ -49,7 +49,8 @@ def inverted_double_pendulum(observation: Any, action: Any, successor: Any) -> A
     """The tip of the upper pole is at most 1 m high; observed are the sines (1, 2) and cosines (3, 4) of both angles.
 
     What a model predicts as sine and cosine need not lie on the circle: both are brought back to it. As in Gymnasium,
-    what is no number ends nothing.
+    what is no number ends nothing. Gymnasium reads the height from the last stage of a Runge-Kutta step, a hair beside
+    the position that is observed: 1 end in 11 693 was judged otherwise.
     """
     sine, cosine = successor[..., 1:3], successor[..., 3:5]
     length = (sine**2 + cosine**2).clip(min=1e-30) ** 0.5
@@ -81,8 +82,9 @@ def ant(observation: Any, action: Any, successor: Any) -> Any:
 
 
 def humanoid(observation: Any, action: Any, successor: Any) -> Any:
-    """The torso is outside the open interval from 1 to 2 m, or its height is no number; truncated observation or not.
+    """The torso is outside the open interval from 1 to 2 m, or its height is no number; truncated or whole observation.
 
+    The height comes first in both.
     """
     height = successor[..., 0]
     return ~((height > 1.0) & (height < 2.0))
