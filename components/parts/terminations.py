@@ -49,8 +49,8 @@ def inverted_double_pendulum(observation: Any, action: Any, successor: Any) -> A
     """The tip of the upper pole is at most 1 m high; observed are the sines (1, 2) and cosines (3, 4) of both angles.
 
     What a model predicts as sine and cosine need not lie on the circle: both are brought back to it. As in Gymnasium,
-    what is no number ends nothing. Gymnasium reads the height from the last stage of a Runge-Kutta step, a hair beside
-    the position that is observed: 1 end in 11 693 was judged otherwise.
+    what is no number ends nothing. Gymnasium's height is not brought up to date after the last physics step: in
+    20 000 steps it was up to 0.3 mm beside the position observed, and 1 end in 11 693 was judged otherwise.
     """
     sine, cosine = successor[..., 1:3], successor[..., 3:5]
     length = (sine**2 + cosine**2).clip(min=1e-30) ** 0.5
