@@ -213,6 +213,29 @@ def check(name: Annotated[str, typer.Argument(
             raise typer.Exit(3)
 
 
+@app.command("check-termination")
+def check_termination(env: Annotated[str, typer.Argument(help="Id of a Gymnasium environment, such as Hopper-v5.")],
+                      function: Annotated[str, typer.Option(
+                          metavar="MODULE:FUNCTION", help="The rule (default: the one known for ENV).")] = "",
+                      transitions: Annotated[int, typer.Option(min=1, help="Steps that are compared.")] = 20_000,
+                      seed: Annotated[int, typer.Option(min=0, help="Of start states and actions.")] = 0,
+                      allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
+    """Compare a termination function with the environment that it speaks of; exit code 3 if they disagree.
+
+    A learned model is told by such a function when an episode would be over. Enough is to judge 99.99 % of all
+    transitions as the environment does, and to overlook no more than 1 in 100 of its ends.
+
+    Example: stimloop check-termination Hopper-v5 --function my_rules:ended
+    """
+    with told(as_json):
+        from .own_environment import check_rule
+
+        found = check_rule(env, function, transitions, seed, allowing(allow))
+        emit(found.facts(), as_json, found.text())
+        if not found.passed:
+            raise typer.Exit(3)
+
+
 @app.command()
 def study(name: Annotated[str, typer.Argument(callback=named, help="A shipped study, or the path of a YAML file.")],
           small: SMALL = False,
@@ -387,6 +410,21 @@ def component(name: Annotated[str, typer.Argument(callback=named, help="Name of 
 
         path, text = new_component(name)
         emit({"file": path}, as_json, text)
+
+
+@new.command()
+def environment(name: Annotated[str, typer.Argument(callback=named, help="Of what is written, such as my_reach.")],
+                env: Annotated[str, typer.Option(help="Id of the Gymnasium environment.")] = "InvertedPendulum-v5",
+                as_json: JSON = False) -> None:
+    """Begin learning in an environment of your own: an assembly, a termination function, and a test of that.
+
+    Example: stimloop new environment my_reach --env my_package:Reach-v0
+    """
+    with told(as_json):
+        from .own_environment import new_environment
+
+        files, text = new_environment(name, env)
+        emit({"files": files}, as_json, text)
 
 
 def main() -> None:

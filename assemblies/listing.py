@@ -214,24 +214,34 @@ def _suitable(name: str) -> str:
     return plain if plain[:1].isalpha() and not iskeyword(plain) else f"my_{plain or 'brain'}"
 
 
-def new_component(name: str) -> tuple[str, str]:
-    """Write a module with one component into the working directory; returns its path and what to do next."""
-    from ..catalogue.lookup import class_name
-
+def new_module(name: str) -> Path:
+    """Return the file of a module of one's own, if Python and what is installed leave its name free."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,60}", name):
         raise AssemblyError([Problem(f"{name[:80]!r} cannot name a module", "", "Use lower-case letters, digits and _, "
                                      f"a letter first, such as {_suitable(name)}.")])
     path = Path(f"{name}.py")
-    cls = class_name(name)
     if iskeyword(name) or issoftkeyword(name) or (not path.exists() and find_spec(name) is not None):
         raise AssemblyError([Problem(f"{name!r} cannot name a module: it is a word of Python, or a module of that name "
                                      "can be imported already", "", f"Choose another name, such as my_{name}.")])
+    return path
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that must not exist."""
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(_TEMPLATE.format(title=name.replace("_", " ").capitalize(), cls=cls))
+            file.write(text)
     except FileExistsError:
         raise AssemblyError([Problem(f"{path} exists already", "", "Choose another name.")]) from None
     except OSError as error:
         raise AssemblyError([Problem(f"{path} cannot be written: {error}")]) from error
+
+
+def new_component(name: str) -> tuple[str, str]:
+    """Write a module with one component into the working directory; returns its path and what to do next."""
+    from ..catalogue.lookup import class_name
+
+    path, cls = new_module(name), class_name(name)
+    write_new(path, _TEMPLATE.format(title=name.replace("_", " ").capitalize(), cls=cls))
     return str(path), (f"wrote {path}\ncheck it:  stimloop check {name}:{cls}\n"
                        f"use it:    type: {name}:{cls}   and run with --allow {name}")

@@ -1,0 +1,148 @@
+"""Does a termination function agree with the environment it speaks of? Both are asked about the same transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from . import environments, spaces
+from .terminations import Termination, ended
+
+AGREEMENT = 0.9999  # of all transitions that a rule has to judge as the environment does
+MISSED = 0.01  # of the ends that it may overlook: where ends are rare, agreement alone shows nothing
+_SHOWN = 3  # disagreements that are kept to be looked at
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a termination function and an environment judged the same transitions."""
+
+    env: str
+    function: str
+    transitions: int
+    ends: int  # transitions with which the environment ended an episode
+    missed: int  # of those, how many the function did not end
+    invented: int  # transitions that the function ended and the environment did not
+    examples: tuple[tuple[str, tuple[float, ...]], ...] = ()  # (missed or invented, successor) of the first few
+
+    @property
+    def share(self) -> float:
+        """Share of transitions judged alike."""
+        return 1.0 - (self.missed + self.invented) / self.transitions
+
+    @property
+    def passed(self) -> bool:
+        """Is that enough: 99.99 % of the transitions, and of the ends no more than 1 in 100 overlooked?"""
+        return self.share >= AGREEMENT and self.missed <= MISSED * self.ends
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {**asdict(self), "agreement": self.share, "passed": self.passed}
+
+    def text(self) -> str:
+        """Say it in words."""
+        lines = [f"{self.env}: {self.function} agrees on {100 * self.share:.3f} % of {self.transitions} transitions, "
+                 f"{self.ends} of them ends: {'passed' if self.passed else 'FAILED'}"]
+        if self.missed or self.invented:
+            lines.append(f"  overlooked {self.missed} ends, ended {self.invented} transitions of its own")
+        for kind, successor in self.examples:
+            lines.append(f"  {kind}: successor {np.array2string(np.array(successor), precision=4, threshold=12)}")
+        if not self.ends:
+            lines.append("  the environment ended no episode, so this says nothing about ends")
+        return "\n".join(lines)
+
+
+def compare(env: str, function: Termination, *, called: str = "", transitions: int = 100_000, seed: int = 0,
+            params: Mapping[str, Any] | None = None) -> Agreement:
+    """Play `transitions` steps of a Gymnasium environment and ask the function about all of them.
+
+    Actions are, episode by episode, uniform, small, none, and smoothly wandering, so that episodes end early and late.
+    The function is asked with float32 torch tensors of 1000 transitions, as learners do, or with NumPy arrays where
+    torch is not installed.
+
+    Raises ValueError where the environment is unknown or has no boxes for observations and actions, and where the
+    function answers with anything but one bool for each transition.
+    """
+    if transitions < 1:
+        raise ValueError(f"transitions: {transitions} show nothing; write 1 or more")
+    asked = ends = missed = invented = 0
+    examples: list[tuple[str, tuple[float, ...]]] = []
+    for observation, action, successor, true in _batches(env, dict(params or {}), transitions, seed):
+        said = _ask(function, observation, action, successor)
+        asked, ends = asked + len(true), ends + int(true.sum())
+        missed, invented = missed + int((true & ~said).sum()), invented + int((said & ~true).sum())
+        for row in np.flatnonzero(said != true)[:_SHOWN - len(examples)]:
+            examples.append(("overlooked" if true[row] else "invented", tuple(map(float, successor[row]))))
+    name = called or f"{getattr(function, '__module__', '')}:{getattr(function, '__name__', function)}"
+    return Agreement(env, name, asked, ends, missed, invented, tuple(examples))
+
+
+def _ask(function: Termination, *transition: np.ndarray) -> np.ndarray:
+    """Return what a function says, bool [batch], asked as learners ask it."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return np.asarray(ended(function, *transition))
+    return np.asarray(ended(function, *map(torch.from_numpy, transition)))
+
+
+_Batch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _batches(env: str, params: dict[str, Any], transitions: int, seed: int, size: int = 1000) -> Iterator[_Batch]:
+    """Play, and give observation, action in [-1, 1], successor (float32 [n, ...]) and end (bool [n]) in batches."""
+    world = environments.make(env, params, None)
+    try:
+        _has_boxes(env, world)
+        door = spaces.ActionDoor(world.action_space)
+        rows: list[tuple[Any, ...]] = []
+        for row, number in zip(_play(world, door, seed), range(1, transitions + 1), strict=False):
+            rows.append(row)
+            if len(rows) == size or number == transitions:
+                seen, actions, then, true = zip(*rows, strict=True)
+                yield (*(np.array(part, np.float32) for part in (seen, actions, then)), np.array(true, bool))  # type: ignore[misc]
+                rows.clear()
+    finally:
+        world.close()
+
+
+def _has_boxes(env: str, world: Any) -> None:
+    """Raise unless observation and action are vectors of numbers."""
+    for what in ("observation", "action"):
+        space = getattr(world, f"{what}_space")
+        if type(space).__name__ != "Box" or len(space.shape) != 1:
+            raise ValueError(f"the {what} of {env} is {space}, no vector of numbers: a model of one transition, and a "
+                             "termination function, cannot be asked about it")
+
+
+def _play(world: Any, door: Any, seed: int) -> Iterator[tuple[Any, ...]]:
+    """Play one episode after the other, without end."""
+    random = np.random.default_rng(seed)
+    episode, (seen, _) = 0, world.reset(seed=int(random.integers(2**31)))
+    mind = _Mind(random, door.port.shape[0], episode)
+    while True:
+        action = mind.act()
+        then, _, terminated, truncated, _ = world.step(door(action[None])[0])
+        yield seen, action, then, terminated
+        seen = then
+        if terminated or truncated:
+            episode += 1
+            seen, _ = world.reset(seed=int(random.integers(2**31)))
+            mind = _Mind(random, action.size, episode)
+
+
+class _Mind:
+    """Acts in one of four ways, which take turns from episode to episode."""
+
+    def __init__(self, random: np.random.Generator, size: int, episode: int) -> None:
+        self._random, self._size, self._way = random, size, episode % 4
+        self._drift = np.zeros(size)
+
+    def act(self) -> np.ndarray:
+        """Return an action [size] float32 in [-1, 1]: uniform, a tenth of it, none, or a slow random walk."""
+        uniform = self._random.uniform(-1, 1, self._size)
+        self._drift = np.clip(0.95 * self._drift + 0.3 * uniform, -1, 1)
+        return (uniform, 0.1 * uniform, np.zeros(self._size), self._drift)[self._way].astype(np.float32)

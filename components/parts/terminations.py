@@ -1,0 +1,169 @@
+"""When an episode is over, as functions of a transition: a learned model of a world is asked, not the world.
+
+A termination function takes observations, actions and the observations that followed, [batch, ...] each, as NumPy
+arrays or as torch tensors on any device, and answers which transitions end an episode, bool [batch]. Those named here
+are those of the environments of Gymnasium 1.2 (version 5) and of our hands. They are written with operators and
+methods that both libraries have, so that this module imports neither.
+
+The rules were held against `gymnasium.envs.mujoco` step by step (`termination_check`). Where its documentation and its
+code differ, the code is followed: intervals that the pages call closed are open in Hopper, Walker2d and Humanoid. A
+rule sees what was observed, so what an observation hides it cannot judge: speeds are clipped to 10 there, which is why
+a hopper whose joints turn at 100 rad/s has ended in Gymnasium and not here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...loops.errors import nearest
+from .allowed import find_allowed
+
+Termination = Callable[[Any, Any, Any], Any]  # observation, action, successor [batch, ...] -> bool [batch]
+
+_INFINITE = float("inf")
+_POLE = 0.6  # m, length of each pole of the double pendulum
+GAIT_HEIGHT = 11  # place of the object's height in the observation of bodies.hand_gait: 9 joints, then x, y, z
+DROPPED = 0.04  # m: an object whose middle is lower than this lies on the floor; see parts/hand_model.py
+_RULES = re.compile(r"healthy_(z|angle|state)_range|terminate_when_unhealthy|exclude_current_positions_from_observation"
+                    r"|xml_file")  # parameters of environments that change what ends an episode, or where it is seen
+
+
+def _finite(values: Any) -> Any:
+    """Which rows hold numbers only, bool [batch]; comparisons with what is no number are false."""
+    return (abs(values) < _INFINITE).all(-1)
+
+
+def never(observation: Any, action: Any, successor: Any) -> Any:
+    """No transition ends an episode: HalfCheetah, Pendulum, the hand that turns a valve."""
+    return abs(successor[..., 0]) < 0
+
+
+def inverted_pendulum(observation: Any, action: Any, successor: Any) -> Any:
+    """The pole leans more than 0.2 rad, or something is no number."""
+    return ~_finite(successor) | (abs(successor[..., 1]) > 0.2)
+
+
+def inverted_double_pendulum(observation: Any, action: Any, successor: Any) -> Any:
+    """The tip of the upper pole is at most 1 m high; observed are the sines (1, 2) and cosines (3, 4) of both angles.
+
+    What a model predicts as sine and cosine need not lie on the circle: both are brought back to it. As in Gymnasium,
+    what is no number ends nothing. Gymnasium's height is not brought up to date after the last physics step: in
+    20 000 steps it was up to 0.3 mm beside the position observed, and 1 end in 11 693 was judged otherwise.
+    """
+    sine, cosine = successor[..., 1:3], successor[..., 3:5]
+    length = (sine**2 + cosine**2).clip(min=1e-30) ** 0.5
+    sine, cosine = sine / length, cosine / length
+    both = cosine[..., 0] * cosine[..., 1] - sine[..., 0] * sine[..., 1]  # of the sum of the angles
+    return _POLE * (cosine[..., 0] + both) <= 1.0
+
+
+def hopper(observation: Any, action: Any, successor: Any) -> Any:
+    """The torso is at 0.7 m or lower, leans 0.2 rad or more, or something is 100 or more, or no number."""
+    height, rest = successor[..., 0], successor[..., 1:]
+    healthy = (height > 0.7) & (height < _INFINITE) & (abs(successor[..., 1]) < 0.2) & (abs(rest) < 100.0).all(-1)
+    return ~healthy
+
+
+def walker2d(observation: Any, action: Any, successor: Any) -> Any:
+    """The torso is outside the open interval from 0.8 to 2 m, or leans 1 rad or more, or either is no number."""
+    height, lean = successor[..., 0], successor[..., 1]
+    return ~((height > 0.8) & (height < 2.0) & (abs(lean) < 1.0))
+
+
+def ant(observation: Any, action: Any, successor: Any) -> Any:
+    """The torso is outside the closed interval from 0.2 to 1 m, or something observed is no number.
+
+    The height is the first observation whether contact forces follow (105 numbers) or not (27).
+    """
+    height = successor[..., 0]
+    return ~(_finite(successor) & (height >= 0.2) & (height <= 1.0))
+
+
+def humanoid(observation: Any, action: Any, successor: Any) -> Any:
+    """The torso is outside the open interval from 1 to 2 m, or its height is no number; truncated or whole observation.
+
+    The height comes first in both.
+    """
+    height = successor[..., 0]
+    return ~((height > 1.0) & (height < 2.0))
+
+
+def hand_gait(observation: Any, action: Any, successor: Any) -> Any:
+    """The middle of the object is lower than any that does not lie on the floor, or its height is no number."""
+    return ~(successor[..., GAIT_HEIGHT] >= DROPPED)
+
+
+NAMED: Mapping[str, Termination] = {
+    "inverted_pendulum": inverted_pendulum, "inverted_double_pendulum": inverted_double_pendulum, "hopper": hopper,
+    "walker2d": walker2d, "ant": ant, "humanoid": humanoid, "halfcheetah": never, "pendulum": never,
+    "hand_valve": never, "hand_gait": hand_gait, "never": never,
+}
+_ENVIRONMENTS = {"InvertedPendulum": "inverted_pendulum", "InvertedDoublePendulum": "inverted_double_pendulum",
+                 "Hopper": "hopper", "Walker2d": "walker2d", "Ant": "ant", "Humanoid": "humanoid",
+                 "HalfCheetah": "halfcheetah", "Pendulum": "pendulum"}
+
+
+def find(name: str) -> Termination:
+    """Return a termination function: one named here, or one's own as `my_module:function`, if that module is allowed.
+
+    Raises ValueError for an unknown name (with the nearest known one), for a module that nobody allowed, and for what
+    is no function.
+    """
+    if ":" in name:
+        found = find_allowed(name, "termination")
+        if not callable(found):
+            raise ValueError(f"termination {name!r} is no function but a {type(found).__name__}; write one that takes "
+                             "(observation, action, successor) and returns bool [batch]")
+        return found  # type: ignore[no-any-return]
+    if name not in NAMED:
+        raise ValueError(f"termination {name!r} is unknown. {nearest(name, NAMED)} Your own is named "
+                         "my_module:function")
+    return NAMED[name]
+
+
+def name_for_env(env: str, params: Mapping[str, Any] | None = None) -> str:
+    """Return the name of the termination function of an environment's id: Hopper-v5 is `hopper`.
+
+    Raises ValueError where none is known, and where `params` of the environment change its rules or its observation.
+    """
+    plain = re.sub(r"-v\d+$", "", env)
+    known = {re.sub(r"\W|_", "", key).lower(): name for key, name in
+             [*_ENVIRONMENTS.items(), *((name, name) for name in NAMED)]}
+    name = known.get(re.sub(r"\W|_", "", plain).lower())
+    remedy = ("Write a function of (observation, action, successor) that returns bool [batch], name it "
+              "termination: my_module:function and allow its module; if no episode ever ends, name never. "
+              "`stimloop new environment NAME` writes one, `stimloop check-termination` compares it with the "
+              "environment")
+    if name is None:
+        close = nearest(plain, _ENVIRONMENTS)
+        raise ValueError(f"it is not known when an episode of {env!r} ends. {close if 'Did' in close else ''} {remedy}"
+                         .replace("  ", " "))
+    changed = sorted(key for key in params or {} if _RULES.fullmatch(key))
+    if changed:
+        raise ValueError(f"{', '.join(changed)} of {env} change when its episodes end, or where that is seen, so the "
+                         f"rule {name} does not hold. {remedy}")
+    return name
+
+
+def for_env(env: str, params: Mapping[str, Any] | None = None) -> Termination:
+    """Return the termination function of an environment; see `name_for_env`, errors included."""
+    return NAMED[name_for_env(env, params)]
+
+
+def ended(function: Termination, observation: Any, action: Any, successor: Any) -> Any:
+    """Return which transitions end an episode, bool [batch]; raises ValueError when the function answers otherwise."""
+    told = function(observation, action, successor)
+    shape, wanted = getattr(told, "shape", None), successor.shape[:-1]
+    if shape is None or tuple(shape) != tuple(wanted):
+        raise ValueError(f"{_called(function)} answers {len(wanted)}-dimensional batches {tuple(wanted)} with "
+                         f"{'a ' + type(told).__name__ if shape is None else f'shape {tuple(shape)}'}; return one bool "
+                         "for each transition: index the last axis, as in successor[..., 0] < 0.7")
+    if str(told.dtype).rpartition(".")[2] != "bool":
+        raise ValueError(f"{_called(function)} answers with {told.dtype}; return bool, as a comparison does")
+    return told
+
+
+def _called(function: Termination) -> str:
+    return f"termination function {getattr(function, '__module__', '')}:{getattr(function, '__name__', function)}"

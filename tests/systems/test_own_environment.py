@@ -1,0 +1,89 @@
+"""`stimloop new environment` writes files that work as they are; `check-termination` judges rules in words."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("mujoco", reason="the environments of MuJoCo are not installed")
+
+from stimloop.assemblies.cli import app
+from stimloop.components.parts import allowed
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    yield
+    allowed.allow_only(())
+    for name in [name for name in sys.modules if name.startswith("mine_")]:
+        del sys.modules[name]
+
+
+def call(*words, code=0):
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == code, done.output
+    return done
+
+
+def test_what_is_written_agrees_checks_runs_and_tests():
+    told = json.loads(call("new", "environment", "mine_reach", "--json").stdout)
+    assert told["files"] == ["mine_reach.yaml", "mine_reach_rules.py", "test_mine_reach_rules.py"]
+    found = json.loads(call("check-termination", "InvertedPendulum-v5", "--function", "mine_reach_rules:ended",
+                            "--transitions", 1000, "--json").stdout)
+    assert found["passed"]
+    assert found["ends"] > 10
+    call("check", "mine_reach.yaml")
+    call("run", "mine_reach.yaml", "--small", "--json")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:nengo", "-p", "no:cacheprovider",
+                           "test_mine_reach_rules.py"], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])})
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_rule_that_is_wrong_is_told_by_exit_code_and_examples():
+    Path("mine_rule.py").write_text("def ended(o, a, then):\n    return then[..., 0] < 1.24\n")
+    done = call("check-termination", "Hopper-v5", "--function", "mine_rule:ended", "--transitions", 500, code=3)
+    assert "FAILED" in done.stdout
+    assert "invented: successor [" in done.stdout
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["Swimmer-v5"], "stimloop new environment NAME"), (["Hopper-v5", "--function", "hoper"], 'Did you mean "hopper"'),
+    (["Hopper-v5", "--function", "mine_nowhere:f"], "no module 'mine_nowhere'"),
+    (["Hopper-v5", "--function", "mine_shape:ended"], "return one bool for each transition")])
+def test_what_is_wrong_is_said_in_words(words, said):
+    Path("mine_shape.py").write_text("def ended(o, a, then):\n    return then < 1.0\n")
+    assert said in call("check-termination", *words, "--transitions", 50, code=1).stderr
+
+
+def test_an_environment_of_ones_own_module(monkeypatch, tmp_path):
+    Path("mine_worlds.py").write_text(
+        "import gymnasium\ngymnasium.register('Mine-v0', 'gymnasium.envs.classic_control:PendulumEnv', "
+        "max_episode_steps=20)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    call("check-termination", "mine_worlds:Mine-v0", "--function", "never", "--transitions", 50)
+    call("new", "environment", "mine_thing", "--env", "mine_worlds:Mine-v0")
+    assert "import mine_worlds" in Path("test_mine_thing_rules.py").read_text()
+    assert 'compare("Mine-v0"' in Path("test_mine_thing_rules.py").read_text()
+    assert "--allow mine_worlds" in Path("mine_thing.yaml").read_text()
+
+
+@pytest.mark.parametrize(("words", "said"), [(["os"], "cannot name a module"), (["Mine"], "cannot name a module"),
+                                             (["mine", "--env", "a b"], "no id of a Gymnasium environment")])
+def test_names_that_cannot_be_are_refused_and_nothing_is_written(words, said, tmp_path):
+    assert said in call("new", "environment", *words, code=1).stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_overwritten():
+    Path("test_mine_rules.py").write_text("kept")
+    call("new", "environment", "mine", code=1)
+    assert Path("test_mine_rules.py").read_text() == "kept"
+    assert not Path("mine.yaml").exists()

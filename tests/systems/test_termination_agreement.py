@@ -1,0 +1,65 @@
+"""Termination functions judge as their environments do, and the comparison finds those that do not."""
+
+import json
+import sys
+
+import pytest
+
+pytest.importorskip("mujoco", reason="the environments of MuJoCo are not installed")
+gymnasium = pytest.importorskip("gymnasium")
+
+from stimloop.components.parts import termination_check, terminations  # noqa: E402
+from systems import terminations as script  # noqa: E402
+
+FEW = 2000  # transitions; `python tests/systems/terminations.py` takes 100 000
+
+
+@pytest.mark.parametrize("env", script.ENVS)
+def test_a_rule_agrees_with_its_environment(env):
+    found = script.judged(env, FEW, seed=1)
+    assert found.passed, found.text()
+    assert found.transitions == FEW
+    assert found.ends > 0 or env in ("Ant-v5", "HalfCheetah-v5", "Pendulum-v1")  # an ant seldom leaves its range
+
+
+@pytest.mark.parametrize("kwargs", [{"include_cfrc_ext_in_observation": False}])
+def test_the_ants_rule_holds_for_the_truncated_observation(kwargs):
+    assert termination_check.compare("Ant-v5", terminations.ant, transitions=500, params=kwargs).passed
+
+
+def test_a_wrong_rule_is_found_out():
+    late = termination_check.compare("Hopper-v5", lambda o, a, then: then[..., 0] < 0.65, transitions=FEW)
+    assert not late.passed
+    assert late.missed > 0
+    assert late.examples[0][0] == "overlooked"
+    early = termination_check.compare("Hopper-v5", lambda o, a, then: then[..., 0] < 1.2, transitions=FEW)
+    assert early.invented > 0
+    assert not early.passed
+    assert "FAILED" in early.text()
+
+
+def test_a_rule_that_never_ends_fails_where_ends_are_rare():
+    """One end in 20 000 transitions is agreement of 99.995 %, and yet nothing was judged."""
+    rare = termination_check.Agreement("E", "f", transitions=20_000, ends=1, missed=1, invented=0)
+    assert rare.share >= termination_check.AGREEMENT
+    assert not rare.passed
+
+
+def test_the_same_seed_plays_the_same():
+    one, two = (script.judged("Hopper-v5", 300, seed=4) for _ in range(2))
+    assert one == two
+    assert one != script.judged("Hopper-v5", 300, seed=5)
+
+
+def test_what_cannot_be_compared_says_why():
+    with pytest.raises(ValueError, match="the action of CartPole-v1 is Discrete"):
+        termination_check.compare("CartPole-v1", terminations.never, transitions=5)
+    with pytest.raises(ValueError, match="not registered"):
+        termination_check.compare("Hoper-v5", terminations.never, transitions=5)
+
+
+def test_the_script_prints_what_it_found(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["terminations.py", "--env", "Pendulum-v1", "--transitions", "50", "--json"])
+    assert script.main() == 0
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert (facts["env"], facts["agreement"], facts["passed"]) == ("Pendulum-v1", 1.0, True)
