@@ -1,7 +1,7 @@
 """What a command says at the end of a run: what was earned, how fast it went, and one of a thing without an s."""
 
-import re
 import json
+import re
 
 import numpy as np
 import pytest
