@@ -1,6 +1,7 @@
 """What a command says at the end of a run: what was earned, how fast it went, and one of a thing without an s."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -91,5 +92,5 @@ def test_one_of_a_thing_has_no_s():
                 "--set", "evaluate.test.every=1 step", "--set", "body.params.max_steps=1").stdout
     assert "1 step, 1 episode; mean return" in text
     assert "in 1 episode after 1 step" in text
-    assert " 1 steps" not in text
+    assert not re.search(r" 1 steps(?!/s)", text)
     assert " 1 episodes" not in text
