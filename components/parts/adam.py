@@ -39,13 +39,13 @@ class Adam:
         self._steps[chosen if len(chosen) < len(self.parameters) else slice(None)] += 1
         steps = self._steps.unbind()
         # the fused pass goes through memory in order, and autograd may hand out transposed views
-        slopes = {i: _laid_out(gradient, self.parameters[i]) for i, gradient in enumerate(gradients)
-                  if gradient is not None}
+        slopes: Any = {i: _laid_out(gradient, self.parameters[i]) for i, gradient in enumerate(gradients)
+                       if gradient is not None}
         for decay, those in self._by_decay:
             if rows := [i for i in chosen if i in those]:
-                columns = ([column[i] for i in rows] for column in (
-                    self.parameters, slopes, self._first, self._second))
-                torch._fused_adam_(*columns, [], [steps[i] for i in rows], lr=self.learning_rate, beta1=0.9,
+                parameters, gradient, first, second, counts = ([column[i] for i in rows] for column in (
+                    self.parameters, slopes, self._first, self._second, steps))
+                torch._fused_adam_(parameters, gradient, first, second, [], counts, lr=self.learning_rate, beta1=0.9,
                                    beta2=0.999, weight_decay=decay, eps=self._eps, amsgrad=False, maximize=False)
 
     def state_dict(self) -> dict[str, Any]:

@@ -18,19 +18,21 @@ class Groups:
     """
 
     def __init__(self, member: Any, members: int) -> None:
+        order: Any
         if isinstance(member, np.ndarray):
             counts, order = np.bincount(member, minlength=members).tolist(), np.argsort(member, kind="stable")
-            steady, self._back = bool((np.diff(member) >= 0).all()), np.argsort(order)
+            steady = bool((np.diff(member) >= 0).all())
         else:
             import torch
 
             sorted_members, order = torch.sort(member, stable=True)
             counts = torch.bincount(sorted_members, minlength=members).tolist()
-            steady, self._back = torch.equal(sorted_members, member), torch.argsort(order)
+            steady = torch.equal(sorted_members, member)
         if len(counts) > members:
             raise RunError(f"a row is asked of member {len(counts) - 1}, and there are {members}, counted from 0")
         self.count = sum(counts)
-        self._order: Any = None if steady else order
+        self._order = None if steady else order
+        self._back = None if steady else order.argsort()
         ends = np.cumsum(counts).tolist()
         self.spans = [(number, end - count, end) for number, (count, end) in enumerate(zip(counts, ends, strict=True))
                       if count]  # member, first row and end of its group
@@ -82,6 +84,5 @@ def balanced(count: int, among: Any, generator: Any) -> Any:
     import torch
 
     device = generator.device
-    order = torch.randperm(len(among), generator=generator, device=device)
-    place = torch.randperm(count, generator=generator, device=device) % len(among)
-    return torch.as_tensor(among, device=device)[order[place]]
+    shuffled = torch.as_tensor(among, device=device)[torch.randperm(len(among), generator=generator, device=device)]
+    return shuffled[torch.randperm(count, generator=generator, device=device) % len(among)]

@@ -104,7 +104,8 @@ class DynamicsEnsemble(SharedArrays):
         if not isinstance(values, np.ndarray) and values.device.type != "cpu":
             raw = self._assigned_stack(values, groups, arrays)
             return self._said(groups.scatter(raw), arrays)
-        found, layers = [], self._members(arrays, [number for number, *_ in groups.spans])
+        found: list[Any] = []
+        layers = self._members(arrays, [number for number, *_ in groups.spans])
         for (_, first, end), mine in zip(groups.spans, layers, strict=True):
             part = values[first:end]
             found.append(_rows(part, mine) if isinstance(values, np.ndarray) else through_member(part, mine))
