@@ -38,7 +38,7 @@ class GaussianEnsemble(Networked):
         deterministic_rewards: draw rewards without their noise.
     """
 
-    def __init__(self, *, members: Count = 7, elites: Count = 5, hidden: list[Count] = [200] * 4,  # noqa: B006
+    def __init__(self, *, members: Count = 7, elites: Count = 5, hidden: list[Count] = [200] * 4,
                  weights: Weights | None = None, deterministic_obs: bool = False,
                  deterministic_rewards: bool = False) -> None:
         self.members, self.trusted, self.hidden, self.weights = members, elites, list(hidden), weights
@@ -50,7 +50,7 @@ class GaussianEnsemble(Networked):
             "reward": Port("reward of the step that just ended", (), wakes=True, optional=True),
         }
         self.outputs = {
-            "prediction": Port("observation that was expected now, before it came; where no step led here, what is seen",
+            "prediction": Port("observation that was expected for now; where no step led here, what is seen",
                                ("observation",)),
             "surprise": Port("negative log-likelihood of what came (nat per number; 0 where no step led here)", ()),
             "disagreement": Port("standard deviation of the elites' expectations (0 where no step led here)",

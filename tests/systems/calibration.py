@@ -39,7 +39,7 @@ def said(net: DynamicsEnsemble, inputs: np.ndarray) -> tuple[np.ndarray, np.ndar
     return mean.double().numpy(), variance.double().exp().numpy()
 
 
-# -- linear dynamics with noise that depends on the state -------------------------------------------------------------
+# -- linear dynamics with noise that depends on the state --------------------------------------------------------------
 
 
 def linear(count: int, rng: np.random.Generator, reach: float = 1.0
@@ -76,7 +76,7 @@ def judge_linear(seed: int, rows: int = ROWS, hidden: Sequence[int] = HIDDEN) ->
             "passes": report.passes, "seconds": round(report.seconds, 2)}
 
 
-# -- a pendulum ---------------------------------------------------------------------------------------------------------
+# -- a pendulum --------------------------------------------------------------------------------------------------------
 
 
 def swing(state: np.ndarray, push: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +125,7 @@ def judge_pendulum(seed: int, rows: int = ROWS, hidden: Sequence[int] = HIDDEN) 
     return {**found, "passes": report.passes, "seconds": round(report.seconds, 2)}
 
 
-# -- verdict ------------------------------------------------------------------------------------------------------------
+# -- verdict -----------------------------------------------------------------------------------------------------------
 
 BOUNDS = {"linear": {"coverage": (0.87, 0.93), "sigma_error": (0, 0.12), "nll_gap": (-np.inf, 0.05),
                      "disagreement_ratio": (3, np.inf)},

@@ -1,0 +1,36 @@
+"""The ensemble knows how sure it may be: smaller counts of `calibration.py`, whose full counts run alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from systems import calibration  # noqa: E402
+
+
+def test_with_fewer_neurons_it_keeps_the_same_bounds_for_known_noise():
+    found = calibration.judge_linear(0, hidden=(64, 64))
+    for name, (low, high) in calibration.BOUNDS["linear"].items():
+        assert low <= found[name] <= high, (name, found)
+
+
+def test_a_pendulum_is_foreseen_five_steps_ahead():
+    found = calibration.judge_pendulum(0, rows=2000, hidden=(64, 64))
+    assert found["rmse_1_step"] <= 0.05  # with a fraction of rows and neurons
+    assert found["rmse_5_step"] <= 0.15
+
+
+def test_the_judge_knows_the_pendulum():
+    gymnasium = pytest.importorskip("gymnasium")
+    env = gymnasium.make("Pendulum-v1").unwrapped
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        state, push = np.array([[rng.uniform(-9, 9), rng.uniform(-8, 8)]]), rng.uniform(-1, 1, 1)
+        env.state = state[0].copy()
+        observation, reward, *_ = env.step(2 * push)
+        after, mine = calibration.swing(state, push)
+        np.testing.assert_allclose(calibration.seen(after)[0], observation, atol=1e-5)
+        np.testing.assert_allclose(mine[0], reward, atol=1e-9)
