@@ -15,9 +15,15 @@ class Adam:
     It calls the fused pass of torch.optim.Adam itself: around it that class spends ten times as long on small networks.
     """
 
-    def __init__(self, parameters: Iterable[torch.Tensor], learning_rate: float, eps: float = 1e-8) -> None:
+    def __init__(self, parameters: Iterable[torch.Tensor], learning_rate: float, eps: float = 1e-8,
+                 decays: Sequence[float] | None = None) -> None:
+        """Make the optimiser; `decays` are weights w of terms w / 2 |p|^2 of the loss, one a parameter (0 without)."""
         self.parameters = list(parameters)
         self.learning_rate, self._eps = learning_rate, eps
+        each = list(decays) if decays is not None else [0.0] * len(self.parameters)
+        if len(each) != len(self.parameters):
+            raise ValueError(f"{len(each)} decays for {len(self.parameters)} parameters: give one for each")
+        self._by_decay = [(decay, {i for i, mine in enumerate(each) if mine == decay}) for decay in sorted(set(each))]
         self.forget()
 
     def forget(self) -> None:
@@ -33,12 +39,14 @@ class Adam:
         self._steps[chosen if len(chosen) < len(self.parameters) else slice(None)] += 1
         steps = self._steps.unbind()
         # the fused pass goes through memory in order, and autograd may hand out transposed views
-        slopes = [_laid_out(gradient, self.parameters[i]) for i, gradient in enumerate(gradients)
-                  if gradient is not None]
-        parameters, first, second, counts = ([column[i] for i in chosen] for column in (
-            self.parameters, self._first, self._second, steps))
-        torch._fused_adam_(parameters, slopes, first, second, [], counts, lr=self.learning_rate, beta1=0.9,
-                           beta2=0.999, weight_decay=0.0, eps=self._eps, amsgrad=False, maximize=False)
+        slopes: Any = {i: _laid_out(gradient, self.parameters[i]) for i, gradient in enumerate(gradients)
+                       if gradient is not None}
+        for decay, those in self._by_decay:
+            if rows := [i for i in chosen if i in those]:
+                parameters, gradient, first, second, counts = ([column[i] for i in rows] for column in (
+                    self.parameters, slopes, self._first, self._second, steps))
+                torch._fused_adam_(parameters, gradient, first, second, [], counts, lr=self.learning_rate, beta1=0.9,
+                                   beta2=0.999, weight_decay=decay, eps=self._eps, amsgrad=False, maximize=False)
 
     def state_dict(self) -> dict[str, Any]:
         return {str(i): {"exp_avg": first.cpu().numpy().copy(), "exp_avg_sq": second.cpu().numpy().copy(),

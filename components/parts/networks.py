@@ -22,6 +22,8 @@ _ZERO = np.zeros((), np.float32)  # as an array: half the cost of a call
 class SharedArrays:
     """Named NumPy arrays that torch may share."""
 
+    fixed: tuple[str, ...] = ("normaliser/",)  # how names begin of what no optimiser changes
+
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
         self._shared: dict[str, Any] = {}  # torch parameters, once somebody asked
@@ -51,7 +53,7 @@ class SharedArrays:
             import torch
 
             self._shared = {name: torch.nn.Parameter(torch.from_numpy(array)) for name, array in self.arrays.items()
-                            if not name.startswith("normaliser/")}
+                            if not name.startswith(self.fixed)}
             self._places = {name: parameter.data_ptr() for name, parameter in self._shared.items()}
         return self._shared
 
@@ -164,7 +166,10 @@ def mixed(rows: Any, chosen: Any, others: Any) -> Any:
 
 
 def activate(values: Any, activation: str) -> Any:
-    """Apply an activation to NumPy arrays or tensors."""
+    """Apply an activation (`relu`, `tanh` or `silu`) to NumPy arrays or tensors."""
+    if activation == "silu":  # x * sigmoid(x); by tanh, which nothing makes overflow
+        return (values * (0.5 * (1 + np.tanh(0.5 * values))) if isinstance(values, np.ndarray)
+                else values * values.sigmoid())
     if isinstance(values, np.ndarray):
         return np.maximum(values, _ZERO) if activation == "relu" else np.tanh(values)
     return values.relu() if activation == "relu" else values.tanh()

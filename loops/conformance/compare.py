@@ -119,6 +119,8 @@ def broken_rule(folder: str, component: Component) -> str:
     wanted_in = {"bodies": ["action"], "stimulators": ["command"]}.get(folder, [])
     wanted_out = {"bodies": ["observation", "reward", "status"], "coprocessors": ["command"],
                   "stimulators": ["current"]}.get(folder, [])
+    if folder == "world_models" and outputs:
+        wanted_out = ["prediction"]
     if policy:
         wanted_in, wanted_out = ["observation", "status"], ["action"]
     for side, ports, wanted in (("input", inputs, wanted_in), ("output", outputs, wanted_out)):

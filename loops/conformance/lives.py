@@ -65,7 +65,7 @@ def time_and_news(subject: Subject) -> str:
     vary(subject, irregular, jitter=True, steps=20)
     component = subject.make()
     counts = {"status", "reward", "observation"} & set(component.inputs)
-    counting = subject.folder in ("brains", "learners", "protocols", "critics")
+    counting = subject.folder in ("brains", "learners", "protocols", "critics", "world_models")
     if component.period is not None or not counts or not counting:
         return "step times only: it may move between arrivals"
     vary(subject, lambda plan: _not_again(subject, plan))

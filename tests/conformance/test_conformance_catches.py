@@ -33,6 +33,7 @@ BROKEN = [  # (class, folder, property that it breaks, words in which that is sa
     (policies.Unguarded, "brains", "1 example and ports", ""),
     (policies.RenamesItsAction, "brains", "1 example and ports", ""),
     (policies.Brain, "stimulators", "1 example and ports", ""),
+    (steps.Leaky, "world_models", "1 example and ports", "world_models have an output prediction"),
     (steps.WrongShape, "", "2 outputs match ports", ""),
     (steps.WrongAtSeven, "", "2 outputs match ports", ""),
     (steps.OutOfBounds, "", "2 outputs match ports", ""),

@@ -1,5 +1,6 @@
 """Adam is torch's own, and goes on where it was saved."""
 
+import pytest
 import torch
 
 from stimloop.components.parts.adam import Adam
@@ -28,6 +29,25 @@ def test_it_is_the_adam_of_torch():
     _run(20, mine, theirs)
     for ours, other in zip(mine.parameters, theirs.param_groups[0]["params"], strict=True):
         torch.testing.assert_close(ours, other)
+
+
+def test_decays_are_those_of_the_loss():
+    decays = [0.1, 0.0, 0.3, 0.1]
+    mine, theirs = Adam(_drawn(), 1e-2, decays=decays), torch.optim.Adam(_drawn(), 1e-2)
+    for i in range(20):
+        torch.manual_seed(i)
+        slopes = [torch.randn_like(parameter) for parameter in mine.parameters]
+        mine.descend(slopes)
+        others = theirs.param_groups[0]["params"]
+        loss = sum((slope * p).sum() + decay / 2 * p.square().sum()
+                   for slope, p, decay in zip(slopes, others, decays, strict=True))
+        theirs.zero_grad()
+        loss.backward()
+        theirs.step()
+    for ours, other in zip(mine.parameters, others, strict=True):
+        torch.testing.assert_close(ours, other)
+    with pytest.raises(ValueError, match="2 decays for 4 parameters"):
+        Adam(_drawn(), 1e-2, decays=[0.1, 0.2])
 
 
 def test_it_goes_on_where_it_was_saved():

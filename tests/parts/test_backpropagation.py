@@ -17,12 +17,12 @@ def _pairs(sizes: list[tuple[int, int]]) -> list[tuple[torch.Tensor, torch.Tenso
 def _one_by_one(values, activation, layers, heads):
     activities = []
     for weight, bias in layers:
-        values = getattr(torch, activation)(torch.nn.functional.linear(values, weight, bias))
+        values = getattr(torch.nn.functional, activation)(torch.nn.functional.linear(values, weight, bias))
         activities.append(values)
     return tuple(activities), tuple(torch.nn.functional.linear(values, *pair) for pair in heads)
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "silu"])
 @pytest.mark.parametrize("hidden", [[], [4], [5, 4, 3]])
 @pytest.mark.parametrize("used", ["heads", "first head", "activities", "all"])
 def test_it_is_the_same_as_layer_by_layer(activation, hidden, used):
@@ -60,7 +60,8 @@ def test_gradients_pass_through_frozen_weights():
     assert layers[0][0].grad is None
 
 
-def test_large_layers_take_the_fast_products_and_agree_with_plain_torch(monkeypatch):
+@pytest.mark.parametrize("activation", ["tanh", "silu"])
+def test_large_layers_take_the_fast_products_and_agree_with_plain_torch(monkeypatch, activation):
     """Beyond the size from which oneDNN multiplies: forwards, backwards, and backwards again."""
     asked, fast = [], products._ONEDNN
 
@@ -77,7 +78,7 @@ def test_large_layers_take_the_fast_products_and_agree_with_plain_torch(monkeypa
     values, found = torch.randn(256, 64, requires_grad=True), []
     given = [values, *(tensor for pair in (*layers, *heads) for tensor in pair)]
     for function in (through_layers, _one_by_one):
-        loss = function(values, "tanh", layers, heads)[1][0].square().mean()
+        loss = function(values, activation, layers, heads)[1][0].square().mean()
         first = torch.autograd.grad(loss, given, create_graph=True)
         second = torch.autograd.grad(sum(part.square().sum() for part in first), given)
         found.append((loss, *first, *second))

@@ -13,7 +13,7 @@ def network(activation="relu"):
     return Perceptron(9, [32, 24], {"mean": 6, "log_deviation": 6}, activation, seed=3)
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "silu"])
 def test_torch_and_numpy_compute_the_same(activation):
     net = network(activation)
     values = np.random.default_rng(0).normal(size=(5, 9)).astype(np.float32)

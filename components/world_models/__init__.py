@@ -1,0 +1,1 @@
+"""World models: what predicts how a body will go on."""
