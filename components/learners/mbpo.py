@@ -69,7 +69,7 @@ class Mbpo(ModelLearner):
 
     @classmethod
     def example(cls) -> Mbpo:
-        return cls(termination="never", buffer_size=100, learning_starts=4, min_buffer=4, epoch_length=10,
+        return cls(termination="never", buffer_size=100, learning_starts=6, min_buffer=6, epoch_length=10,
                    batch_size=8, gradient_steps=2, model_train_freq=5, rollout_batch_size=6)
 
     def imagine(self, start: Any, length: int) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:

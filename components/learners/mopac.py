@@ -125,7 +125,7 @@ class Mopac(ModelLearner):
 
     @classmethod
     def example(cls) -> Mopac:
-        return cls(termination="never", buffer_size=100, learning_starts=4, min_buffer=4, epoch_length=10,
+        return cls(termination="never", buffer_size=100, learning_starts=6, min_buffer=6, epoch_length=10,
                    batch_size=8, gradient_steps=2, model_train_freq=5, rollout_batch_size=6,
                    rollout_schedule=[0, 1, 2, 2], ratio_schedule=[0, 1, 0.5, 0.5], particles=4)
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from .assignment import at_random
+
 Terminated = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 Columns = dict[str, torch.Tensor]  # of imagined steps [rows, ...], named as those of a replay buffer
 
@@ -22,8 +24,8 @@ class ImaginedWorld:
     """A world that a model imagines: it takes what is done and says what comes of it.
 
     Args:
-        model: predicts [rows, 1 + observations] for inputs [rows, observations + actions] (role Model); of its
-            members any may be asked, and `elites` are those that may imagine.
+        model: predicts [rows, 1 + observations] for inputs [rows, observations + actions] (role Model); its `elites` are
+            the members that may imagine.
         terminated: says of (observation, action, successor) whether the episode is over [rows] bool.
         generator: where every draw comes from.
     """
@@ -34,8 +36,7 @@ class ImaginedWorld:
 
     def members(self, count: int) -> torch.Tensor:
         """Draw one of the elites for each of so many rows [count]."""
-        elites = torch.as_tensor(self.model.elites, dtype=torch.int64, device=self.generator.device)
-        return elites[torch.randint(len(elites), (count,), generator=self.generator, device=elites.device)]
+        return at_random(count, self.model.elites, self.generator)
 
     def step(self, observation: torch.Tensor, action: torch.Tensor, member: torch.Tensor
              ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...loops.component import Inputs, Use
-from ...loops.errors import AssemblyError, Diverged, PortError, Problem
+from ...loops.errors import AssemblyError, Diverged, Problem
 from ...loops.lanes import Lanes
 from ...loops.seeds import derive
 from .hidden_weights import Cost
@@ -22,6 +22,8 @@ from .policy_learner import PolicyLearner
 from .roles import Model
 from .schedules import Ramp
 from .transitions import Rows, Unfinished
+
+_FEWEST = 5  # real steps from which on a model can be fitted: one of them is held out
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Practice:
 class ModelLearner(PolicyLearner):
     """Learns a model of the world beside a policy, and lets the policy practise in it.
 
-    A learner of this kind writes `imagine`.
+    A learner of this kind writes `imagine`. What it counts as updates are those of the actor-critic and, one each, the
+    times that the model was fitted.
     """
 
     uses = {**PolicyLearner.uses, "model": Use(Model, changes=True)}
@@ -121,7 +124,8 @@ class ModelLearner(PolicyLearner):
         actions = check_action(done.shape)
         self.warnings = [*self.warnings, *check_partners(policy, critic)]
         columns = transition_columns(seen.shape, done.shape, done.dtype, seen.dtype)  # type: ignore[arg-type]
-        self.buffer, self.imagined = ReplayBuffer(self.buffer_size, columns), ReplayBuffer(1, columns)
+        self.imagined = ReplayBuffer(1, columns)
+        self.buffer = ReplayBuffer(self.buffer_size, {**columns, "reached": ((), torch.bool)})
         self._imagining, self._fitting = torch.Generator(), torch.Generator()
         self.world = ImaginedWorld(model, terminations.find(self.termination), self._imagining)
         self.actor = Actor(policy, actions, self._imagining)
@@ -138,7 +142,7 @@ class ModelLearner(PolicyLearner):
         for part in (self.core, self.fit, self.buffer, self.imagined):
             part.forget()
         self._pending: list[Rows] = []  # real steps of episodes that still run, where these are remembered at their end
-        self._counted = self._owed = self._refreshed = 0
+        self._counted = self._owed = self._refreshed = self._fits = 0
 
     @property
     def epoch(self) -> int:
@@ -147,23 +151,16 @@ class ModelLearner(PolicyLearner):
 
     def remember(self, rows: Rows, inputs: Inputs) -> None:
         """Keep real steps; where episodes count as a whole, until their end."""
-        from .replay_buffer import as_columns
-
-        if not rows.reached.all():
-            raise PortError("a model cannot learn from steps whose last observation is not published: let the body "
-                            "restart at the next tick (restart: next_tick)")
         if self.practice.insert == "step":
-            self.buffer.add(as_columns(rows))
+            self.buffer.add(_columns(rows))
             return
         self._pending.append(rows)
         for lane in rows.lane[rows.ended]:
             self._remember_episode(int(lane))
 
     def _remember_episode(self, lane: int) -> None:
-        from .replay_buffer import as_columns
-
         for rows in self._pending:
-            self.buffer.add({name: column[rows.lane == lane] for name, column in as_columns(rows).items()})
+            self.buffer.add(_columns(rows.of(rows.lane == lane)))
         kept = [rows.of(rows.lane != lane) for rows in self._pending]
         self._pending = [rows for rows in kept if len(rows)]
 
@@ -180,7 +177,8 @@ class ModelLearner(PolicyLearner):
 
     def _refresh_due(self) -> bool:
         begun = self.steps - self.practice.learning_starts
-        return begun >= 0 and begun // self.practice.model_train_freq >= self._refreshed and len(self.buffer) > 0
+        return (begun >= 0 and begun // self.practice.model_train_freq >= self._refreshed
+                and int(self.buffer.columns["reached"][:len(self.buffer)].sum()) >= _FEWEST)
 
     def learn(self, times: int) -> tuple[int, dict[str, float]]:
         """Update for the steps that were made; then, when it is time, fit the model and imagine for those to come."""
@@ -190,7 +188,7 @@ class ModelLearner(PolicyLearner):
             self._refreshed = begun // self.practice.model_train_freq + 1
             if self.real_ratio.at(self.epoch) < 1:
                 measured |= self._refresh()
-        return self.core.updates, measured
+        return self.core.updates + self._fits, measured
 
     def _update(self, times: int) -> dict[str, float]:
         measured: dict[str, float] = {}
@@ -211,7 +209,7 @@ class ModelLearner(PolicyLearner):
         parts = [buffer.sample(count, self._generator) for buffer, count in
                  ((self.buffer, real), (self.imagined, self.practice.batch_size - real)) if count]
         return parts[0] if len(parts) == 1 else {
-            name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            name: torch.cat([part[name] for part in parts]) for name in self.imagined.columns}
 
     def _refresh(self) -> dict[str, float]:
         measured, how = self._fit_model(), self.practice
@@ -237,9 +235,12 @@ class ModelLearner(PolicyLearner):
         import torch
 
         kept = {name: column[:len(self.buffer)] for name, column in self.buffer.columns.items()}
+        if not kept["reached"].all():  # where it began anew at once, nobody saw how the episode ended
+            kept = {name: column[kept["reached"]] for name, column in kept.items()}
         inputs = torch.cat([kept["observation"], kept["action"]], dim=1)
         targets = torch.cat([kept["reward"][:, None], kept["successor"] - kept["observation"]], dim=1)
         report = self.fit.fit(inputs, targets, self._fitting, self.practice.max_model_t)
+        self._fits += 1
         return {"model_loss": report.val_loss, "model_steps": report.steps}
 
     @abstractmethod
@@ -249,7 +250,7 @@ class ModelLearner(PolicyLearner):
     def keep(self) -> dict[str, Any]:
         return {"buffer": self.buffer.state_dict(), "imagined": self.imagined.state_dict(), "room": self.imagined.size,
                 "core": self.core.state_dict(), "fit": self.fit.state_dict(), "counted": self._counted,
-                "owed": self._owed, "refreshed": self._refreshed,
+                "owed": self._owed, "refreshed": self._refreshed, "fits": self._fits,
                 "generators": {name: generator.get_state().numpy().copy() for name, generator in self._generators()},
                 "pending": {str(i): rows.state_dict() for i, rows in enumerate(self._pending)}}
 
@@ -259,10 +260,18 @@ class ModelLearner(PolicyLearner):
         self.imagined.resize(int(state["room"]))
         for name in ("buffer", "imagined", "core", "fit"):
             getattr(self, name).load_state_dict(state[name])
-        self._counted, self._owed, self._refreshed = (int(state[name]) for name in ("counted", "owed", "refreshed"))
+        self._counted, self._owed = int(state["counted"]), int(state["owed"])
+        self._refreshed, self._fits = int(state["refreshed"]), int(state["fits"])
         for name, generator in self._generators():
             generator.set_state(torch.from_numpy(np.array(state["generators"][name], np.uint8)))
         self._pending = [Rows.from_state(state["pending"][str(i)]) for i in range(len(state["pending"]))]
 
     def _generators(self) -> list[tuple[str, Any]]:
         return [("imagining", self._imagining), ("fitting", self._fitting)]
+
+
+def _columns(rows: Rows) -> dict[str, np.ndarray]:
+    """Return real steps as columns of their buffer."""
+    from .replay_buffer import as_columns
+
+    return {**as_columns(rows), "reached": rows.reached}

@@ -14,7 +14,7 @@ from ...loops.files import Weights
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
-from ...loops.status import begins, ended, status_input
+from ...loops.status import status_input
 from ..parts.assignment import at_random
 from ..parts.dynamics_ensemble import DynamicsEnsemble
 from ..parts.networked import Networked
@@ -74,6 +74,11 @@ class GaussianEnsemble(Networked):
         self._transitions = Transitions(lanes, "drop")
         self.take_weights()
 
+    @property
+    def elites(self) -> np.ndarray:
+        """Return the members that are trusted, the best first."""
+        return self.network.elites
+
     def reset(self, seed: int) -> None:
         """Forget the observation before; what was learned stays."""
         self._transitions.forget()
@@ -83,8 +88,7 @@ class GaussianEnsemble(Networked):
         rows = self._transitions.take(inputs) if "status" in inputs else None
         if rows is None:
             return {}
-        flags = inputs["status"][rows.lane]  # where an episode begins at once, nobody saw how the last one ended
-        known = ~rows.terminated | (ended(flags) & ~begins(flags))
+        known = rows.reached  # where an episode begins at once, nobody saw how the last one ended
         expected, surprise, apart = self._judge(rows, "reward" in inputs)
         said = {"prediction": inputs["observation"].copy(), "surprise": np.zeros(self.lanes.count, np.float32),
                 "disagreement": np.zeros_like(inputs["observation"])}

@@ -1,0 +1,215 @@
+"""MBPO and MoPAC as components: their reductions, a reference written straight down, resuming, and nonsense."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="learning needs torch")
+
+import stimloop as sl  # noqa: E402
+from stimloop.components.parts.ensemble_fit import EnsembleFit  # noqa: E402
+from stimloop.loops.errors import AssemblyError, Diverged  # noqa: E402
+from stimloop.loops.seeds import derive  # noqa: E402
+
+TEXT = """
+name: imagining
+until: 120 steps
+lanes: 1
+components:
+  body:    {type: bodies.point_mass, params: {max_steps: 7}, inputs: [brain.action]}
+  brain:   {type: brains.mlp, params: {hidden: [8, 8], explore: true, random_steps: 20},
+            inputs: [body.observation, body.status]}
+  critic:  {type: critics.q_ensemble, params: {hidden: [8, 8]}, inputs: [body.observation, brain.action]}
+  value:   {type: critics.value_mlp, params: {hidden: [8, 8], activation: relu}, inputs: [body.observation]}
+  model:   {type: world_models.gaussian_ensemble, params: {members: 3, elites: 2, hidden: [8, 8]},
+            inputs: [body.observation, brain.action, body.reward, body.status]}
+  learner:
+    type: learners.mopac
+    params: {termination: never, batch_size: 16, learning_starts: 20, min_buffer: 20, epoch_length: 30,
+             gradient_steps: 2, model_train_freq: 15, rollout_batch_size: 12, rollout_schedule: [0, 2, 2, 4],
+             ratio_schedule: [0, 1, 0.25, 0.25], particles: 6}
+    inputs: [body.observation, body.reward, body.status, brain.action]
+    uses: {policy: brain, value: critic, state_value: value, model: model}
+"""
+COMPAT = {"proposal": "particles", "fresh_noise": False, "mask_terminated": False, "effective_noise": False,
+          "last_action": "zero", "bound": 1.4, "scaling": "fixed", "insert": "episode_end"}
+
+
+def assembly(**params):
+    made = sl.Assembly.from_yaml(TEXT)
+    return made.set({f"learner.params.{name}": value for name, value in params.items()}) if params else made
+
+
+def mbpo():
+    made = sl.Assembly.from_yaml(TEXT.replace("learners.mopac", "learners.mbpo").replace(", particles: 6", "")
+                                 .replace("state_value: value, ", "").replace("  value:", "  unused:"))
+    return made.set("unused", None)
+
+
+def sac():
+    learner = """    type: learners.sac
+    params: {batch_size: 16, learning_starts: 20, gradient_steps: 2}
+    inputs: [body.observation, body.reward, body.status, brain.action]
+    uses: {policy: brain, value: critic}
+"""
+    return sl.Assembly.from_yaml(TEXT[:TEXT.index("  value:")] + "  learner:\n" + learner)
+
+
+def weights(loop, names=("brain", "critic")):
+    return [array for name in names for layer in loop.components[name].state_dict()["learned"].values()
+            for array in layer.values()]
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_with_real_steps_alone_it_is_soft_actor_critic():
+    with assembly(ratio_schedule=[0, 1, 1, 1], gradient_steps=2).build() as loop, sac().build() as plain:
+        for each in (loop, plain):
+            each.run("270 steps")
+        learner = loop.components["learner"]
+        assert learner.core.updates == plain.components["learner"].core.updates == 500
+        assert learner._fits == 0
+        assert len(learner.imagined) == 0
+        assert same(weights(loop), weights(plain))
+
+
+def test_without_plans_it_is_mbpo():
+    with assembly(planning=False).build() as loop, mbpo().build() as plain:
+        for each in (loop, plain):
+            each.run("120 steps")
+        ours, theirs = (each.components["learner"] for each in (loop, plain))
+        assert len(ours.imagined) == len(theirs.imagined) > 50
+        for name, column in ours.imagined.columns.items():
+            assert torch.equal(column, theirs.imagined.columns[name])
+        assert same(weights(loop, ("brain", "critic", "model")), weights(plain, ("brain", "critic", "model")))
+
+
+class Reference:
+    """Algorithm 2 of Janner et al. 2019 written straight down, one row at a time, on the real steps that were made."""
+
+    def __init__(self, loop, seed):
+        self.parts = loop.components
+        self.fit = EnsembleFit(self.parts["model"].network)
+        self.imagining, self.fitting = (torch.Generator().manual_seed(derive(seed, name))
+                                        for name in ("imagination", "fitting"))
+        self.rows = []
+
+    def refresh(self, real, epoch):
+        o, a, r, o2 = (torch.stack([torch.as_tensor(row[i]) for row in real]) for i in range(4))
+        self.fit.fit(torch.cat([o, a], 1), torch.cat([r[:, None], o2 - o], 1), self.fitting)
+        start = o[torch.randint(len(o), (12,), generator=self.imagining)]
+        for _ in range(int(2 + min(epoch / 2, 1) * 2)):
+            noise, elites = torch.randn(12, 2, generator=self.imagining), self.parts["model"].network.elites
+            with torch.no_grad():
+                action = torch.cat([self.parts["brain"].respond({"observation": start[i:i + 1],
+                                                                 "noise": noise[i:i + 1]})[0]["action"]
+                                    for i in range(12)])
+                member = [int(elites[int(k)]) for k in torch.randint(2, (12,), generator=self.imagining)]
+                said = [self.parts["model"].network.forward(torch.cat([start[i], action[i]])[None], [member[i]])
+                        for i in range(12)]
+                mean, variance = (torch.cat([part[j][0] for part in said]) for j in (0, 1))
+                drawn = mean + (variance / 2).exp() * torch.randn(mean.shape, generator=self.imagining)
+            self.rows += [(start[i], action[i], drawn[i, 0], start[i] + drawn[i, 1:]) for i in range(12)]
+            start = start + drawn[:, 1:]
+        self.rows = self.rows[-int(2 + min(epoch / 2, 1) * 2) * 12 * 30 // 15:]
+
+
+def test_what_it_imagines_is_that_of_the_algorithm_row_by_row():
+    """The reference imagines with a twin whose weights are set to those of the loop before each refresh."""
+    with mbpo().build() as loop, mbpo().build() as twin:
+        learner, real, log = loop.components["learner"], [], {}
+        reference = Reference(twin, twin.components["learner"].seed)
+        for name in ("body.observation", "body.reward", "body.status", "brain.action"):
+            loop.tap(name, lambda now, value, name=name: log.setdefault(name, []).append(value[0].copy()))
+        before = learner.imagine
+
+        def spied(start, length):
+            for name in ("brain", "critic"):
+                twin.components[name].load_state_dict({"learned": loop.components[name].state_dict()["learned"]})
+            reference.refresh(real, learner.epoch)
+            yield from before(start, length)
+
+        learner.imagine = spied
+        remember = learner.remember
+
+        def remembered(rows, inputs):
+            real.extend(zip(rows.observation, rows.action, rows.reward, rows.successor, strict=True))
+            remember(rows, inputs)
+
+        learner.remember = remembered
+        loop.run("120 steps")
+        assert learner._fits == 7
+        assert len(learner.imagined) == len(reference.rows)
+        newest = torch.arange(learner.imagined.added - len(learner.imagined), learner.imagined.added)
+        for i, name in enumerate(("observation", "action", "reward", "successor")):
+            ours = learner.imagined.columns[name][newest % learner.imagined.size]
+            assert torch.allclose(ours, torch.stack([row[i] for row in reference.rows]), atol=1e-4), name
+
+
+@pytest.mark.parametrize("params", [{}, {"planning": False}, COMPAT, {"horizon_value": "q", "iterations": 2}],
+                         ids=["mopac", "mbpo", "compat", "q"])
+def test_it_goes_on_exactly_from_any_state(params):
+    names, params = ("brain", "critic", "value", "model"), dict(params)
+    whole = assembly(**params).build()
+    whole.run("95 steps")
+    for stop in (20, 21, 50, 66):
+        first, second = assembly(**params).build(), assembly(**params).build()
+        first.run(f"{stop} steps")
+        second.load(first.save())
+        second.run("95 steps")
+        assert same(weights(whole, names), weights(second, names)), stop
+        assert whole.peek("learner.model_loss") == second.peek("learner.model_loss")
+
+
+def test_it_does_what_its_schedules_say():
+    told = {}
+    with assembly().build() as loop:
+        for name in ("rollout_length", "real_ratio", "model_rows", "mean_rollout_length", "effective_size"):
+            loop.tap(f"learner.{name}", lambda now, value, name=name: told.setdefault(name, []).append(float(value)))
+        loop.run("110 steps")
+    assert told["rollout_length"] == [2, 2, 3, 3, 4, 4, 4]  # refreshed at 20, 35, 50, ...; epochs of 30
+    assert set(told["real_ratio"]) == {0.25}
+    assert told["model_rows"] == [24, 48, 72, 72, 96, 96, 96]
+    assert told["mean_rollout_length"] == [2, 2, 3, 3, 4, 4, 4]
+    assert all(1 <= size <= 6 for size in told["effective_size"])
+
+
+def test_fitting_ends_with_its_epoch_and_imagining_goes_on():
+    with assembly(model_train_end_epoch=1).build() as loop:
+        loop.run("110 steps")
+        assert loop.components["learner"]._fits == 2
+        assert loop.components["learner"]._refreshed == 7
+
+
+def test_real_steps_may_count_only_with_their_whole_episode():
+    with assembly(insert="episode_end").build() as loop:
+        loop.run("25 steps")
+        assert len(loop.components["learner"].buffer) == 21
+
+
+@pytest.mark.parametrize(("params", "said"), [
+    ({"ratio_schedule": [0, 1, 0.5, 1.5]}, "no minibatch is real by more than the whole"),
+    ({"rollout_schedule": [0, 1, 0, 5]}, "imagined lives of no step"),
+    ({"rollout_schedule": [5, 1, 1, 5]}, "is not a schedule"),
+    ({"termination": "hoper"}, 'Did you mean "hopper"'),
+    ({"proposal": "particles"}, "each variant follows the policy"),
+])
+def test_nonsense_is_refused(params, said):
+    with pytest.raises((AssemblyError, ValueError), match=said):
+        assembly(**params).build()
+
+
+def test_a_value_at_the_horizon_has_to_come_from_somewhere():
+    with pytest.raises(AssemblyError, match="horizon is worth"):
+        assembly().set("learner.uses", {"policy": "brain", "value": "critic", "model": "model"}).build()
+
+
+def test_a_model_that_is_no_number_is_told_with_its_epoch():
+    with assembly(planning=False, model_train_end_epoch=0).build() as loop:
+        loop.run("19 steps")
+        for array in loop.components["model"].network.arrays.values():
+            if array.dtype == np.float32:
+                array[...] = np.nan
+        with pytest.raises(Diverged, match="epoch 0 is not finite"):
+            loop.run("60 steps")
