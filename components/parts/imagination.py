@@ -24,8 +24,8 @@ class ImaginedWorld:
     """A world that a model imagines: it takes what is done and says what comes of it.
 
     Args:
-        model: predicts [rows, 1 + observations] for inputs [rows, observations + actions] (role Model); its `elites` are
-            the members that may imagine.
+        model: predicts [rows, 1 + observations] for inputs [rows, observations + actions] (role Model); its
+            `elites` are the members that may imagine.
         terminated: says of (observation, action, successor) whether the episode is over [rows] bool.
         generator: where every draw comes from.
     """

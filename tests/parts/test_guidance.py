@@ -1,6 +1,7 @@
 """Imagined steps, guided and not, against brute force in worlds whose every step is known."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_branches_follow_the_policy_and_end_with_the_episode():
     made = world(beyond)
     steps = list(branch(made, Actor(Pull(), 1, made.generator), START, 4))
     assert len(steps) == 4
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         going = before["terminated"] == 0
         assert torch.equal(after["observation"], before["successor"][going])
     for step in steps:

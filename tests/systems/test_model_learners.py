@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch", reason="learning needs torch")
 
 import stimloop as sl  # noqa: E402
 from stimloop.components.parts.ensemble_fit import EnsembleFit  # noqa: E402
+from stimloop.components.parts.flat_parameters import flatten  # noqa: E402
 from stimloop.loops.errors import AssemblyError, Diverged  # noqa: E402
 from stimloop.loops.seeds import derive  # noqa: E402
 
@@ -55,8 +56,7 @@ def sac():
 
 
 def weights(loop, names=("brain", "critic")):
-    return [array for name in names for layer in loop.components[name].state_dict()["learned"].values()
-            for array in layer.values()]
+    return [flatten(loop.components[name].state_dict()["learned"]) for name in names]
 
 
 def same(one, other):
@@ -96,7 +96,7 @@ class Reference:
         self.rows = []
 
     def refresh(self, real, epoch):
-        o, a, r, o2 = (torch.stack([torch.as_tensor(row[i]) for row in real]) for i in range(4))
+        o, a, r, o2 = (torch.stack([torch.tensor(row[i]) for row in real]) for i in range(4))
         self.fit.fit(torch.cat([o, a], 1), torch.cat([r[:, None], o2 - o], 1), self.fitting)
         start = o[torch.randint(len(o), (12,), generator=self.imagining)]
         for _ in range(int(2 + min(epoch / 2, 1) * 2)):
