@@ -17,7 +17,7 @@ LIBRARIES = {"elbow_stimulation": ["myosuite"], "pendulum_first": ["gymnasium"],
 
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_assembly_does_what_it_did(name):
-    for library in LIBRARIES.get(name, ()):
+    for library in LIBRARIES.get(name, ["torch", "gymnasium"] if name.startswith("mopac_") else []):
         pytest.importorskip(library, reason=f"{name} needs {library}, which is not installed")
     golden = shipped_traces.read(name)
     assert golden, f'no golden trace: python tests/golden/renew.py {name} --because "..."'
