@@ -50,9 +50,9 @@ def _assemblies() -> list[dict[str, Any]]:
 
 def _studies() -> list[dict[str, Any]]:
     from .study import SHIPPED, shipped
-    from .studying.description import Description
+    from .studying.reading import load
 
-    return [{"name": name, "about": Description.load(SHIPPED / f"{name}.yaml").about} for name in shipped()]
+    return [{"name": name, "about": load(SHIPPED / f"{name}.yaml").about} for name in shipped()]
 
 
 def _runs(folder: Path | None) -> list[dict[str, Any]]:

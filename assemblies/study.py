@@ -14,10 +14,10 @@ from ..loops.errors import AssemblyError, Problem, RunError, StimloopError, near
 from ..loops.storage.atomic import replace_shared
 from .loading import shipped as assemblies
 from .settings import Settings
-from .studying import tables, texts
+from .studying import reading, tables, texts
 from .studying.cells import ROOT, Place, Point, expand, points
 from .studying.checking import Checks
-from .studying.description import Description, Stage
+from .studying.description import Stage
 from .studying.records import DONE, FAILED, STUDY, read, write
 from .studying.shipping import Artifacts, ship, stamps, stand_in
 from .studying.states import Cells, states
@@ -58,8 +58,8 @@ class Study:
         Shipped weights that a stage made stand for it, unless `retrain` says to run it all the same.
         """
         self.path, self.small, self.retrain = path, small, retrain
-        self.description = Description.load(path, small)
-        self.full = Description.load(path) if small else self.description
+        self.description = reading.load(path, small)
+        self.full = reading.load(path) if small else self.description
         name = self.description.name + ("_small" if small else "")
         self.folder = Path(folder or Path("studies") / name).resolve()
         allowed = allowed or settings.read()

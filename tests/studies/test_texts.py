@@ -3,15 +3,14 @@
 import pytest
 
 from stimloop.assemblies.study import Study, load
-from stimloop.assemblies.studying import plan, texts
-from stimloop.assemblies.studying.description import Description
+from stimloop.assemblies.studying import plan, reading, texts
 from stimloop.assemblies.studying.tables import Row, Span, Verdict
 from stimloop.loops.errors import AssemblyError
 
 
 def labelled(tiny, labels):
     tiny.write_text(tiny.read_text().replace("variants: [base, still]", f"variants: [base, still], labels: {labels}"))
-    return Description.load(tiny)
+    return reading.load(tiny)
 
 
 def test_a_variant_is_called_by_its_label(tiny):
