@@ -65,10 +65,10 @@ def thawed(value: Any) -> Any:
     return list(map(thawed, value)) if isinstance(value, tuple) else value
 
 
-def assembly_of(study: Description, stage: Stage) -> Assembly:
-    """Load the assembly of a stage: shipped, or a file beside the study."""
+def assembly_of(stage: Stage, folder: Path) -> Assembly:
+    """Load the assembly of a stage: shipped, or a file named from the folder of the study's own."""
     name = stage.assembly
-    return load(study.folder / name if name.endswith((".yaml", ".yml")) else name)
+    return load(folder / name if name.endswith((".yaml", ".yml")) else name)
 
 
 def joined(stage: Stage, point: Point) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def expand(study: Description, stage: Stage, artifacts: Mapping[tuple[str, Point
     AssemblyError with everything that is wrong in any of them.
     """
     check_joins(study, stage)
-    base, problems, found = assembly_of(study, stage), Problems(), {}
+    base, problems, found = assembly_of(stage, study.folder), Problems(), {}
     for point, variant in product(points(stage), stage.variants):
         place, told = Place(stage.name, variant, point), {}
         try:

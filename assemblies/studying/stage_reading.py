@@ -21,23 +21,51 @@ def read_stage(name: str, entry: Mapping[str, Any], problems: Problems) -> Stage
     unknown(entry, STAGE, where, problems)
     if not isinstance(entry.get("assembly"), str):
         problems.add("a stage needs an assembly", f"{where}.assembly", "Write a shipped name, or a path to a file.")
-    variants = entry.get("variants") or ["base"]
-    if not isinstance(variants, list) or not all(isinstance(variant, str) for variant in variants):
-        problems.add("is not a list of variants", f"{where}.variants", "Write for example [base, healthy].")
-        variants = ["base"]
-    sweep = mapping(entry.get("sweep"), f"{where}.sweep", problems)
-    if odd := [address for address, values in sweep.items() if not isinstance(values, list) or not values]:
-        problems.add("is not a list of values", f"{where}.sweep.{odd[0]}", "Write for example {seed: [0, 1, 2]}.")
-    for address, values in sweep.items():
-        if address not in odd and any(isinstance(told, Mapping) for told in values):
-            problems.add("mappings cannot be swept", f"{where}.sweep.{address}", "Sweep the addresses within them.")
+    variants, sweep = _variants(entry, where, problems), _sweep(entry, where, problems)
+    put = overrides(f"{where}.set", entry.get("set") or {}, problems) or {}
+    for address in sweep.keys() & put.keys():
+        problems.add(f"`set` gives {address} a value of its own, so that every value swept comes to the same run",
+                     f"{where}.sweep.{address}", "Leave one of the two out.")
     keep = {}
     for kept, said in mapping(entry.get("keep"), f"{where}.keep", problems).items():
         keep[kept] = _keep(said, f"{where}.keep.{kept}", sweep, variants, problems)
-    return Stage(name, str(entry.get("assembly")), dict(mapping(entry.get("given"), f"{where}.given", problems)),
-                 tuple(variants), {address: tuple(values) for address, values in sweep.items() if address not in odd},
-                 overrides(f"{where}.set", entry.get("set") or {}, problems) or {}, keep,
+    return Stage(name, str(entry.get("assembly") or ""), mapping(entry.get("given"), f"{where}.given", problems),
+                 tuple(variants), {address: tuple(values) for address, values in sweep.items()}, put, keep,
                  _joins(entry, where, sweep, problems), _labels(entry, where, variants, problems))
+
+
+def _variants(entry: Mapping[str, Any], where: str, problems: Problems) -> list[str]:
+    """Read which variants of its assembly a stage runs, each once."""
+    variants = entry.get("variants") or ["base"]
+    if not isinstance(variants, list) or not all(isinstance(variant, str) for variant in variants):
+        problems.add("is not a list of variants", f"{where}.variants", "Write for example [base, healthy].")
+        return ["base"]
+    return _once(variants, f"{where}.variants", problems)
+
+
+def _sweep(entry: Mapping[str, Any], where: str, problems: Problems) -> dict[str, list[Any]]:
+    """Read the values of each swept address: a value that stood twice would count one run as two."""
+    found = {}
+    for address, values in mapping(entry.get("sweep"), f"{where}.sweep", problems).items():
+        here = f"{where}.sweep.{address}"
+        if not isinstance(values, list) or not values:
+            problems.add("is not a list of values", here, "Write for example {seed: [0, 1, 2]}.")
+        elif any(isinstance(told, Mapping) for told in values):
+            problems.add("mappings cannot be swept", here, "Sweep the addresses within them.")
+        else:
+            found[address] = _once(values, here, problems)
+    return found
+
+
+def _once(values: list[Any], where: str, problems: Problems) -> list[Any]:
+    """Return values each once; one that stands twice is a problem."""
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+        elif not any(problem.where == where for problem in problems.found):
+            problems.add(f"{short(value)} stands twice", where, "Write each once.")
+    return found
 
 
 def _labels(entry: Mapping[str, Any], where: str, variants: list[str], problems: Problems) -> dict[str, str]:

@@ -20,7 +20,8 @@ def of_two_evaluations(tiny, measure="hard.return - 2 * test.length"):
     train = tiny.parent / "train.yaml"
     head, _, tail = train.read_text().partition("\n  test:")
     train.write_text(head + TWICE + tail.partition("checkpoint")[2])
-    tiny.write_text(tiny.read_text().replace("best test.return", f"best {measure}").replace("[0, 1]", "[0]"))
+    tiny.write_text(tiny.read_text().replace("best test.return", f"best {measure}").replace("[0, 1]", "[0]")
+                    .replace("2 of 2", "1 of 1"))
     study = Study(tiny)
     return study, study.description.stages["train"]
 
