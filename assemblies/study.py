@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..assemblies import settings
-from ..loops.errors import AssemblyError, Problem, RunError, StimloopError, nearest
+from ..loops.errors import AssemblyError, Problem, RunError, nearest
 from ..loops.storage.atomic import replace_shared
 from .loading import shipped as assemblies
 from .settings import Settings
@@ -18,21 +18,18 @@ from .studying import reading, tables, texts
 from .studying.cells import ROOT, Place, Point, expand, points
 from .studying.checking import Checks
 from .studying.description import Stage
-from .studying.records import DONE, FAILED, STUDY, read, write
+from .studying.ends import StudyStopped, check_ended, clear
+from .studying.records import STUDY, read
 from .studying.shipping import Artifacts, ship, stamps, stand_in
-from .studying.states import Cells, states
+from .studying.states import Cells
 from .studying.tables import Row, Verdict
-from .studying.working import Say, forget, work_on
+from .studying.working import Say, work_on
 
 SHIPPED = Path(__file__).resolve().parent / "studies"
 
 
 def say_nothing(line: str) -> None:
     """Tell nobody."""
-
-
-class StudyStopped(StimloopError, RuntimeError):
-    """A study could not be brought to its end: failed or stale cells, which the message lists."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class Study:
             for earlier in self.description.stages.values():
                 if earlier.name == stage.name:
                     break
-                given |= self.cells(earlier).kept(earlier)
+                given |= self.cells(earlier).kept()
             self._stages[stage.name] = self._skipped(stage, given) or self._expanded(stage, given)
         return self._stages[stage.name]
 
@@ -111,11 +108,11 @@ class Study:
             return None
         shipped, why = stand_in(self.description, self.full, stage, given, self.folder)
         self.reasons[stage.name] = why
-        return Cells(self.folder / stage.name, [], self.allowed, shipped) if shipped else None
+        return Cells(stage, self.folder / stage.name, [], self.allowed, shipped) if shipped else None
 
     def _expanded(self, stage: Stage, given: Artifacts) -> Cells:
         cells = expand(self.description, stage, given, self.folder)
-        return Cells(self.folder / stage.name, cells, self.allowed,
+        return Cells(stage, self.folder / stage.name, cells, self.allowed,
                      made=stamps(self.description, stage, cells, self.small))
 
     def result(self) -> Result:
@@ -130,7 +127,7 @@ class Study:
         found = []
         for stage in self.description.stages.values():
             try:
-                chosen = self.cells(stage).chosen(stage)
+                chosen = self.cells(stage).chosen()
             except LookupError:  # an earlier stage has not finished
                 break
             found += [{"kept": name, "from": str(each.place), "moment": texts.moment(each.moment),
@@ -142,7 +139,7 @@ class Study:
         if self.small:
             raise StudyStopped("the small form learns for a few steps only: ship what the full form has learned")
         return [file for stage in self.description.stages.values()
-                for file in ship(stage, self.cells(stage).kept(stage), folder)]
+                for file in ship(stage, self.cells(stage).kept(), folder)]
 
     def status(self) -> list[dict[str, Any]]:
         """Return one row a cell: stage, variant, point, state; stages that wait for others only tell their number."""
@@ -158,8 +155,7 @@ class Study:
             if cells.shipped:
                 found.append({"cell": f"{stage.name}: skipped", "state": self.reasons[stage.name]})
             for cell in cells.cells:
-                error = read(cells.path(cell) / FAILED).get("error", "")
-                found.append({"cell": cell.called, "state": cells.state(cell), "error": error})
+                found.append({"cell": cell.called, "state": cells.state(cell), "error": cells.error(cell)})
         return found
 
     def run_of(self, place: Place) -> Path | None:
@@ -172,22 +168,16 @@ class Study:
     def _run_stage(self, stage: Stage, workers: int, shard: tuple[int, int], rerun: tuple[str, ...],
                    accept_stale: bool, say: Say, show: bool) -> None:
         cells = self.cells(stage)
-        self._clear(cells, rerun, accept_stale)
+        clear(cells, rerun, accept_stale)
         self.checks.check_stage(stage)
         helpers = [self._helper(stage, (shard[0] * workers + i, shard[1] * workers), say) for i in range(1, workers)]
         try:
             with _watch(stage, cells) if show and cells.cells else nullcontext():
-                work_on(cells, stage, (shard[0] * workers, shard[1] * workers), self.allowed, say)
+                work_on(cells, (shard[0] * workers, shard[1] * workers), say)
         finally:
             for helper in helpers:
                 helper.join()
-        if failed := states(cells)["failed"]:
-            why: dict[str, list[str]] = {}
-            for cell in failed:
-                why.setdefault(str(read(cells.path(cell) / FAILED).get("error")), []).append(cell.called)
-            lines = [f"{', '.join(called)}: {error}" for error, called in why.items()]
-            raise StudyStopped(f"{texts.count(len(failed), 'cell')} of stage {stage.name} failed. Mend what is wrong "
-                               "and go on with --rerun failed\n  " + "\n  ".join(lines))
+        check_ended(cells)
 
     def _helper(self, stage: Stage, shard: tuple[int, int], say: Say) -> multiprocessing.process.BaseProcess:
         helper = multiprocessing.get_context("spawn").Process(
@@ -195,21 +185,6 @@ class Study:
                                     self.allowed, say))
         helper.start()
         return helper
-
-    def _clear(self, cells: Cells, rerun: tuple[str, ...], accept_stale: bool) -> None:
-        """Do as the user said of cells that are stale or failed; without a word stale ones stop the study."""
-        now = states(cells)
-        for state in rerun:
-            for cell in now.get(state, ()):
-                forget(cells.path(cell))
-        stale = [] if "stale" in rerun else now["stale"]
-        if stale and not accept_stale:
-            raise StudyStopped(f"the code of {texts.count(len(stale), 'finished cell')} has changed since. Run anew "
-                               "with --rerun stale, or take them as they are with --accept-stale\n  "
-                               + "\n  ".join(cell.called for cell in stale))
-        for cell in stale:
-            file = cells.path(cell) / DONE
-            write(file, {**read(file), "accepted": True})
 
 
 def _watch(stage: Stage, cells: Cells) -> Any:
@@ -259,6 +234,6 @@ def help_with(path: str, small: bool, retrain: bool, folder: str, stage: str, sh
     study = Study(Path(path), small=small, folder=Path(folder), allowed=allowed, retrain=retrain)
     part = study.description.stages[stage]
     try:
-        work_on(study.cells(part), part, shard, study.allowed, say)
+        work_on(study.cells(part), shard, say)
     except KeyboardInterrupt:  # what it ran is saved, and its claim released
         return

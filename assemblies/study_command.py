@@ -14,7 +14,7 @@ from .settings import Settings
 from .study import Result, Study, load, say_nothing
 from .studying import plan, texts
 
-RERUN = ("stale", "failed")
+RERUN = ("stale", "failed", "damaged")
 NO_REPORT = 'no report: pip install "stimloop[reports]"'
 
 

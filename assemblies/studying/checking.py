@@ -12,7 +12,6 @@ from ...loops.errors import Problem, Problems, nearest
 from . import names, trials
 from .cells import Point, assembly_of, check_joins, lacking_of, points, thawed
 from .description import Stage
-from .records import DONE, read
 from .states import class_of
 from .texts import count
 from .trials import Known, Trial
@@ -94,8 +93,7 @@ class Checks:
         for (point, at, shared), variant in product(_chosen(stage), stage.variants):
             cell = by_place.get((variant, point))
             if cells is not None and cell is not None:
-                done = read(cells.path(cell) / DONE)
-                run = cells.path(cell) / done["run"] if done else None
+                run = cells.run(cell)
                 yield Try(variant, cell.assembly, at, shared, known=trials.read(cell.assembly, run) if run else None)
                 continue
             assembly, lacking = _waiting(self.study, stage, variant, point)

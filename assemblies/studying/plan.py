@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 SHOWN = 12  # cells of a stage that the text names one by one
 WAITS = "waits for what earlier stages keep"
-ENDED = ("finished", "stale")
+OVER = ("finished", "stale")
 
 
 def plan(study: Study) -> dict[str, Any]:
     """Return the stages of a study in order, each with its cells, and how many runs and seconds are left."""
     stages = [_stage(study, stage) for stage in study.description.stages.values()]
     cells = [cell for stage in stages for cell in stage["cells"]]
-    left = [cell for cell in cells if cell["state"] not in ENDED]
+    left = [cell for cell in cells if cell["state"] not in OVER]
     known = [cell["seconds"] for cell in left if cell["seconds"] is not None]
     return {"study": study.description.name, "about": study.description.about, "small": study.small,
             "folder": str(study.folder), "stages": stages, "runs": len(cells), "left": len(left),

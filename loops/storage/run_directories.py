@@ -28,6 +28,11 @@ def new_run_directory(root: str | os.PathLike[str], name: str, variant: str, see
             return path
 
 
+def is_run(path: Path) -> bool:
+    """Does a run lie here?"""
+    return (path / JOURNAL).is_file()
+
+
 def list_runs(root: str | os.PathLike[str]) -> list[Path]:
     """Return the directories of all runs in `root` and its folders, oldest first."""
     found = {path.parent for depth in ("*", "*/*") for path in Path(root).glob(f"{depth}/{JOURNAL}")}

@@ -70,16 +70,6 @@ def test_what_cannot_be_joined_is_told_before_anything_runs(tiny, change, said):
     assert not (tiny.parent / "studies").exists()
 
 
-def test_what_was_kept_and_is_gone_is_told(tiny):
-    study = Study(tiny)
-    study.run()
-    stage = study.description.stages["train"]
-    study.cells(stage).kept(stage)["trained", (("seed", 1),)].unlink()
-    with pytest.raises(AssemblyError, match=r"stages.train.keep.trained: train:base at seed=1 has finished, but "
-                                            r"what it kept as 'trained' is gone(.|\n)*Put the file back, or remove"):
-        planned(tiny)
-
-
 def test_on_the_command_line(tiny):
     done = subprocess.run([*STIMLOOP, "study", "tiny.yaml", "--plan", "--json"], capture_output=True, text=True)
     assert json.loads(done.stdout)["runs"] == 6, done.stderr

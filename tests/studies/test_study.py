@@ -43,7 +43,7 @@ def test_what_an_earlier_stage_kept_at_its_best_moment_is_given_to_cells_of_the_
         place = cell.places[0]
         if place.variant != "base":
             continue
-        (kept,) = [path for (name, point), path in cells.kept(train).items() if point == place.point]
+        (kept,) = [path for (name, point), path in cells.kept().items() if point == place.point]
         assert cell.assembly.get("brain.params.weights") == f"study:{kept.relative_to(study.folder)}"
         maker = next(c for c in cells.cells if c.places[0].point == place.point)
         from stimloop.loops.storage.runs import Run
@@ -66,7 +66,7 @@ def test_stages_that_sweep_different_addresses_join_as_they_say(tiny):
     study = Study(tiny)
     result = study.run()
     train, act = (study.description.stages[name] for name in ("train", "act"))
-    kept = study.cells(train).kept(train)["trained", (("seed", 1),)]
+    kept = study.cells(train).kept()["trained", (("seed", 1),)]
     (cell,) = study.cells(act).cells
     assert cell.assembly.get("brain.params.weights") == f"study:{kept.relative_to(study.folder)}"
     learned = {row.stage: row.values["learned"] for row in result.rows}
