@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import signal
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +29,7 @@ from .studying.tables import Row, Verdict
 from .studying.working import Say, work_on
 
 SHIPPED = Path(__file__).resolve().parent / "studies"
+HEARD = 3.0  # seconds in which a helper stops that has heard of an interruption itself
 
 
 def say_nothing(line: str) -> None:
@@ -85,8 +89,11 @@ class Study:
         except OSError as error:
             raise RunError(f"{self.folder} cannot be written: {error}. Choose another folder with --out") from error
         self.checks.check()  # what cannot be built at the end must not be found out after days of training
-        for stage in self.description.stages.values():
-            self._run_stage(stage, workers, shard, rerun, accept_stale, say, show)
+        try:
+            for stage in self.description.stages.values():
+                self._run_stage(stage, workers, shard, rerun, accept_stale, say, show)
+        except KeyboardInterrupt as stopped:
+            raise KeyboardInterrupt(f"{str(stopped) or 'interrupted'}\ngo on with the same command") from None
         return self.result()
 
     def cells(self, stage: Stage) -> Cells:
@@ -174,6 +181,9 @@ class Study:
         try:
             with _watch(stage, cells) if show and cells.cells else nullcontext():
                 work_on(cells, (shard[0] * workers, shard[1] * workers), say)
+        except KeyboardInterrupt:
+            interrupt(helpers)
+            raise
         finally:
             for helper in helpers:
                 helper.join()
@@ -231,9 +241,17 @@ def shipped() -> list[str]:
 def help_with(path: str, small: bool, retrain: bool, folder: str, stage: str, shard: tuple[int, int],
               allowed: Settings, say: Say) -> None:
     """Share the work on one stage, in a process of its own."""
-    study = Study(Path(path), small=small, folder=Path(folder), allowed=allowed, retrain=retrain)
-    part = study.description.stages[stage]
     try:
-        work_on(study.cells(part), shard, say)
+        study = Study(Path(path), small=small, folder=Path(folder), allowed=allowed, retrain=retrain)
+        work_on(study.cells(study.description.stages[stage]), shard, say)
     except KeyboardInterrupt:  # what it ran is saved, and its claim released
         return
+
+
+def interrupt(helpers: list[multiprocessing.process.BaseProcess]) -> None:
+    """Ask helpers to stop: those that did not hear the signal themselves, for a second one stops without saving."""
+    until = time.monotonic() + HEARD
+    for helper in helpers:
+        helper.join(max(0.0, until - time.monotonic()))
+        if helper.is_alive() and helper.pid is not None:
+            os.kill(helper.pid, signal.SIGINT)

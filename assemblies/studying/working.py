@@ -43,7 +43,7 @@ def _run_if_free(cells: Cells, cell: Cell, say: Say) -> bool:
         work = Work(cells.path(cell), cell.assembly, cells.keep(cell), cells.made.get(cell.identity, {}))
         ended = running.run(work, cells.allowed)
     if ended == "interrupted":
-        raise KeyboardInterrupt("saved; the same command goes on with it")
+        raise KeyboardInterrupt("interrupted, and saved")
     now = far(cells)
     say(ended_line(cells, cell, f"({now.ended}/{now.of})"))
     return True
