@@ -7,8 +7,10 @@ import sys
 import pytest
 
 from stimloop.assemblies.study import Study
-from stimloop.assemblies.studying import plan
+from stimloop.assemblies.studying import plan, texts
+from stimloop.assemblies.studying.cells import Place
 from stimloop.assemblies.studying.records import DONE, read, write
+from stimloop.assemblies.studying.tables import Row
 from stimloop.loops.errors import AssemblyError
 
 STIMLOOP = [sys.executable, "-m", "stimloop.assemblies.cli"]
@@ -78,3 +80,18 @@ def test_on_the_command_line(tiny):
     assert "there is no shipped study 'frist_coprocessor'" in wrong.stderr
     assert "first_coprocessor" in wrong.stderr
     assert "ending .yaml" in wrong.stderr
+
+
+def test_a_swept_list_is_told_as_the_file_has_it(tiny):
+    text = tiny.read_text().replace("variants: [base, still], sweep: {seed: [0, 1]}",
+                                    "variants: [base, still], "
+                                    "sweep: {seed: [0, 1], record: [[metrics], [metrics, body]]}")
+    tiny.write_text(text.replace("2 of 2", "2 of 4"))
+    study = Study(tiny)
+    shown = plan.text(plan.plan(study))
+    assert "seed=0, record=['metrics', 'body']" in shown
+    assert "('metrics'" not in shown
+    place = Place("act", "base", (("record", ("metrics", "body")),))
+    assert str(place) == "act:base at record=['metrics', 'body']"
+    row = Row("act", "base", place.point, {}, {})
+    assert "record=['metrics', 'body']" in texts.text([row], [], {})
