@@ -55,7 +55,10 @@ def kept_lines(kept: Sequence[Mapping[str, str]]) -> list[str]:
 def cell_of(row: Row, measure: str) -> str:
     """Return one cell of the table: interquartile mean, interval and number of cells."""
     mean, _, _, count = row.summary(measure)
-    return f"{mean:.4g} {row.spans[measure]} n={count}" if count else ""
+    odd = row.odd.get(measure, 0)
+    if not count:
+        return f"not finite n={odd}" if odd else ""
+    return f"{mean:.4g} {row.spans[measure]} n={count}" + (f", {odd} not finite" if odd else "")
 
 
 def line_of(line: Expectation) -> str:
