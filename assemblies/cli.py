@@ -176,7 +176,7 @@ def show(name: Annotated[str, typer.Argument(
     with told(as_json):
         from ..assemblies import inspection, listing
 
-        if Path(name).is_dir():
+        if Path(name).is_dir() or listing.is_place(name):
             facts, text = listing.run_facts(Path(name), latency)
         elif ":" in name or ("." in name and listing.is_component(name)):
             facts, text = listing.component_facts(name, allowing(allow))

@@ -74,6 +74,14 @@ def _runs(folder: Path | None) -> list[dict[str, Any]]:
     return rows
 
 
+def is_place(name: str) -> bool:
+    """Can this be nothing but the path of a run, whether one lies there or not?"""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or Path(f"{name}.yaml").is_file() or ":" in name:
+        return False
+    return path.suffix == ".zarr" or len(path.parts) > 1
+
+
 def is_component(name: str) -> bool:
     """Is this a component of the catalogue, or of an installed distribution?"""
     from ..catalogue import lookup
