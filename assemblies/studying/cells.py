@@ -74,9 +74,8 @@ def point_text(point: Iterable[tuple[str, Any]]) -> str:
     return ", ".join(f"{address}={thawed(value)}" for address, value in point)
 
 
-def assembly_of(stage: Stage, folder: Path) -> Assembly:
+def assembly_of(name: str, folder: Path) -> Assembly:
     """Load the assembly of a stage: shipped, or a file named from the folder of the study's own."""
-    name = stage.assembly
     return load(folder / name if name.endswith((".yaml", ".yml")) else name)
 
 
@@ -135,7 +134,7 @@ def expand(study: Description, stage: Stage, artifacts: Mapping[tuple[str, Point
     AssemblyError with everything that is wrong in any of them.
     """
     check_joins(study, stage)
-    base, problems, found = assembly_of(stage, study.folder), Problems(), {}
+    base, problems, found = assembly_of(stage.assembly, study.folder), Problems(), {}
     for point, variant in product(points(stage), stage.variants):
         place, told = Place(stage.name, variant, point), {}
         try:

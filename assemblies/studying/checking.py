@@ -119,8 +119,8 @@ def _chosen(stage: Stage) -> list[tuple[Point, str, int]]:
 def _waiting(study: Study, stage: Stage, variant: str, point: Point) -> tuple[Assembly, tuple[str, ...]]:
     """Return the assembly of a cell that waits for what earlier stages keep, and the addresses that wait."""
     described = study.description
-    resolved = assembly_of(stage, described.folder).resolve(given=stage.given, sweep=swept(point), variant=variant,
-                                                            set=stage.set)
+    base = assembly_of(stage.assembly, described.folder)
+    resolved = base.resolve(given=stage.given, sweep=swept(point), variant=variant, set=stage.set)
     wait = [address for address, wanted in stage.given.items() if resolved.get(address) == wanted]  # not set above it
     return resolved, tuple(dict.fromkeys([*wait, *lacking_of(resolved, described, stage)]))
 

@@ -57,7 +57,7 @@ def _cells(cells: Cells) -> list[dict[str, Any]]:
 def _waiting(study: Study, stage: Stage) -> list[dict[str, Any]]:
     """Cells of a stage that waits for others: what they are given is not known yet, so some may come to the same."""
     check_joins(study.description, stage)
-    base, found = assembly_of(stage, study.description.folder), []
+    base, found = assembly_of(stage.assembly, study.description.folder), []
     for point, variant in product(points(stage), stage.variants):
         resolved = base.resolve(sweep=swept(point), variant=variant, set=stage.set)
         found.append({**_told((Place(stage.name, variant, point),)), "until": _until(resolved.until), "state": WAITS,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...loops.errors import AssemblyError, Problem, Problems, closest, nearest, short
+from ...loops.errors import AssemblyError, Problem, Problems, nearest, short
 from ..document import read
 from ..entries import NAME, folder_name, unknown
-from .cells import assembly_of
 from .description import Description, Stage
 from .expect_reading import read_line
 from .stage_reading import STAGE, mapping, read_measure, read_stage
@@ -46,8 +44,7 @@ def describe(value: Any, folder: Path, problems: Problems, small: bool = False) 
     expect = changes.pop("expect", value.get("expect")) or []
     for address, part in changes.items():
         _put(stages, address, part, problems)
-    made = {name: _with_known_variants(read_stage(name, entry, problems), folder, problems)
-            for name, entry in stages.items()}
+    made = {name: read_stage(name, entry, folder, problems) for name, entry in stages.items()}
     found = {name: read_measure(text, f"measure.{name}", problems)
              for name, text in mapping(value.get("measure"), "measure", problems).items()}
     _check_given(made, problems)
@@ -58,27 +55,6 @@ def describe(value: Any, folder: Path, problems: Problems, small: bool = False) 
     name = folder_name(value.get("name", "study"), "name", "its cells", problems)
     return Description(name or "study", str(value.get("about") or ""), made, found,
                        tuple(line for line in lines if line is not None), folder)
-
-
-def _with_known_variants(stage: Stage, folder: Path, problems: Problems) -> Stage:
-    """Look for the variants of a stage in its assembly; returns it with those that were meant.
-
-    So a misspelt one is told where it is listed, and not at all that names it rightly.
-    """
-    if not stage.assembly:
-        return stage
-    try:
-        known = ("base", *assembly_of(stage, folder).variants)
-    except AssemblyError as error:
-        problems.found += [replace(each, where=f"stages.{stage.name}.assembly: {each.where}".removesuffix(": "))
-                           for each in error.problems]
-        return stage
-    for variant in stage.variants:
-        if variant not in known:
-            problems.add(f"{stage.assembly} has no variant {short(variant)}", f"stages.{stage.name}.variants",
-                         nearest(variant, known))
-    return replace(stage, variants=tuple(variant if variant in known else closest(variant, known) or variant
-                                         for variant in stage.variants))
 
 
 def _put(stages: dict[str, Any], address: str, part: Any, problems: Problems) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from ...loops.errors import AssemblyError, Problem, Problems, nearest, short
+from ...loops.errors import AssemblyError, Problem, Problems, closest, nearest, short
 from ..entries import overrides, unknown
 from . import measures
+from .cells import assembly_of
 from .description import Keep, Stage
 from .measures import Measure, Name
 
@@ -15,13 +18,14 @@ STAGE = ("assembly", "given", "variants", "labels", "sweep", "joins", "set", "ke
 KEEP = ("from", "at", "over", "variant")
 
 
-def read_stage(name: str, entry: Mapping[str, Any], problems: Problems) -> Stage:
-    """Return a stage from its entry; what is wrong is added to `problems`."""
+def read_stage(name: str, entry: Mapping[str, Any], folder: Path, problems: Problems) -> Stage:
+    """Return a stage from its entry; what is wrong is added to `problems`. Files are named from `folder`."""
     where = f"stages.{name}"
     unknown(entry, STAGE, where, problems)
     if not isinstance(entry.get("assembly"), str):
         problems.add("a stage needs an assembly", f"{where}.assembly", "Write a shipped name, or a path to a file.")
-    variants, sweep = _variants(entry, where, problems), _sweep(entry, where, problems)
+    sweep = _sweep(entry, where, problems)
+    variants = _known(_variants(entry, where, problems), entry.get("assembly"), sweep, where, folder, problems)
     put = overrides(f"{where}.set", entry.get("set") or {}, problems) or {}
     for address in sweep.keys() & put.keys():
         problems.add(f"`set` gives {address} a value of its own, so that every value swept comes to the same run",
@@ -41,6 +45,30 @@ def _variants(entry: Mapping[str, Any], where: str, problems: Problems) -> list[
         problems.add("is not a list of variants", f"{where}.variants", "Write for example [base, healthy].")
         return ["base"]
     return _once(variants, f"{where}.variants", problems)
+
+
+def _known(variants: list[str], assembly: Any, sweep: Mapping[str, list[Any]], where: str, folder: Path,
+           problems: Problems) -> list[str]:
+    """Look for variants in the assembly of their stage; returns those that were meant.
+
+    So a misspelt one is told where it is listed, and not wherever it is named rightly.
+    """
+    if not isinstance(assembly, str):
+        return variants
+    try:
+        written = assembly_of(assembly, folder).get("variants") or {}
+    except AssemblyError as error:
+        problems.found += [replace(each, where=f"{where}.assembly: {each.where}".removesuffix(": "))
+                           for each in error.problems]
+        return variants
+    known = ("base", *written)
+    for variant in variants:
+        if variant not in known:
+            problems.add(f"{assembly} has no variant {short(variant)}", f"{where}.variants", nearest(variant, known))
+        elif "seed" in written.get(variant, {}) and len(sweep.get("seed", ())) > 1:
+            problems.add(f"variant {variant!r} of {assembly} has a seed of its own, so that every seed swept comes to "
+                         "the same run", f"{where}.sweep.seed", "Leave one of the two out.")
+    return [variant if variant in known else closest(variant, known) or variant for variant in variants]
 
 
 def _sweep(entry: Mapping[str, Any], where: str, problems: Problems) -> dict[str, list[Any]]:

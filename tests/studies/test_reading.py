@@ -46,10 +46,10 @@ def test_a_study_is_named_as_a_folder_can_be(tiny, name):
 
 
 def test_a_misspelt_variant_is_told_where_it_is_listed(tiny):
-    said = refused(tiny, ("variants: [base, still]", "variants: [base, stil]"))
+    said = refused(tiny, ("variants: [base, still]", "labels: {still: at rest}, variants: [base, stil]"))
     assert said.startswith("tiny.yaml: stages.act.variants: act.yaml has no variant 'stil'")
     assert 'Did you mean "still"?' in said
-    assert "expect" not in said
+    assert "problems" not in said
 
 
 @pytest.mark.parametrize(("share", "cells"), [("3 of 3", "2 cells"), ("1 of 1", "2 cells")])
@@ -73,3 +73,13 @@ def test_what_is_wrong_in_an_assembly_is_told_with_the_stage_that_names_it(tiny)
     said = refused(tiny, ("name: tiny", "name: a/b"))
     assert "stages.act.assembly: until (act.yaml:3:" in said
     assert "'a/b' is not a name" in said
+
+
+def test_a_variant_with_a_seed_of_its_own_cannot_be_run_over_seeds(tiny):
+    act = tiny.parent / "act.yaml"
+    act.write_text(act.read_text().replace("still: {brain", "still: {seed: 3, brain"))
+    said = refused(tiny)
+    assert "stages.act.sweep.seed: variant 'still' of act.yaml has a seed of its own, so that every seed swept comes " \
+        "to the same run" in said
+    tiny.write_text(tiny.read_text().replace("[0, 1]", "[0]").replace("2 of 2", "1 of 1"))
+    Study(tiny)
