@@ -176,7 +176,7 @@ def show(name: Annotated[str, typer.Argument(
     with told(as_json):
         from ..assemblies import inspection, listing
 
-        if Path(name).is_dir():
+        if Path(name).is_dir() or listing.is_place(name):
             facts, text = listing.run_facts(Path(name), latency)
         elif ":" in name or ("." in name and listing.is_component(name)):
             facts, text = listing.component_facts(name, allowing(allow))
@@ -223,7 +223,7 @@ def study(name: Annotated[str, typer.Argument(callback=named, help="A shipped st
           status: Annotated[bool, typer.Option("--status", help="Say how far each cell is; run nothing.")] = False,
           retrain: Annotated[bool, typer.Option("--retrain", help="Skip no stage for shipped weights.")] = False,
           ship: Annotated[str, typer.Option(callback=named, metavar="FOLDER", help="Copy what is kept there.")] = "",
-          rerun: Annotated[list[str], typer.Option(metavar="STATE", help="Run stale or failed cells anew.")] = [],  # noqa: B006
+          rerun: Annotated[list[str], typer.Option(metavar="STATE", help="Run anew: stale, failed or damaged.")] = [],  # noqa: B006
           accept_stale: Annotated[bool, typer.Option("--accept-stale", help="Take cells whose code changed.")] = False,
           allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Run a study: assemblies in order, over variants, sweeps and seeds, to one table and a verdict.
