@@ -39,6 +39,18 @@ class Free(torch.nn.Module):
         return self.mean(observation), self.log_std
 
 
+class Single(torch.nn.Module):
+    """Numbers without an axis among its weights: a gain, and the count of batches that BatchNorm keeps."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.norm, self.mean = torch.nn.BatchNorm1d(inputs), torch.nn.Linear(inputs, outputs)
+        self.gain = torch.nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, observation):
+        return self.gain * self.mean(self.norm(observation))
+
+
 def scores(inputs, choices):
     return torch.nn.Sequential(torch.nn.Linear(inputs, 8), torch.nn.Tanh(), torch.nn.Linear(8, choices))
 
@@ -63,6 +75,19 @@ def assembly(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stimloop.toml").write_text('allow = ["nets_of_mine"]')
     return load(tmp_path / "own.yaml")
+
+
+def test_weights_with_single_numbers_are_exported_and_taken_again(assembly, tmp_path):
+    from stimloop.assemblies.resuming import export_weights
+
+    single = assembly.set({"brain.params.module": "nets_of_mine:Single"})
+    run = single.run(show=False)
+    export_weights(run.path, "brain", tmp_path / "x.safetensors")
+    again = single.set({"brain.params.weights": str(tmp_path / "x.safetensors"), "seed": 9})
+    with again.build() as loop:
+        learned = loop.components["brain"].learned()
+    assert learned["gain"] == 1.5
+    assert learned["norm"]["num_batches_tracked"].shape == ()
 
 
 def test_it_is_not_imported_unless_the_user_allows_it(assembly, tmp_path):
