@@ -69,6 +69,8 @@ class Sac(PolicyLearner):
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make the replay buffer and the optimisers."""
+        import torch
+
         from ..parts.replay_buffer import ReplayBuffer, transition_columns
         from ..parts.soft_actor_critic import SoftActorCritic
 
@@ -84,6 +86,8 @@ class Sac(PolicyLearner):
         self.buffer = ReplayBuffer(self.buffer_size, transition_columns(
             seen.shape, done.shape, done.dtype, seen.dtype))  # type: ignore[arg-type]
         size = int(done.shape[0])  # type: ignore[arg-type]
+        seen_once, noise = torch.zeros(2, *seen.shape), torch.zeros(2, size)  # type: ignore[arg-type]
+        self.check_teachable(self.used["policy"].respond({"observation": seen_once, "noise": noise})[0]["action"])
         self.core = SoftActorCritic(
             self.used["policy"], self.used["value"], size, **self._settings,  # type: ignore[arg-type]
             target_entropy=-float(size) if self.target_entropy == "auto" else float(self.target_entropy))

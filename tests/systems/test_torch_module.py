@@ -39,6 +39,13 @@ class Free(torch.nn.Module):
         return self.mean(observation), self.log_std
 
 
+class Cut(Net):
+    """No gradient comes back from its answer."""
+
+    def forward(self, observation):
+        return tuple(part.detach() for part in super().forward(observation))
+
+
 class Single(torch.nn.Module):
     """Numbers without an axis among its weights: a gain, and the count of batches that BatchNorm keeps."""
 
@@ -75,6 +82,24 @@ def assembly(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stimloop.toml").write_text('allow = ["nets_of_mine"]')
     return load(tmp_path / "own.yaml")
+
+
+LEARNERS = {
+    "sac": ("critics.q_ensemble", ["body.observation", "brain.action"], ["brain.action"]),
+    "ppo": ("critics.value_mlp", ["body.observation"], ["brain.action", "brain.log_prob"])}
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_module_that_no_gradient_leaves_is_refused_at_build(assembly, learner):
+    critic, judged, heard = LEARNERS[learner]
+    taught = (assembly.set({"brain.params.module": "nets_of_mine:Cut", "brain.params.explore": True})
+              .add("critic", critic, inputs=judged)
+              .add("learner", f"learners.{learner}", uses={"policy": "brain", "value": "critic"},
+                   inputs=["body.observation", "body.reward", "body.status", *heard]))
+    with pytest.raises(AssemblyError, match=r"learner.uses.policy.* no gradient leads from") as caught:
+        taught.build()
+    assert len(caught.value.problems) == 1
+    taught.set("brain.params.module", "nets_of_mine:Net").build().close()
 
 
 def test_weights_with_single_numbers_are_exported_and_taken_again(assembly, tmp_path):
