@@ -9,6 +9,7 @@ from ...loops.bounds import Amount, Count, NonNegative, Positive, Share
 from ...loops.component import Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
+from ...loops.port import Port
 from ..parts.hidden_weights import Cost
 from ..parts.policy_learner import PolicyLearner
 from ..parts.transitions import Rows, Unfinished
@@ -66,6 +67,16 @@ class Sac(PolicyLearner):
     @classmethod
     def example(cls) -> Sac:
         return cls(buffer_size=100, learning_starts=4, batch_size=8)
+
+    def infer(self) -> None:
+        """Refuse choices, before sizes are compared that cannot fit."""
+        super().infer()
+        sender, done = self.peers_in.get("action"), self.inputs["action"]
+        if sender is not None and sender.choices:
+            self.inputs["action"] = Port(done.about, (), choices=sender.choices, reads="hold", also=("now",))
+            raise AssemblyError([Problem(f"learns actions that are vectors, and this one is one of {sender.choices} "
+                                         "choices", "inputs.action", "Choices are learned by learners.ppo, with "
+                                         "critics.value_mlp.")])
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make the replay buffer and the optimisers."""
