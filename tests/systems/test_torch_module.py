@@ -84,6 +84,12 @@ def assembly(tmp_path, monkeypatch):
     return load(tmp_path / "own.yaml")
 
 
+@pytest.mark.parametrize(("entry", "named"), [("layer", "tow"), ("publish", ["one", "tow"])])
+def test_a_layer_that_is_not_there_is_told_at_the_parameter_that_names_it(assembly, entry, named):
+    with pytest.raises(AssemblyError, match=rf"brain.params.{entry} .*there is no layer 'tow'.*\n.*\"two\""):
+        assembly.set(f"brain.params.{entry}", named).build()
+
+
 LEARNERS = {
     "sac": ("critics.q_ensemble", ["body.observation", "brain.action"], ["brain.action"]),
     "ppo": ("critics.value_mlp", ["body.observation"], ["brain.action", "brain.log_prob"])}

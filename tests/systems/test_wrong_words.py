@@ -135,3 +135,15 @@ def test_what_is_wrong_has_no_inner_traceback():
     with pytest.raises(AssemblyError) as caught:
         sl.load("point_mass").set("body.params.radius", -1.0).build()
     assert caught.value.__cause__ is None
+
+
+def test_a_wire_like_none_names_the_one_that_was_meant():
+    text = """
+name: like
+components:
+  body:  {type: bodies.point_mass, inputs: [brain.action]}
+  brain: {type: brains.mlp, inputs: [body.observation, body.status]}
+  other: {type: brains.mlp, inputs: [{observation: {like: brian.observation}}, body.status]}
+"""
+    with pytest.raises(AssemblyError, match=r'no wire at brian.observation to be like\n +Did you mean "brain.observation"'):
+        sl.Assembly.from_yaml(text).build()
