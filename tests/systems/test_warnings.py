@@ -100,7 +100,7 @@ def test_a_learner_that_never_updates_and_why(tmp_path):
 
     assert told(learning(learning_starts=100), "the run made 60 steps, and it begins after learning_starts = 100. Run")
     assert not told(learning(learning_starts=10), "never updated")
-    assert told(learning(), "never updated: no step reached it. Look at the wires")
+    assert told(learning(), "never updated: the run made 60 steps, and nothing says why. Look at the wires")
 
 
 @pytest.mark.parametrize(("type_", "critic", "waits"), [

@@ -145,5 +145,6 @@ components:
   brain: {type: brains.mlp, inputs: [body.observation, body.status]}
   other: {type: brains.mlp, inputs: [{observation: {like: brian.observation}}, body.status]}
 """
-    with pytest.raises(AssemblyError, match=r'no wire at brian.observation to be like\n +Did you mean "brain.observation"'):
+    meant = r'no wire at brian.observation to be like\n +Did you mean "brain.observation"'
+    with pytest.raises(AssemblyError, match=meant):
         sl.Assembly.from_yaml(text).build()
