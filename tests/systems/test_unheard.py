@@ -64,7 +64,8 @@ def test_an_observation_that_arrives_after_the_end_is_told(tmp_path):
     text = sl.Assembly.from_yaml(TEXT).set({"until": "30 steps", "brain.inputs.observation": late,
                                             "critic.inputs.observation": {"like": "brain.observation"},
                                             "learner.inputs.observation": {"like": "brain.observation"}})
-    told = "learner.inputs.observation: never heard an observation, so it has learned nothing: the first arrives at 100 s"
+    told = ("learner.inputs.observation: never heard an observation, so it has learned nothing: the first arrives at "
+            "100 s, and all ended at")
     outcome = start(text, folder=tmp_path)
     assert [str(notice) for notice in outcome.notices if told in str(notice)]
     found = warnings(open_run(outcome.path))
