@@ -95,8 +95,8 @@ def test_a_run_that_failed_tells_its_error_and_nothing_that_follows_from_it(tmp_
     run = failed_at(400_000_000, tmp_path)
     first, *others = warnings(run)
     assert first == ("The run did not finish: it failed after 380 ms: the wire has come loose. (while stepping "
-                     "`breaking` (tests.systems.test_warnings:Breaking) at 400 ms, lanes 1). When that is mended, go on "
-                     f"with: stimloop resume {run.path}.")
+                     "`breaking` (tests.systems.test_warnings:Breaking) at 400 ms, lanes 1). When that is mended, go "
+                     f"on with: stimloop resume {run.path}.")
     assert not [text for text in others if "episode" in text or "updated" in text or "nothing" in text]
     assert "the wire has come loose" in listing.run_facts(run.path, False)[1]
 
