@@ -47,7 +47,7 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
         loop.load(state)
         if until is None and assembly.until is not None and going_on.is_reached(loop, stop):
             stop = Until.parse(assembly.until)
-        if _is_there(path, loop, rows, stop, before):
+        if _is_there(path, loop, rows, stop, before, until is not None):
             return Outcome(path, "already there", {"simulated_s": loop.now / 1e9})
         session = {**identity.session(assembly, loop), **({"passed_over": list(damaged.values())} if damaged else {})}
         changed = {"until": str(stop), "ended": "running", "sessions": [*attributes.get("sessions", ()), session]}
@@ -105,12 +105,15 @@ def export_weights(path: Path, component: str, target: Path, *, allowed: Setting
         loop.close()
 
 
-def _is_there(path: Path, loop: Loop, rows: Mapping[str, Any], stop: Until, before: Until | None) -> bool:
-    """Is a run at its stop already? Raises RunError when going on would lose what is recorded."""
+def _is_there(path: Path, loop: Loop, rows: Mapping[str, Any], stop: Until, before: Until | None, asked: bool) -> bool:
+    """Is a run at its stop already? Raises RunError when going on to it would lose what is recorded.
+
+    A stop that was `asked` for is refused as well where the run is past it: it would not be what it is taken for.
+    """
     recorded = Run(path)
     rows_kept(recorded.stored, rows)
     there, loss = going_on.is_reached(loop, stop), going_on.loss(recorded, stop, before, loop.now)
-    if loss and not there:
+    if loss and (asked or not there):
         raise RunError(f"{path} {loss}. Nothing was changed; go on without --until, give a later one, or begin a new "
                        "run")
     return there and bool(loss or recorded.state == "finished")
