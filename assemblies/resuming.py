@@ -21,6 +21,9 @@ from .session import CHECKPOINTS, Outcome, Session
 from .settings import Settings
 
 
+_AN_EVALUATION = ("--set 'evaluate.test={every: 1 episode, episodes: 10, set: {brain.params.explore: false}}'")
+
+
 def resume(path: Path, until: str | int | None = None, *, show: bool | None = None, allowed: Settings | None = None,
            prepare: Callable[[Loop], None] | None = None) -> Outcome:
     """Go on with a run from its newest whole checkpoint, exactly as if it had never stopped, at the pace it had.
@@ -66,9 +69,10 @@ def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str
     allowed = allowed or settings.read()
     attributes = identity.read_attributes(path)
     assembly = assembly_of(attributes, allowed)
-    if not assembly.get("evaluate"):
-        assembly = assembly.set("evaluate.test", {"every": "1 episode", "episodes": 10})
     assembly = assembly.set(changes) if changes else assembly
+    if not assembly.get("evaluate"):
+        raise RunError(f"the assembly of {path} has no evaluation, so nothing says how many episodes, from which seeds "
+                       f"and with what set. Say it, for example with: {_AN_EVALUATION}")
     state = _newest(path, attributes)
     state.pop("recorder")
     loop = build_loop(assembly, allowed)
