@@ -336,6 +336,8 @@ def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", he
         from .listing import export_run
 
         if weights:
+            if not to.endswith(".safetensors"):
+                raise typer.BadParameter(f"--weights goes with --to FILE.safetensors, not with --to {to}")
             from .resuming import export_weights
 
             facts = export_weights(Path(path), weights, Path(to), allowed=allowing(allow))

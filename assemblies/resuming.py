@@ -20,7 +20,6 @@ from .loading import assembly_of
 from .session import CHECKPOINTS, Outcome, Session
 from .settings import Settings
 
-
 _AN_EVALUATION = ("--set 'evaluate.test={every: 1 episode, episodes: 10, set: {brain.params.explore: false}}'")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stimloop.assemblies.loading import load
-from stimloop.loops.errors import AssemblyError
+from stimloop.loops.errors import AssemblyError, PortError
 
 torch = pytest.importorskip("torch")
 
@@ -46,6 +46,22 @@ class Cut(Net):
         return tuple(part.detach() for part in super().forward(observation))
 
 
+class Wild(Net):
+    """A deviation that is no number, or a mean that squares beyond single precision."""
+
+    def __init__(self, inputs, outputs, mean=1.0, deviation=1.0):
+        super().__init__(inputs, outputs)
+        self.factors = mean, deviation
+
+    def forward(self, observation):
+        return tuple(part * factor for part, factor in zip(super().forward(observation), self.factors, strict=True))
+
+
+class Complex(Net):
+    def forward(self, observation):
+        return tuple(part.to(torch.complex64) for part in super().forward(observation))
+
+
 class Single(torch.nn.Module):
     """Numbers without an axis among its weights: a gain, and the count of batches that BatchNorm keeps."""
 
@@ -82,6 +98,22 @@ def assembly(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stimloop.toml").write_text('allow = ["nets_of_mine"]')
     return load(tmp_path / "own.yaml")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("factors", [{"mean": 1e30}, {"deviation": float("nan")}])
+def test_answers_that_are_not_finite_are_one_error_and_no_warning(assembly, factors):
+    wild = assembly.set({"brain.params.module": "nets_of_mine:Wild", "brain.params.explore": True,
+                         "brain.params.module_params": {"inputs": 3, "outputs": 1}})
+    with wild.build() as loop:
+        loop.components["brain"]._net.factors = factors.get("mean", 1.0), factors.get("deviation", 1.0)
+        with pytest.raises(PortError, match=r"published (-inf|nan)"):
+            loop.run("10 steps")
+
+
+def test_complex_answers_are_refused(assembly):
+    with pytest.raises(AssemblyError, match="nets_of_mine:Complex answers with complex64 numbers"):
+        assembly.set("brain.params.module", "nets_of_mine:Complex").build()
 
 
 @pytest.mark.parametrize(("entry", "named"), [("layer", "tow"), ("publish", ["one", "tow"])])
