@@ -142,9 +142,10 @@ def _imported(module: str, folders: Sequence[Path]) -> Any:
             return import_module(module)
         except ModuleNotFoundError as error:
             if error.name is not None and (module + ".").startswith(error.name + "."):
-                looked = ", ".join(str(folder) for folder in folders)
+                looked = " and ".join(dict.fromkeys(str(folder) for folder in folders))
                 raise LookupFailed(f"there is no module {module!r}",
-                                   f"Looked on Python's path and in {looked or '.'}.") from error
+                                   f"Looked on Python's path and in {looked or '.'}. Where it lies elsewhere, run this "
+                                   "in its folder, or put that on PYTHONPATH.") from error
             raise LookupFailed(f"importing {module}: {error}", "Install it, or mend the file.") from error
         except SystemExit as leaving:
             raise LookupFailed(f"importing {module} called sys.exit({leaving.code!r})",
