@@ -193,14 +193,15 @@ def test_a_module_of_a_run_made_elsewhere_is_told_with_a_way_out(tmp_path, monke
     monkeypatch.chdir(tmp_path / "made")
     run = sl.load("a.yaml", settings.read().allowing(["far_away"])).run(
         "4 steps", show=False, allowed=settings.read().allowing(["far_away"]))
+    path = str(run.path.resolve())
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.delitem(sys.modules, "far_away")
-    done = CliRunner().invoke(app, ["resume", str(run.path), "--allow", "far_away", "--until", "12 steps"])
+    done = CliRunner().invoke(app, ["resume", path, "--allow", "far_away", "--until", "12 steps"])
     assert done.exit_code == 1
     told = " ".join(done.output.split())
     here = str(tmp_path / "elsewhere")
     assert f"there is no module 'far_away' Looked on Python's path and in {here}. Where it lies elsewhere, run" in told
     monkeypatch.setenv("PYTHONPATH", "")
     monkeypatch.syspath_prepend(str(tmp_path / "made"))
-    done = CliRunner().invoke(app, ["resume", str(run.path), "--allow", "far_away", "--until", "12 steps"])
+    done = CliRunner().invoke(app, ["resume", path, "--allow", "far_away", "--until", "12 steps"])
     assert done.exit_code == 0, done.output
