@@ -98,14 +98,18 @@ def _profiler(found: list[Any]) -> Any:
 
 
 def _finish(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> None:
+    from ..loops.errors import Problem
     from ..loops.storage.runs import Run
     from .earned import earned
     from .inspection import outcome_text, table
+    from .reports.learning_signs import never_updated
 
-    say_notices(outcome.notices, as_json)
-    found = earned(Run(outcome.path))
+    run = Run(outcome.path)
+    found = earned(run)
+    notices = [*outcome.notices, *(Problem(text, notice=True) for text in never_updated(run))]
+    say_notices(notices, as_json)
     facts = {"path": str(outcome.path), "ended": outcome.reason, **outcome.facts, **found,
-             "notices": [str(notice) for notice in outcome.notices]}
+             "notices": [str(notice) for notice in notices]}
     if profile:
         facts["profile"] = profile
     emit(facts, as_json, outcome_text(outcome, found) + ("\n" + table(profile) if profile else ""))
@@ -332,6 +336,8 @@ def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", he
         from .listing import export_run
 
         if weights:
+            if not to.endswith(".safetensors"):
+                raise typer.BadParameter(f"--weights goes with --to FILE.safetensors, not with --to {to}")
             from .resuming import export_weights
 
             facts = export_weights(Path(path), weights, Path(to), allowed=allowing(allow))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _LIBRARIES = ("numpy", "simpy", "zarr", "torch", "gymnasium", "mujoco", "myosuite", "myo-sim", "nengo")
 
-_ATTRIBUTE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_ATTRIBUTE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_][\w.\-]*")  # or an environment: `my_envs:Arm-v0`
 
 
 def _written_out(assembly: Assembly) -> dict[str, Any]:

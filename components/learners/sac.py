@@ -9,6 +9,7 @@ from ...loops.bounds import Amount, Count, NonNegative, Positive, Share
 from ...loops.component import Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
+from ...loops.port import Port
 from ..parts.hidden_weights import Cost
 from ..parts.policy_learner import PolicyLearner
 from ..parts.transitions import Rows, Unfinished
@@ -67,8 +68,20 @@ class Sac(PolicyLearner):
     def example(cls) -> Sac:
         return cls(buffer_size=100, learning_starts=4, batch_size=8)
 
+    def infer(self) -> None:
+        """Refuse choices, before sizes are compared that cannot fit."""
+        super().infer()
+        sender, done = self.peers_in.get("action"), self.inputs["action"]
+        if sender is not None and sender.choices:
+            self.inputs["action"] = Port(done.about, (), choices=sender.choices, reads="hold", also=("now",))
+            raise AssemblyError([Problem(f"learns actions that are vectors, and this one is one of {sender.choices} "
+                                         "choices", "inputs.action", "Choices are learned by learners.ppo, with "
+                                         "critics.value_mlp.")])
+
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make the replay buffer and the optimisers."""
+        import torch
+
         from ..parts.replay_buffer import ReplayBuffer, transition_columns
         from ..parts.soft_actor_critic import SoftActorCritic
 
@@ -84,6 +97,8 @@ class Sac(PolicyLearner):
         self.buffer = ReplayBuffer(self.buffer_size, transition_columns(
             seen.shape, done.shape, done.dtype, seen.dtype))  # type: ignore[arg-type]
         size = int(done.shape[0])  # type: ignore[arg-type]
+        seen_once, noise = torch.zeros(2, *seen.shape), torch.zeros(2, size)  # type: ignore[arg-type]
+        self.check_teachable(self.used["policy"].respond({"observation": seen_once, "noise": noise})[0]["action"])
         self.core = SoftActorCritic(
             self.used["policy"], self.used["value"], size, **self._settings,  # type: ignore[arg-type]
             target_entropy=-float(size) if self.target_entropy == "auto" else float(self.target_entropy))

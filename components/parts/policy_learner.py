@@ -80,6 +80,16 @@ class PolicyLearner(Component):
                                          "uses.policy", "Teach the brain without stimulation, or a coprocessor beside "
                                          "it.")])
 
+    def check_teachable(self, said: Any) -> None:
+        """Refuse a policy none of whose parameters moves what it `said`: it could only fail at the first update."""
+        import torch
+
+        parameters = list(self.used["policy"].parameters())
+        reached = torch.autograd.grad(said.sum(), parameters, allow_unused=True) if said.requires_grad else ()
+        if all(part is None for part in reached):
+            raise AssemblyError([Problem("no gradient leads from the policy's answer to a parameter that may learn",
+                                         "uses.policy", "Leave torch.no_grad() and detach() out of its forward.")])
+
     def reset(self, seed: int) -> None:
         """Forget every step and every moment of the optimisers; what was learned stays."""
         self._transitions.forget()
