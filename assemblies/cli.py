@@ -98,14 +98,18 @@ def _profiler(found: list[Any]) -> Any:
 
 
 def _finish(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> None:
+    from ..loops.errors import Problem
     from ..loops.storage.runs import Run
     from .earned import earned
     from .inspection import outcome_text, table
+    from .reports.learning_signs import never_updated
 
-    say_notices(outcome.notices, as_json)
-    found = earned(Run(outcome.path))
+    run = Run(outcome.path)
+    found = earned(run)
+    notices = [*outcome.notices, *(Problem(text, notice=True) for text in never_updated(run))]
+    say_notices(notices, as_json)
     facts = {"path": str(outcome.path), "ended": outcome.reason, **outcome.facts, **found,
-             "notices": [str(notice) for notice in outcome.notices]}
+             "notices": [str(notice) for notice in notices]}
     if profile:
         facts["profile"] = profile
     emit(facts, as_json, outcome_text(outcome, found) + ("\n" + table(profile) if profile else ""))
@@ -176,7 +180,7 @@ def show(name: Annotated[str, typer.Argument(
     with told(as_json):
         from ..assemblies import inspection, listing
 
-        if Path(name).is_dir():
+        if Path(name).is_dir() or listing.is_place(name):
             facts, text = listing.run_facts(Path(name), latency)
         elif ":" in name or ("." in name and listing.is_component(name)):
             facts, text = listing.component_facts(name, allowing(allow))
@@ -246,7 +250,7 @@ def study(name: Annotated[str, typer.Argument(callback=named, help="A shipped st
           status: Annotated[bool, typer.Option("--status", help="Say how far each cell is; run nothing.")] = False,
           retrain: Annotated[bool, typer.Option("--retrain", help="Skip no stage for shipped weights.")] = False,
           ship: Annotated[str, typer.Option(callback=named, metavar="FOLDER", help="Copy what is kept there.")] = "",
-          rerun: Annotated[list[str], typer.Option(metavar="STATE", help="Run stale or failed cells anew.")] = [],  # noqa: B006
+          rerun: Annotated[list[str], typer.Option(metavar="STATE", help="Run anew: stale, failed or damaged.")] = [],  # noqa: B006
           accept_stale: Annotated[bool, typer.Option("--accept-stale", help="Take cells whose code changed.")] = False,
           allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Run a study: assemblies in order, over variants, sweeps and seeds, to one table and a verdict.
@@ -355,6 +359,8 @@ def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", he
         from .listing import export_run
 
         if weights:
+            if not to.endswith(".safetensors"):
+                raise typer.BadParameter(f"--weights goes with --to FILE.safetensors, not with --to {to}")
             from .resuming import export_weights
 
             facts = export_weights(Path(path), weights, Path(to), allowed=allowing(allow))

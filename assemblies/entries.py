@@ -62,12 +62,17 @@ def unknown(value: Mapping[str, Any], known: tuple[str, ...], where: str, proble
     return {closest(key, known) for key in strange}
 
 
-def _name(key: str, value: Any, problems: Problems) -> str | None:
+def folder_name(value: Any, key: str, of: str, problems: Problems) -> str | None:
+    """Return a name after which the folder of something is called."""
     if isinstance(value, str) and _FILE.fullmatch(value):
         return value
     problems.add(f"{short(value)} is not a name", key,
-                 "Use letters, digits, _ and -: it names the folder of the runs.")
+                 f"Use letters, digits, _ and -, a letter or digit first: it names the folder of {of}.")
     return None
+
+
+def _name(key: str, value: Any, problems: Problems) -> str | None:
+    return folder_name(value, key, "the runs", problems)
 
 
 def _text(key: str, value: Any, problems: Problems) -> str | None:
@@ -184,7 +189,8 @@ def _variants(key: str, value: Any, problems: Problems) -> dict[str, Any] | None
     found = {}
     for name, entry in value.items():
         if not _FILE.fullmatch(str(name)) or name == "base":
-            problems.add(f"{short(name)} cannot name a variant", key, "`base` is the file itself.")
+            problems.add(f"{short(name)} cannot name a variant", key, "`base` is the file itself." if name == "base"
+                         else "Use letters, digits, _ and -, a letter or digit first: it names the folder of a run.")
             continue
         found[name] = {} if entry is None else overrides(f"{key}.{name}", entry, problems) or {}
     return found

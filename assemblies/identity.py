@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _LIBRARIES = ("numpy", "simpy", "zarr", "torch", "gymnasium", "mujoco", "myosuite", "myo-sim", "nengo")
 
-_ATTRIBUTE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_ATTRIBUTE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_][\w.\-]*")  # or an environment: `my_envs:Arm-v0`
 
 
 def _written_out(assembly: Assembly) -> dict[str, Any]:
@@ -98,10 +98,12 @@ def session(assembly: Assembly, loop: Loop) -> dict[str, Any]:
 
 def read_attributes(path: Path) -> dict[str, Any]:
     """Return the attributes of a run directory; raises RunError when it is none."""
+    from ..loops.storage.run_directories import check_run
     from ..loops.storage.zarr_files import read_document
 
+    path = check_run(path)
     try:
-        attributes = dict(read_document(Path(path)).get("attributes", {}))
+        attributes = dict(read_document(path).get("attributes", {}))
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is not a run: {error}") from error
     if "assembly" not in attributes:

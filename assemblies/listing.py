@@ -50,9 +50,9 @@ def _assemblies() -> list[dict[str, Any]]:
 
 def _studies() -> list[dict[str, Any]]:
     from .study import SHIPPED, shipped
-    from .studying.description import Description
+    from .studying.reading import load
 
-    return [{"name": name, "about": Description.load(SHIPPED / f"{name}.yaml").about} for name in shipped()]
+    return [{"name": name, "about": load(SHIPPED / f"{name}.yaml").about} for name in shipped()]
 
 
 def _runs(folder: Path | None) -> list[dict[str, Any]]:
@@ -72,6 +72,14 @@ def _runs(folder: Path | None) -> list[dict[str, Any]]:
         rows.append({"path": str(path), "state": run.state, "variant": facts.get("variant"),
                      "seed": facts.get("seed"), "until": facts.get("until")})
     return rows
+
+
+def is_place(name: str) -> bool:
+    """Can this be nothing but the path of a run, whether one lies there or not?"""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or Path(f"{name}.yaml").is_file() or ":" in name:
+        return False
+    return path.suffix == ".zarr" or len(path.parts) > 1
 
 
 def is_component(name: str) -> bool:

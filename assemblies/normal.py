@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..loops.errors import Problems, short
+from ..loops.errors import Problems, nearest, short
 from .entries import ENTRIES, MAX_LANES, NAME, PORT, delay, integer, unknown
 
 TOP = ("name", "about", "seed", "lanes", "until", "check", "components", "record", "checkpoint", "evaluate",
@@ -169,7 +169,10 @@ def wires(document: Mapping[str, Any], name: str, problems: Problems | None = No
             source = None if (other, port) in seen or entry is None else entry["inputs"].get(port)
             seen.add((other, port))
             if source is None and problems is not None:
-                problems.add(f"there is no wire at {where} to be like", f"{name}.inputs.{key}.like")
+                wired = [f"{each}.{own}" for each, part in document["components"].items() for own in part["inputs"]
+                         if (each, own) != (name, key)]
+                problems.add(f"there is no wire at {where} to be like", f"{name}.inputs.{key}.like",
+                             nearest(where, wired))
         if source is not None:
             copied = source if source is wire else {k: source[k] for k in ("from", "delay") if k in source}
             found[key] = {**copied, **{part: wire[part] for part in ("delay", "reads") if part in wire}}

@@ -55,6 +55,9 @@ class Replay:
             raise RunError(f"{run.path.name} has no lane {lane}; it has {lanes}, numbered from 0")
         self._wires = _wires(run, self.name)
         self._time, self._flags = status["time"].read(), status["value"].read()[:, lane]
+        if not len(self._time):
+            raise RunError(f"{run.path.name} holds no tick of {self.name}: it ended before the first, so there is "
+                           "nothing to play")
         self.episodes = self._find_episodes()
         self.body, self._seed = make_body(run, self.name, allowed)
         self._sources = {key: self._source(key, wire) for key, wire in self._wires.items() if key != "begin"}

@@ -20,6 +20,8 @@ from .loading import assembly_of
 from .session import CHECKPOINTS, Outcome, Session
 from .settings import Settings
 
+_AN_EVALUATION = ("--set 'evaluate.test={every: 1 episode, episodes: 10, set: {brain.params.explore: false}}'")
+
 
 def resume(path: Path, until: str | int | None = None, *, show: bool | None = None, allowed: Settings | None = None,
            prepare: Callable[[Loop], None] | None = None) -> Outcome:
@@ -47,7 +49,7 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
         loop.load(state)
         if until is None and assembly.until is not None and going_on.is_reached(loop, stop):
             stop = Until.parse(assembly.until)
-        if _is_there(path, loop, rows, stop, before):
+        if _is_there(path, loop, rows, stop, before, until is not None):
             return Outcome(path, "already there", {"simulated_s": loop.now / 1e9})
         session = {**identity.session(assembly, loop), **({"passed_over": list(damaged.values())} if damaged else {})}
         changed = {"until": str(stop), "ended": "running", "sessions": [*attributes.get("sessions", ()), session]}
@@ -66,9 +68,10 @@ def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str
     allowed = allowed or settings.read()
     attributes = identity.read_attributes(path)
     assembly = assembly_of(attributes, allowed)
-    if not assembly.get("evaluate"):
-        assembly = assembly.set("evaluate.test", {"every": "1 episode", "episodes": 10})
     assembly = assembly.set(changes) if changes else assembly
+    if not assembly.get("evaluate"):
+        raise RunError(f"the assembly of {path} has no evaluation, so nothing says how many episodes, from which seeds "
+                       f"and with what set. Say it, for example with: {_AN_EVALUATION}")
     state = _newest(path, attributes)
     state.pop("recorder")
     loop = build_loop(assembly, allowed)
@@ -105,12 +108,15 @@ def export_weights(path: Path, component: str, target: Path, *, allowed: Setting
         loop.close()
 
 
-def _is_there(path: Path, loop: Loop, rows: Mapping[str, Any], stop: Until, before: Until | None) -> bool:
-    """Is a run at its stop already? Raises RunError when going on would lose what is recorded."""
+def _is_there(path: Path, loop: Loop, rows: Mapping[str, Any], stop: Until, before: Until | None, asked: bool) -> bool:
+    """Is a run at its stop already? Raises RunError when going on to it would lose what is recorded.
+
+    A stop that was `asked` for is refused as well where the run is past it: it would not be what it is taken for.
+    """
     recorded = Run(path)
     rows_kept(recorded.stored, rows)
     there, loss = going_on.is_reached(loop, stop), going_on.loss(recorded, stop, before, loop.now)
-    if loss and not there:
+    if loss and (asked or not there):
         raise RunError(f"{path} {loss}. Nothing was changed; go on without --until, give a later one, or begin a new "
                        "run")
     return there and bool(loss or recorded.state == "finished")

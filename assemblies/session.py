@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..assemblies import entries
-from ..loops.errors import Problem, Problems
+from ..loops.errors import Problem, Problems, notes
+from ..loops.errors import reason as why
 from ..loops.heard import Heard
 from ..loops.loop import Loop
 from ..loops.storage import checkpoint
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = "checkpoints"
 _EVERY, _KEEP = "10 min wall", 3  # of checkpoints, where the file says nothing
+_LONGEST_ERROR = 1000  # characters of an error that a run keeps
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 
@@ -98,7 +100,7 @@ class Session:
         self._passed = self._count()
         if self.loop.last < 0:  # save after the first instant: whatever comes then, there is something to go on from
             self._wall_saved, self._passed = -math.inf, -1
-        reason = "failed"
+        reason, error = "failed", ""
         release = self.loop.attend(self._between)
         self.progress.begin()
         try:
@@ -106,11 +108,14 @@ class Session:
                 self.loop.run(self.stop)
             reason = "interrupted" if self.asked else "finished"
             self._save()
+        except BaseException as failure:  # noted for whoever looks at the run later
+            error = " ".join([why(failure), *(f"({note})" for note in notes(failure))])
+            raise
         finally:
             release()
             self.progress.close()
             facts = {**self.progress.facts(), **self._lateness()}
-            self._close(reason, facts)
+            self._close(reason, facts, error)
         return Outcome(self.recorder.path, reason, facts, [*self.loop.notices, *self.heard.problems()], self.unsaved)
 
     def _lateness(self) -> dict[str, float]:
@@ -121,8 +126,9 @@ class Session:
         return {"late_ms_p50": late.quantile(0.5) / 1e6, "late_ms_p99": late.quantile(0.99) / 1e6,
                 "late_ms_worst": late.worst / 1e6}
 
-    def _close(self, reason: str, facts: Mapping[str, float]) -> None:
-        self.recorder.annotate({"ended": reason, "now": self.loop.now, "unheard": list(map(str, self.heard.problems())),
+    def _close(self, reason: str, facts: Mapping[str, float], error: str) -> None:
+        self.recorder.annotate({"ended": reason, "error": " ".join(error.split())[:_LONGEST_ERROR],
+                                "now": self.loop.now, "unheard": list(map(str, self.heard.problems())),
                                 "facts": {key: float(value) for key, value in facts.items()}})
         self.recorder.close(reason)
 

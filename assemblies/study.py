@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import signal
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..assemblies import settings
-from ..loops.errors import AssemblyError, Problem, RunError, StimloopError, nearest
+from ..loops.errors import AssemblyError, Problem, RunError, nearest
 from ..loops.storage.atomic import replace_shared
 from .loading import shipped as assemblies
 from .settings import Settings
-from .studying import tables, texts
+from .studying import reading, tables, texts
 from .studying.cells import ROOT, Place, Point, expand, points
 from .studying.checking import Checks
-from .studying.description import Description, Stage
-from .studying.records import DONE, FAILED, STUDY, read, write
+from .studying.description import Stage
+from .studying.ends import StudyStopped, check_ended, clear
+from .studying.records import STUDY, read
 from .studying.shipping import Artifacts, ship, stamps, stand_in
-from .studying.states import Cells, states
+from .studying.states import Cells
 from .studying.tables import Row, Verdict
-from .studying.working import Say, forget, work_on
+from .studying.working import Say, work_on
 
 SHIPPED = Path(__file__).resolve().parent / "studies"
+HEARD = 3.0  # seconds in which a helper stops that has heard of an interruption itself
 
 
 def say_nothing(line: str) -> None:
     """Tell nobody."""
-
-
-class StudyStopped(StimloopError, RuntimeError):
-    """A study could not be brought to its end: failed or stale cells, which the message lists."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Study:
         Shipped weights that a stage made stand for it, unless `retrain` says to run it all the same.
         """
         self.path, self.small, self.retrain = path, small, retrain
-        self.description = Description.load(path, small)
-        self.full = Description.load(path) if small else self.description
+        self.description = reading.load(path, small)
+        self.full = reading.load(path) if small else self.description
         name = self.description.name + ("_small" if small else "")
         self.folder = Path(folder or Path("studies") / name).resolve()
         allowed = allowed or settings.read()
@@ -88,8 +89,11 @@ class Study:
         except OSError as error:
             raise RunError(f"{self.folder} cannot be written: {error}. Choose another folder with --out") from error
         self.checks.check()  # what cannot be built at the end must not be found out after days of training
-        for stage in self.description.stages.values():
-            self._run_stage(stage, workers, shard, rerun, accept_stale, say, show)
+        try:
+            for stage in self.description.stages.values():
+                self._run_stage(stage, workers, shard, rerun, accept_stale, say, show)
+        except KeyboardInterrupt as stopped:
+            raise KeyboardInterrupt(f"{str(stopped) or 'interrupted'}\ngo on with the same command") from None
         return self.result()
 
     def cells(self, stage: Stage) -> Cells:
@@ -102,7 +106,7 @@ class Study:
             for earlier in self.description.stages.values():
                 if earlier.name == stage.name:
                     break
-                given |= self.cells(earlier).kept(earlier)
+                given |= self.cells(earlier).kept()
             self._stages[stage.name] = self._skipped(stage, given) or self._expanded(stage, given)
         return self._stages[stage.name]
 
@@ -111,11 +115,11 @@ class Study:
             return None
         shipped, why = stand_in(self.description, self.full, stage, given, self.folder)
         self.reasons[stage.name] = why
-        return Cells(self.folder / stage.name, [], self.allowed, shipped) if shipped else None
+        return Cells(stage, self.folder / stage.name, [], self.allowed, shipped) if shipped else None
 
     def _expanded(self, stage: Stage, given: Artifacts) -> Cells:
         cells = expand(self.description, stage, given, self.folder)
-        return Cells(self.folder / stage.name, cells, self.allowed,
+        return Cells(stage, self.folder / stage.name, cells, self.allowed,
                      made=stamps(self.description, stage, cells, self.small))
 
     def result(self) -> Result:
@@ -130,7 +134,7 @@ class Study:
         found = []
         for stage in self.description.stages.values():
             try:
-                chosen = self.cells(stage).chosen(stage)
+                chosen = self.cells(stage).chosen()
             except LookupError:  # an earlier stage has not finished
                 break
             found += [{"kept": name, "from": str(each.place), "moment": texts.moment(each.moment),
@@ -142,7 +146,7 @@ class Study:
         if self.small:
             raise StudyStopped("the small form learns for a few steps only: ship what the full form has learned")
         return [file for stage in self.description.stages.values()
-                for file in ship(stage, self.cells(stage).kept(stage), folder)]
+                for file in ship(stage, self.cells(stage).kept(), folder)]
 
     def status(self) -> list[dict[str, Any]]:
         """Return one row a cell: stage, variant, point, state; stages that wait for others only tell their number."""
@@ -158,8 +162,7 @@ class Study:
             if cells.shipped:
                 found.append({"cell": f"{stage.name}: skipped", "state": self.reasons[stage.name]})
             for cell in cells.cells:
-                error = read(cells.path(cell) / FAILED).get("error", "")
-                found.append({"cell": cell.called, "state": cells.state(cell), "error": error})
+                found.append({"cell": cell.called, "state": cells.state(cell), "error": cells.error(cell)})
         return found
 
     def run_of(self, place: Place) -> Path | None:
@@ -172,22 +175,19 @@ class Study:
     def _run_stage(self, stage: Stage, workers: int, shard: tuple[int, int], rerun: tuple[str, ...],
                    accept_stale: bool, say: Say, show: bool) -> None:
         cells = self.cells(stage)
-        self._clear(cells, rerun, accept_stale)
+        clear(cells, rerun, accept_stale)
         self.checks.check_stage(stage)
         helpers = [self._helper(stage, (shard[0] * workers + i, shard[1] * workers), say) for i in range(1, workers)]
         try:
             with _watch(stage, cells) if show and cells.cells else nullcontext():
-                work_on(cells, stage, (shard[0] * workers, shard[1] * workers), self.allowed, say)
+                work_on(cells, (shard[0] * workers, shard[1] * workers), say)
+        except KeyboardInterrupt:
+            interrupt(helpers)
+            raise
         finally:
             for helper in helpers:
                 helper.join()
-        if failed := states(cells)["failed"]:
-            why: dict[str, list[str]] = {}
-            for cell in failed:
-                why.setdefault(str(read(cells.path(cell) / FAILED).get("error")), []).append(cell.called)
-            lines = [f"{', '.join(called)}: {error}" for error, called in why.items()]
-            raise StudyStopped(f"{texts.count(len(failed), 'cell')} of stage {stage.name} failed. Mend what is wrong "
-                               "and go on with --rerun failed\n  " + "\n  ".join(lines))
+        check_ended(cells)
 
     def _helper(self, stage: Stage, shard: tuple[int, int], say: Say) -> multiprocessing.process.BaseProcess:
         helper = multiprocessing.get_context("spawn").Process(
@@ -195,21 +195,6 @@ class Study:
                                     self.allowed, say))
         helper.start()
         return helper
-
-    def _clear(self, cells: Cells, rerun: tuple[str, ...], accept_stale: bool) -> None:
-        """Do as the user said of cells that are stale or failed; without a word stale ones stop the study."""
-        now = states(cells)
-        for state in rerun:
-            for cell in now.get(state, ()):
-                forget(cells.path(cell))
-        stale = [] if "stale" in rerun else now["stale"]
-        if stale and not accept_stale:
-            raise StudyStopped(f"the code of {texts.count(len(stale), 'finished cell')} has changed since. Run anew "
-                               "with --rerun stale, or take them as they are with --accept-stale\n  "
-                               + "\n  ".join(cell.called for cell in stale))
-        for cell in stale:
-            file = cells.path(cell) / DONE
-            write(file, {**read(file), "accepted": True})
 
 
 def _watch(stage: Stage, cells: Cells) -> Any:
@@ -256,9 +241,17 @@ def shipped() -> list[str]:
 def help_with(path: str, small: bool, retrain: bool, folder: str, stage: str, shard: tuple[int, int],
               allowed: Settings, say: Say) -> None:
     """Share the work on one stage, in a process of its own."""
-    study = Study(Path(path), small=small, folder=Path(folder), allowed=allowed, retrain=retrain)
-    part = study.description.stages[stage]
     try:
-        work_on(study.cells(part), part, shard, study.allowed, say)
+        study = Study(Path(path), small=small, folder=Path(folder), allowed=allowed, retrain=retrain)
+        work_on(study.cells(study.description.stages[stage]), shard, say)
     except KeyboardInterrupt:  # what it ran is saved, and its claim released
         return
+
+
+def interrupt(helpers: list[multiprocessing.process.BaseProcess]) -> None:
+    """Ask helpers to stop: those that did not hear the signal themselves, for a second one stops without saving."""
+    until = time.monotonic() + HEARD
+    for helper in helpers:
+        helper.join(max(0.0, until - time.monotonic()))
+        if helper.is_alive() and helper.pid is not None:
+            os.kill(helper.pid, signal.SIGINT)

@@ -14,7 +14,7 @@ from .settings import Settings
 from .study import Result, Study, load, say_nothing
 from .studying import plan, texts
 
-RERUN = ("stale", "failed")
+RERUN = ("stale", "failed", "damaged")
 NO_REPORT = 'no report: pip install "stimloop[reports]"'
 
 
@@ -94,7 +94,7 @@ def facts(result: Result) -> dict[str, Any]:
         for name, values in row.values.items():
             mean, low, high, n = row.summary(name)
             told[name] = {"interquartile_mean": mean, "interval": [low, high], "n": n, "values": list(values),
-                          "episodes": row.spans[name].episodes or None}
+                          "episodes": row.spans[name].episodes or None, "not_finite": row.odd.get(name, 0)}
         rows.append({"stage": row.stage, "variant": row.variant, "label": row.called, "at": dict(row.group),
                      "measures": told})
     lines = [{"measure": verdict.line.measure, "stage": verdict.line.stage, "variant": verdict.line.variant,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import sys
-import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..loops.errors import StimloopError, nearest, short
+from ..loops.errors import StimloopError, nearest, place, short
 
 ROOT = __package__.rpartition(".")[0]  # the package that holds the four folders
 FOLDER = Path(__file__).resolve().parent.parent / "components"
@@ -143,9 +142,10 @@ def _imported(module: str, folders: Sequence[Path]) -> Any:
             return import_module(module)
         except ModuleNotFoundError as error:
             if error.name is not None and (module + ".").startswith(error.name + "."):
-                looked = ", ".join(str(folder) for folder in folders)
+                looked = " and ".join(dict.fromkeys(str(folder) for folder in folders))
                 raise LookupFailed(f"there is no module {module!r}",
-                                   f"Looked on Python's path and in {looked or '.'}.") from error
+                                   f"Looked on Python's path and in {looked or '.'}. Where it lies elsewhere, run this "
+                                   "in its folder, or put that on PYTHONPATH.") from error
             raise LookupFailed(f"importing {module}: {error}", "Install it, or mend the file.") from error
         except SystemExit as leaving:
             raise LookupFailed(f"importing {module} called sys.exit({leaving.code!r})",
@@ -153,14 +153,8 @@ def _imported(module: str, folders: Sequence[Path]) -> Any:
         except SyntaxError as error:
             raise LookupFailed(f"{module} is not valid Python: {error}", "Mend the file, then try again.") from error
         except Exception as error:
-            raise LookupFailed(f"importing {module} raised {type(error).__name__}: {error} ({_place(error)})",
+            raise LookupFailed(f"importing {module} raised {type(error).__name__}: {error} ({place(error)})",
                                "Mend the file, then try again.") from error
-
-
-def _place(error: Exception) -> str:
-    """Return file and line in which an error was raised."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(last.filename).name} line {last.lineno}"
 
 
 @contextmanager

@@ -207,7 +207,7 @@ def _tell(error: ValidationError, made: type[BaseModel], params: Mapping[str, An
     faults = error.errors(include_url=False)
     meant = {(*item["loc"][:-1], _meant(item["loc"], made)) for item in faults if item["type"] == "extra_forbidden"}
     for item in faults:
-        loc, kind = item["loc"], item["type"]
+        loc, kind, given = item["loc"], item["type"], ""
         if kind == "missing" and loc in meant:
             continue  # it is there, but misspelt
         place = ".".join([where, *(str(part)[:60] for part in _address(loc, params, kind == "missing"))])
@@ -219,7 +219,12 @@ def _tell(error: ValidationError, made: type[BaseModel], params: Mapping[str, An
             message = item["msg"].removeprefix("Value error, ")
             given = f"{short(item['input'])} " if message.startswith("Input ") else ""
             found = given + message.removeprefix("Input "), ""
-        told.setdefault(place, found)
+        before = told.get(place)
+        if before is None:
+            told[place] = found
+        elif kind not in ("extra_forbidden", "missing") and given and (  # another branch of a union
+                before[0].startswith(given) and (more := found[0].removeprefix(given)) not in before[0]):
+            told[place] = f"{before[0]}, or {more}", before[1]
     for place, (what, fix) in told.items():
         if not any(other.startswith(place + ".") for other in told):  # a union complains for each of its branches
             problems.add(what, place, fix)

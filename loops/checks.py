@@ -11,7 +11,7 @@ from .component import Component
 from .errors import Problem, Problems, counted, nearest
 from .external import External
 from .port import Port
-from .shapes import Wire
+from .shapes import Wire, choice_meets_vector
 from .system import System
 
 _COMPONENTS = f"{__package__.rpartition('.')[0]}.components."
@@ -63,6 +63,8 @@ def _check_values(wire: Wire, left: Port, right: Port, where: str, problems: Pro
         problems.add(f"{wire.source} is in {left.units}, the input wants {right.units}", where,
                      "Units are never converted silently: put a basics.gain " +
                      ("before the limiter." if right.guarded else "between them."))
+    if choice_meets_vector(left, right):
+        return  # told with the shapes
     if np.dtype(left.dtype).kind != np.dtype(right.dtype).kind:
         problems.add(f"{wire.source} carries {left.dtype}, the input takes {right.dtype}", where)
     elif left.choices and right.choices and left.choices != right.choices:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 
 class StimloopError(Exception):
@@ -122,6 +124,12 @@ def reason(error: BaseException) -> str:
     if isinstance(error, StimloopError | OSError) or type(error) in (ValueError, TypeError, ImportError, RuntimeError):
         return str(error) or type(error).__name__
     return f"{type(error).__name__}: {error}"
+
+
+def place(error: BaseException) -> str:
+    """Return file and line in which an error was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name} line {last.lineno}"
 
 
 def notes(error: BaseException) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable, Iterator, MutableSequence
+from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +128,8 @@ class Evaluation:
         parts = []
         lanes, left, seed = self.plan.system.lanes, self.plan.episodes, self.plan.seeds
         while left > 0:
-            part = self._round(min(lanes, left), seed)
+            with self._named(seed, min(lanes, left)):
+                part = self._round(min(lanes, left), seed)
             if part is None:
                 return None
             parts.append(part)
@@ -141,6 +143,17 @@ class Evaluation:
         for sink in self.sinks:
             sink(self.name, row)
         return row
+
+    @contextmanager
+    def _named(self, seed: int, episodes: int) -> Iterator[None]:
+        """Say of an error that it came in an evaluation, and in which of its episodes."""
+        try:
+            yield
+        except Exception as error:
+            seeds = f"seeds {seed} to {seed + episodes - 1}" if episodes > 1 else f"seed {seed}"
+            error.add_note(f"in the evaluation `{self.name}`, episodes of {seeds}, made at {say(self.main.now)} of the "
+                           "run")
+            raise
 
     def _round(self, episodes: int, seed: int) -> dict[str, np.ndarray] | None:
         loop = self.loop

@@ -130,6 +130,11 @@ def _join(components: Mapping[str, Component], wire: Wire, clashes: dict[str, st
     clashes.pop(where, None)  # either end may have changed since it was told
     if left.kind != right.kind:
         return []  # told elsewhere
+    if choice_meets_vector(left, right):
+        takes = f"one of {right.choices} choices" if right.choices else f"shape {_say(right.shape)}"
+        clashes[where] = (f"{wire.source} is " + (f"one of {left.choices} choices" if left.choices else
+                          f"of shape {_say(left.shape)}") + f", the input takes {takes}")
+        return []
     if len(left.shape) != len(right.shape):
         clashes[where] = f"shape {_say(right.shape)} is wired to {wire.source} of shape {_say(left.shape)}"
         return []
@@ -145,6 +150,11 @@ def _join(components: Mapping[str, Component], wire: Wire, clashes: dict[str, st
             _fill(sender, sender.outputs, wire.source.port, axis, a, b)
             changed.append(wire.source.component)
     return changed
+
+
+def choice_meets_vector(left: Port, right: Port) -> bool:
+    """Is a choice wired to numbers of another shape, or the other way round? Then nothing else of them need fit."""
+    return bool(left.choices) != bool(right.choices) and len(left.shape) != len(right.shape)
 
 
 def _fill(component: Component, side: dict[str, Port], key: str, axis: int, name: Size, size: int) -> None:

@@ -120,6 +120,6 @@ def _brain(chain: Chain, head: str, activation: str) -> Mlp:
 def save(found: Imported, target: Path, origin: str) -> str:
     """Write the artifact; return the lines of an assembly that use it."""
     artifact.save(target, found.brain, "brains.mlp", f"imported from {origin}")
-    params = ", ".join(f"{name}: {value}" for name, value in {**found.params(), "weights": target.name}.items())
+    params = ", ".join(f"{name}: {value}" for name, value in {**found.params(), "weights": target}.items())
     return (f"brain:\n  type: brains.mlp\n  params: {{{params}}}\n"
             "  inputs: [body.observation, body.status]\n")

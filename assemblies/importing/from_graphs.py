@@ -43,6 +43,7 @@ def torchscript(file: Path, head: str = "") -> Chain:
     except Exception as error:  # of a file that is something else, anything may come
         raise refused(file, f"torch cannot load it: {in_one_line(error)}",
                       "Give a file that torch.jit.save wrote.") from error
+    _check_precision(file, {str(tensor.dtype).removeprefix("torch.") for tensor in module.parameters()})
     tensors = [tensor.detach().numpy() for _, tensor in module.named_parameters()]
     layers = [(weight, bias) for weight, bias in zip(tensors[::2], tensors[1::2], strict=False)
               if weight.ndim == 2 and bias.shape == (len(weight),)]
@@ -54,6 +55,13 @@ def torchscript(file: Path, head: str = "") -> Chain:
             return module(torch.from_numpy(observations)).numpy()
 
     return _chain(layers, head, ask, file)
+
+
+def _check_precision(file: Path, kinds: set[str]) -> None:
+    """Refuse numbers of another precision: such a module answers only to observations like itself."""
+    if other := sorted(kinds - {"float32"}):
+        raise refused(file, f"its weights are {', '.join(other)}, and policies here compute in float32",
+                      "Convert it before it is saved: model.float().")
 
 
 def onnx(file: Path, head: str = "") -> Chain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from ...loops.storage.runs import Run
 from .scalars import Point, Scalars
 from .sinks import claim, failing, package
+
+_MOST = (2 - 2**-23) * 2.0**127  # the largest number of single precision
 
 
 class TensorBoard:
@@ -34,7 +37,7 @@ class TensorBoard:
         """Add points, and force them to the files."""
         with self._failing():
             for point in points:
-                self._writer.add_scalar(point.name, point.value, point.at, wall_time=point.time * 1e-9,
+                self._writer.add_scalar(point.name, _storable(point.value), point.at, wall_time=point.time * 1e-9,
                                         description=self._about)
             self._writer.flush()
 
@@ -42,3 +45,8 @@ class TensorBoard:
         """Close the files."""
         with self._failing():
             self._writer.close()
+
+
+def _storable(value: float) -> float:
+    """Return a number as event files hold it: what is too large for single precision is infinite there."""
+    return math.copysign(math.inf, value) if abs(value) > _MOST else value

@@ -10,11 +10,11 @@ from .reading import entry, said
 
 
 def never_updated(run: Run) -> list[str]:
-    """Learners that are there and never learned, with the likely cause."""
-    found = []
+    """Learners that are there and never learned, with the likely cause; not those which nothing ever reached."""
+    found, deaf = [], {str(text).partition(".")[0] for text in said(run, "unheard", [])}
     for key, facts in run.streams.items():
         name, _, port = key.partition(".")
-        if port == "updates" and facts.kind == "metric" and not (
+        if port == "updates" and facts.kind == "metric" and name not in deaf and not (
                 facts.rows and run.columns(key)["value"].read(facts.rows - 1).any()):
             found.append(f"{name} never updated: {_cause(run, name)}")
     return found
@@ -31,7 +31,8 @@ def _cause(run: Run, name: str) -> str:
             of_lanes = f" in each of {lanes} lanes" if each > 1 else ""
             return (f"the run made {counted(steps, 'step')}, and it begins after {waits} = {number}{of_lanes}. Run "
                     f"longer, or lower {name}.params.{waits}.")
-    return f"no step reached it. Look at the wires of {name} (stimloop show), and at whether episodes begin."
+    return (f"the run made {counted(steps, 'step')}, and nothing says why. Look at the wires of {name} (stimloop "
+            "show), and at whether it hears of every step.")
 
 
 def _parameters(run: Run, name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...loops.storage.runs import Run
+from ..studying.cells import point_text
 from ..studying.tables import Row
 from . import canvas
 
@@ -37,7 +38,7 @@ def measure(rows: Sequence[Row], name: str) -> Any:
 
 
 def _label(row: Row) -> str:
-    return "\n".join([row.stage, row.called, *(f"{address}={value}" for address, value in row.group)])
+    return "\n".join([row.stage, row.called, *(point_text([each]) for each in row.group)])
 
 
 def curves(runs: Mapping[str, Run]) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...loops.storage.runs import Run
 from ..identity import versions
 from ..studying import plan, texts
-from ..studying.cells import Place, points
+from ..studying.cells import Place, point_text, points
 from ..studying.description import Stage
 from . import canvas, page, study_figures
 
@@ -66,7 +66,7 @@ def _verdicts(result: Result) -> str:
 
 def _table(result: Result, measures: list[str]) -> str:
     return page.lines_html(["stage", "variant", "at", *measures], [
-        [escape(text) for text in (row.stage, row.called, plan.point(dict(row.group)),
+        [escape(text) for text in (row.stage, row.called, point_text(row.group),
                                    *(texts.cell_of(row, name) for name in measures))] for row in result.rows])
 
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from ...loops.errors import RunError
+from ...loops.storage import checkpoint
 from ...loops.storage.runs import Run
+from ...loops.time import say
 from . import learning_signs, stimulation_signs, value_signs
 from .reading import said
 
 _RESUMES = {"no": "{} cannot be saved, so this run cannot be resumed.",
             "restarts noise": "{} draws new noise when resumed: a resumed run differs from a whole one."}
-_ENDINGS = {"running": "look again when it has ended",
-            "recovered": "begin a new run, or resume this one where it has a checkpoint"}
 _MOST = 3  # closed chains that are told one by one
 
 
 def warnings(run: Run) -> list[str]:
-    """Return sentences about what looks wrong; empty when nothing does."""
-    found = _ending(run) + [f"{str(text).splitlines()[0]}." for text in said(run, "unheard", []) if text]
+    """Return sentences about what looks wrong; empty when nothing does.
+
+    Of a run that failed, nothing is said that its failure may have brought about.
+    """
+    found, failed = _ending(run), run.state == "failed"
+    found += [f"{str(text).splitlines()[0]}." for text in said(run, "unheard", []) if text and not failed]
     try:
         values = value_signs.look(run)
-        found += value_signs.undefined(values) + learning_signs.never_updated(run) + learning_signs.no_episode(run)
+        found += value_signs.undefined(values)
+        found += [] if failed else learning_signs.never_updated(run) + learning_signs.no_episode(run)
         found += stimulation_signs.dead_electrodes(run) + value_signs.constant(values)
         found += value_signs.saturated(values) + value_signs.extreme(run, values) + stimulation_signs.limited(run)
     except RunError as error:
@@ -34,9 +39,14 @@ def damaged(damage: str) -> str:
 
 def _ending(run: Run) -> list[str]:
     found = [damaged(run.damage)] if run.damage else []
-    if run.state != "finished":
-        what = _ENDINGS.get(run.state, f"go on with: stimloop resume {run.path}")
-        found.append(f"The run did not finish: it is {run.state}; {what}.")
+    if run.state == "running":
+        found.append("The run did not finish: it is running; look again when it has ended.")
+    elif run.state != "finished":
+        on = (f"go on with: stimloop resume {run.path}"
+              if checkpoint.has_any(run.path / "checkpoints") else "begin a new run, for it has no checkpoint")
+        error = said(run, "error", "") if run.state == "failed" else ""
+        why = f" after {say(said(run, 'now', 0))}: {error.rstrip('.')}. When that is mended, " if error else "; "
+        found.append(f"The run did not finish: it {'failed' if error else f'is {run.state}'}{why}{on}.")
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -30,8 +30,7 @@ class Place:
     point: Point
 
     def __str__(self) -> str:
-        where = ", ".join(f"{address}={value}" for address, value in self.point)
-        return f"{self.stage}:{self.variant}" + (f" at {where}" if where else "")
+        return f"{self.stage}:{self.variant}" + (f" at {point_text(self.point)}" if self.point else "")
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,19 @@ def thawed(value: Any) -> Any:
     return list(map(thawed, value)) if isinstance(value, tuple) else value
 
 
-def assembly_of(study: Description, stage: Stage) -> Assembly:
-    """Load the assembly of a stage: shipped, or a file beside the study."""
-    name = stage.assembly
-    return load(study.folder / name if name.endswith((".yaml", ".yml")) else name)
+def swept(point: Point) -> dict[str, Any]:
+    """Return the values of a point by address, as the file has them."""
+    return {address: thawed(value) for address, value in point}
+
+
+def point_text(point: Iterable[tuple[str, Any]]) -> str:
+    """Say where in a sweep something stands: `seed=0, brain.params.hidden=[8, 8]`."""
+    return ", ".join(f"{address}={thawed(value)}" for address, value in point)
+
+
+def assembly_of(name: str, folder: Path) -> Assembly:
+    """Load the assembly of a stage: shipped, or a file named from the folder of the study's own."""
+    return load(folder / name if name.endswith((".yaml", ".yml")) else name)
 
 
 def joined(stage: Stage, point: Point) -> dict[str, Any]:
@@ -96,9 +104,9 @@ def kept_at(study: Description, stage: Stage, wanted: str, point: Point) -> tupl
         for address, value in there:
             if value not in map(frozen, earlier.sweep[address]):
                 raise AssemblyError([Problem(
-                    f"stage {earlier.name} keeps no {wanted!r} at {address}={value}: it sweeps "
+                    f"stage {earlier.name} keeps no {wanted!r} at {point_text([(address, value)])}: it sweeps "
                     f"{', '.join(map(str, earlier.sweep[address]))}", f"stages.{stage.name}.sweep.{address}",
-                    f"Leave {value} out here, or add it to stages.{earlier.name}.sweep.{address}.")])
+                    f"Leave {thawed(value)} out here, or add it to stages.{earlier.name}.sweep.{address}.")])
         return earlier.name, there
     raise LookupError(wanted)
 
@@ -126,7 +134,7 @@ def expand(study: Description, stage: Stage, artifacts: Mapping[tuple[str, Point
     AssemblyError with everything that is wrong in any of them.
     """
     check_joins(study, stage)
-    base, problems, found = assembly_of(study, stage), Problems(), {}
+    base, problems, found = assembly_of(stage.assembly, study.folder), Problems(), {}
     for point, variant in product(points(stage), stage.variants):
         place, told = Place(stage.name, variant, point), {}
         try:
@@ -136,8 +144,7 @@ def expand(study: Description, stage: Stage, artifacts: Mapping[tuple[str, Point
                 return name_of(wanted, path, root)
 
             given = {address: file(wanted) for address, wanted in stage.given.items()}
-            swept = {address: thawed(value) for address, value in point}
-            resolved = base.resolve(given=given, sweep=swept, variant=variant, set=stage.set)
+            resolved = base.resolve(given=given, sweep=swept(point), variant=variant, set=stage.set)
             named = {address: file(wanted) for address, wanted in _named(resolved, study, stage)}
             resolved = resolved.set(named) if named else resolved
         except AssemblyError as error:

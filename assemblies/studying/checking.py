@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...loops.errors import Problem, Problems, nearest
 from . import names, trials
-from .cells import Point, assembly_of, check_joins, lacking_of, points, thawed
+from .cells import Point, assembly_of, check_joins, lacking_of, point_text, points, swept
 from .description import Stage
-from .records import DONE, read
 from .states import class_of
 from .texts import count
 from .trials import Known, Trial
@@ -94,8 +93,7 @@ class Checks:
         for (point, at, shared), variant in product(_chosen(stage), stage.variants):
             cell = by_place.get((variant, point))
             if cells is not None and cell is not None:
-                done = read(cells.path(cell) / DONE)
-                run = cells.path(cell) / done["run"] if done else None
+                run = cells.run(cell)
                 yield Try(variant, cell.assembly, at, shared, known=trials.read(cell.assembly, run) if run else None)
                 continue
             assembly, lacking = _waiting(self.study, stage, variant, point)
@@ -114,15 +112,15 @@ def _chosen(stage: Stage) -> list[tuple[Point, str, int]]:
         for other in dict.fromkeys(point[i][1] for point in every):
             if other != value:
                 shared = sum(point[i][1] == other for point in every)
-                found.append(((*first[:i], (address, other), *first[i + 1:]), f"{address}={thawed(other)}", shared))
+                found.append(((*first[:i], (address, other), *first[i + 1:]), point_text([(address, other)]), shared))
     return found
 
 
 def _waiting(study: Study, stage: Stage, variant: str, point: Point) -> tuple[Assembly, tuple[str, ...]]:
     """Return the assembly of a cell that waits for what earlier stages keep, and the addresses that wait."""
-    described, swept = study.description, {address: thawed(value) for address, value in point}
-    resolved = assembly_of(described, stage).resolve(given=stage.given, sweep=swept, variant=variant,
-                                                     set=stage.set)
+    described = study.description
+    base = assembly_of(stage.assembly, described.folder)
+    resolved = base.resolve(given=stage.given, sweep=swept(point), variant=variant, set=stage.set)
     wait = [address for address, wanted in stage.given.items() if resolved.get(address) == wanted]  # not set above it
     return resolved, tuple(dict.fromkeys([*wait, *lacking_of(resolved, described, stage)]))
 

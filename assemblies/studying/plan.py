@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from ...loops.until import Until
-from .cells import Place, assembly_of, check_joins, points
+from .cells import Place, assembly_of, check_joins, point_text, points, swept
 from .description import Stage
 from .records import DONE, read
 from .states import Cells
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 SHOWN = 12  # cells of a stage that the text names one by one
 WAITS = "waits for what earlier stages keep"
-ENDED = ("finished", "stale")
+OVER = ("finished", "stale")
 
 
 def plan(study: Study) -> dict[str, Any]:
     """Return the stages of a study in order, each with its cells, and how many runs and seconds are left."""
     stages = [_stage(study, stage) for stage in study.description.stages.values()]
     cells = [cell for stage in stages for cell in stage["cells"]]
-    left = [cell for cell in cells if cell["state"] not in ENDED]
+    left = [cell for cell in cells if cell["state"] not in OVER]
     known = [cell["seconds"] for cell in left if cell["seconds"] is not None]
     return {"study": study.description.name, "about": study.description.about, "small": study.small,
             "folder": str(study.folder), "stages": stages, "runs": len(cells), "left": len(left),
@@ -57,16 +57,16 @@ def _cells(cells: Cells) -> list[dict[str, Any]]:
 def _waiting(study: Study, stage: Stage) -> list[dict[str, Any]]:
     """Cells of a stage that waits for others: what they are given is not known yet, so some may come to the same."""
     check_joins(study.description, stage)
-    base, found = assembly_of(study.description, stage), []
+    base, found = assembly_of(stage.assembly, study.description.folder), []
     for point, variant in product(points(stage), stage.variants):
-        resolved = base.resolve(sweep=dict(point), variant=variant, set=stage.set)
+        resolved = base.resolve(sweep=swept(point), variant=variant, set=stage.set)
         found.append({**_told((Place(stage.name, variant, point),)), "until": _until(resolved.until), "state": WAITS,
                       "hash": None, "folder": None, "took": None})
     return found
 
 
 def _told(places: tuple[Place, ...]) -> dict[str, Any]:
-    return {"variants": list(dict.fromkeys(place.variant for place in places)), "at": dict(places[0].point)}
+    return {"variants": list(dict.fromkeys(place.variant for place in places)), "at": swept(places[0].point)}
 
 
 def _seconds(cells: list[dict[str, Any]]) -> list[float | None]:
@@ -108,16 +108,11 @@ def text(planned: Mapping[str, Any]) -> str:
             lines.append(f"   skipped: {stage['why']} (--retrain runs it)")
             continue
         lines += [f"   not skipped: {stage['why']}"] if stage["why"] else []
-        rows = [{"variant": ", ".join(cell["variants"]), "at": point(cell["at"]), "until": cell["until"],
+        rows = [{"variant": ", ".join(cell["variants"]), "at": point_text(cell["at"].items()), "until": cell["until"],
                  "state": cell["state"]} for cell in stage["cells"]]
         lines += [f"   {line}" for line in table(rows[:SHOWN]).splitlines()]
         lines += [f"   ... and {len(rows) - SHOWN} more (--json names all)"] if len(rows) > SHOWN else []
     return "\n".join([*lines, "", planned["folder"]])
-
-
-def point(at: Mapping[str, Any]) -> str:
-    """Say where in a sweep something stands."""
-    return ", ".join(f"{address}={value}" for address, value in at.items())
 
 
 def _duration(planned: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from ...assemblies import settings
 from ...loops.errors import AssemblyError, Problem
 from ...loops.storage import artifact
 from ...loops.storage.atomic import replace_shared
-from .cells import Cell, Point, expand, frozen, points
+from .cells import Cell, Point, expand, frozen, point_text, points
 from .description import Description, Stage
 
 Artifacts = Mapping[tuple[str, Point], Path]
@@ -56,7 +56,7 @@ def stamps(study: Description, stage: Stage, cells: list[Cell], small: bool) -> 
 
 def note(made: Mapping[str, Any], measure: str) -> str:
     """Say for people what made a file."""
-    where = ", ".join(f"{address}={value}" for address, value in made["point"].items())
+    where = point_text(made["point"].items())
     form = " in its small form" if made["small"] else ""
     moment = f": {measure} {made['value']:.1f} after {made['steps']} steps" if "value" in made else ", at its end"
     return f"study {made['study']}{form}, stage {made['stage']}, {where or 'one cell'}{moment}"
@@ -100,8 +100,7 @@ def _point_of(study: Description, stage: Stage, name: str) -> tuple[Point | None
         return None, f"the shipped weights {name} were not made by this stage"
     point = without(tuple((address, frozen(value)) for address, value in made["point"].items()), keep.over)
     if {frozenset(without(each, keep.over)) for each in points(stage)} != {frozenset(point)}:
-        where = ", ".join(f"{address}={value}" for address, value in point)
-        return None, f"shipped weights {name} are there for {where} only"
+        return None, f"shipped weights {name} are there for {point_text(point)} only"
     return point, ""
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...loops.errors import AssemblyError, Problem
+from ...loops.errors import AssemblyError, RunError
+from ...loops.storage import artifact
+from ...loops.storage.run_directories import is_run
 from ..assembly import Assembly
 from ..settings import Settings
 from . import claims
@@ -16,7 +18,8 @@ from .description import Keep, Stage
 from .records import BEST, DONE, FAILED, read
 from .shipping import Artifacts, without
 
-STATES = ("finished", "stale", "failed", "running", "interrupted", "waiting")
+STATES = ("finished", "stale", "damaged", "failed", "running", "interrupted", "waiting")
+ENDED = ("finished", "stale", "damaged", "failed")  # what nobody goes on with by itself
 
 
 @dataclass(frozen=True)
@@ -32,22 +35,28 @@ class Chosen:
 class Cells:
     """The cells of one stage on the disk."""
 
-    def __init__(self, folder: Path, cells: list[Cell], allowed: Settings, shipped: Artifacts | None = None,
-                 why: str = "", made: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        self.folder, self.cells, self.allowed = folder, cells, allowed
+    def __init__(self, stage: Stage, folder: Path, cells: list[Cell], allowed: Settings,
+                 shipped: Artifacts | None = None, made: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self.stage, self.folder, self.cells, self.allowed = stage, folder, cells, allowed
         self.shipped = shipped or {}  # weights that stand for what the stage keeps, so that it has no cells
-        self.why = why  # it is skipped, or not
         self.made = made or {}  # by identity and name, what a kept file says of its making
         self._codes: dict[str, dict[str, str]] = {}
+        self._whole: set[str] = set()  # identities of finished cells of which nothing is lost
 
     def path(self, cell: Cell) -> Path:
         """The folder of a cell."""
         return self.folder / cell.identity
 
     def state(self, cell: Cell) -> str:
-        """One of STATES; a finished cell is `stale` when the code of a component is another one now."""
+        """One of STATES.
+
+        A finished cell is `damaged` when its run or what it kept is lost, and `stale` when the code of a component is
+        another one now.
+        """
         path = self.path(cell)
         if done := read(path / DONE):
+            if self.damage(cell):
+                return "damaged"
             return "finished" if done.get("accepted") or done.get("code") == self.code(cell) else "stale"
         if claims.owner(path) is not None:
             return "running"
@@ -55,54 +64,98 @@ class Cells:
             return "failed"
         return "interrupted" if any((path / "run").glob("*/*")) else "waiting"
 
+    def error(self, cell: Cell) -> str:
+        """Say what is wrong with a failed or damaged cell; empty where nothing is."""
+        return self.damage(cell) or str(read(self.path(cell) / FAILED).get("error", ""))
+
+    def damage(self, cell: Cell) -> str:
+        """Say what of a finished cell is gone or cannot be read; empty where nothing is, or it has not finished."""
+        done = read(self.path(cell) / DONE)
+        if not done or cell.identity in self._whole:
+            return ""
+        if self.run(cell) is None:
+            return f"its run is gone: {self.path(cell) / done['run']}"
+        for name, keep in self.keep(cell).items():
+            if lost := _lost(name, keep, *self._files(cell, name)):
+                return lost
+        self._whole.add(cell.identity)
+        return ""
+
+    def keep(self, cell: Cell) -> dict[str, Keep]:
+        """Return what of a cell later stages may want."""
+        variants = {place.variant for place in cell.places}
+        return {name: keep for name, keep in self.stage.keep.items() if keep.variant in variants}
+
+    def _files(self, cell: Cell, name: str) -> tuple[Path, Path]:
+        """Return the file in which a finished cell keeps something, and the record of its best moment."""
+        path = self.path(cell)
+        return path / read(path / DONE)["kept"].get(name, f"{name}/best.safetensors"), path / name / BEST
+
     def code(self, cell: Cell) -> dict[str, str]:
         """Return what the code of each component is now: distribution and version, or the hash of its source."""
         if cell.identity not in self._codes:
             self._codes[cell.identity] = code_of(cell.assembly, self.allowed)
         return self._codes[cell.identity]
 
+    def run(self, cell: Cell) -> Path | None:
+        """Return the run of a cell that has finished, if it is still there."""
+        done = read(self.path(cell) / DONE)
+        return run if done and is_run(run := self.path(cell) / done["run"]) else None
+
     def run_of(self, place: Place) -> Path | None:
-        """Return the run of a place, if its cell has finished."""
-        for cell in self.cells:
-            if place in cell.places and (done := read(self.path(cell) / DONE)):
-                return self.path(cell) / done["run"]
-        return None
+        """Return the run of a place, if its cell has finished and the run is still there."""
+        return next((self.run(cell) for cell in self.cells if place in cell.places), None)
 
-    def kept(self, stage: Stage) -> dict[tuple[str, Point], Path]:
-        """Return the files that a stage keeps, by name and point (without what was chosen over)."""
-        return {**self.shipped, **{key: chosen.file for key, chosen in self.chosen(stage).items()}}
+    def kept(self) -> dict[tuple[str, Point], Path]:
+        """Return the files that the stage keeps, by name and point (without what was chosen over)."""
+        return {**self.shipped, **{key: chosen.file for key, chosen in self.chosen().items()}}
 
-    def chosen(self, stage: Stage) -> dict[tuple[str, Point], Chosen]:
-        """Return what the finished cells of a stage keep, by name and point (without what was chosen over).
+    def chosen(self) -> dict[tuple[str, Point], Chosen]:
+        """Return what the stage keeps, by name and point (without what was chosen over).
 
-        Raises AssemblyError where a finished cell no longer holds what it kept.
+        What is chosen from several cells is there once all of them have finished.
         """
         found: dict[tuple[str, Point], Chosen] = {}
-        for name, keep in stage.keep.items():
+        lacking: set[tuple[str, Point]] = set()
+        for name, keep in self.stage.keep.items():
             for cell in self.cells:
-                for place in cell.places:
-                    if place.variant == keep.variant:
-                        self._consider(name, keep, cell, place, found)
-        return found
+                for place in (place for place in cell.places if place.variant == keep.variant):
+                    key = name, without(place.point, keep.over)
+                    one = self._one(name, keep, cell, place)
+                    if one is None:
+                        lacking.add(key)
+                    elif key not in found or _is_better(one, found[key]):
+                        found[key] = one
+        return {key: one for key, one in found.items() if key not in lacking}
 
-    def _consider(self, name: str, keep: Keep, cell: Cell, place: Place,
-                  found: dict[tuple[str, Point], Chosen]) -> None:
-        path = self.path(cell)
-        done = read(path / DONE)
-        if not done:
-            return
-        key = name, without(place.point, keep.over)
-        file, best = path / done["kept"].get(name, f"{name}/best.safetensors"), path / name / BEST
-        for needed in (file, best) if keep.best is not None else (file,):
-            if not needed.is_file():
-                raise AssemblyError([Problem(
-                    f"{place} has finished, but what it kept as {name!r} is gone: {needed}",
-                    f"stages.{place.stage}.keep.{name}",
-                    f"Put the file back, or remove {path}, so that it is run anew.")])
+    def _one(self, name: str, keep: Keep, cell: Cell, place: Place) -> Chosen | None:
+        """Return what one cell keeps; None where it has not finished, or it is lost."""
+        done = read(self.path(cell) / DONE)
+        if not done or self.damage(cell):
+            return None
+        file, best = self._files(cell, name)
         value = float(read(best)["value"]) if keep.best is not None else None
-        before = found.get(key)
-        if before is None or (value is not None and before.value is not None and value > before.value):
-            found[key] = Chosen(file, place, value, done.get("moments", {}).get(name, {}))
+        return Chosen(file, place, value, done.get("moments", {}).get(name, {}))
+
+
+def _is_better(one: Chosen, other: Chosen) -> bool:
+    return one.value is not None and other.value is not None and one.value > other.value
+
+
+def _lost(name: str, keep: Keep, file: Path, best: Path) -> str:
+    """Say why something that was kept cannot be given to anybody; empty where it can."""
+    for needed in (file, best) if keep.best is not None else (file,):
+        if not needed.is_file():
+            return f"what it kept as {name!r} is gone: {needed}"
+    try:
+        artifact.load(file)
+        if keep.best is not None:
+            read(best)
+    except AssemblyError as error:
+        return f"what it kept as {name!r} cannot be read: {file} {error.problems[0].what}"
+    except RunError as error:
+        return f"what it kept as {name!r} cannot be read: {error}"
+    return ""
 
 
 def code_of(assembly: Assembly, allowed: Settings) -> dict[str, str]:

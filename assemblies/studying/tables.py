@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Row:
     values: Mapping[str, tuple[float, ...]]  # by measure, one a cell, in the order of the sweep
     spans: Mapping[str, Span]  # by measure
     label: str = ""  # what people are told the variant is
+    odd: Mapping[str, int] = field(default_factory=dict)  # by measure, cells where it is no finite number
 
     @property
     def called(self) -> str:
@@ -70,6 +71,14 @@ class Verdict:
     says: str
 
 
+@dataclass(frozen=True)
+class Told:
+    """A measure at several places."""
+
+    finite: tuple[float, ...]  # where it is a number, in the order of the sweep
+    odd: int  # at how many it is no finite number
+
+
 class Numbers:
     """Looks numbers up in finished runs, each opened once."""
 
@@ -77,13 +86,21 @@ class Numbers:
         self.study, self.find = study, find
         self._runs: dict[Path, Run] = {}
 
-    def measure(self, measure: Measure, place: Place, after: After = None) -> float:
-        """Return a measure at one place; not a number where something it needs is not there."""
-        return value(measure, lambda name: self._number(name, place, after))
+    def measure(self, measure: Measure, place: Place, after: After = None) -> float | None:
+        """Return a measure at one place; None where something it needs is not there."""
+        found = {name: self._number(name, place, after) for name in names(measure)}
+        there = {name: number for name, number in found.items() if number is not None}
+        return value(measure, there.__getitem__) if len(there) == len(found) else None
+
+    def at(self, measure: Measure, places: list[Place], after: After = None) -> Told:
+        """Return a measure at each place where it means something, and at how many it is no finite number."""
+        told = [number for place in places if (number := self.measure(measure, place, after)) is not None]
+        finite = tuple(number for number in told if np.isfinite(number))
+        return Told(finite, len(told) - len(finite))
 
     def span(self, measure: Measure, places: list[Place], after: After = None) -> Span:
         """Return the interval of a measure over cells; where there is one, over the episodes of its evaluation."""
-        found = {place: number for place in places if np.isfinite(number := self.measure(measure, place, after))}
+        found = {place: told.finite[0] for place in places if (told := self.at(measure, [place], after)).finite}
         if len(found) != 1:
             return Span(*interval(list(found.values()))) if found else NO_SPAN
         (place,) = found
@@ -105,16 +122,16 @@ class Numbers:
         path = self.find(self._meant(name, place))
         return None if path is None else self._runs.setdefault(path, Run(path))
 
-    def _number(self, name: Name, place: Place, after: After) -> float:
+    def _number(self, name: Name, place: Place, after: After) -> float | None:
         run = self._run(name, place)
         if run is None:
-            return float("nan")
+            return None
         if name.source in run.stored.evaluations:
             column = _column(run.stored.evaluations[name.source], name.column, after)
-            return float(np.mean(column)) if len(column) else float("nan")
+            return float(np.mean(column)) if len(column) else None
         key = f"{name.source}.{name.column}"
         if key not in run or not run.streams[key].rows:
-            return float("nan")  # a measure need not mean something in every stage
+            return None  # a measure need not mean something in every stage
         values = run.columns(key)["value"]
         return float(np.mean(values.read(len(values) - 1)))
 
@@ -149,17 +166,13 @@ def _of_variant(study: Description, stage: Stage, variant: str, numbers: Numbers
     for point in points(stage):
         group = tuple((address, told) for address, told in point if address != "seed")
         groups.setdefault(group, []).append(Place(stage.name, variant, point))
-    return [Row(stage.name, variant, group, {name: tuple(_found(numbers, measure, places, after))
-                                             for name, measure in study.measures.items()},
-                {name: numbers.span(measure, places, after) for name, measure in study.measures.items()},
-                stage.called(variant))
-            for group, places in groups.items()]
-
-
-def _found(numbers: Numbers, measure: Measure, places: list[Place], after: After) -> list[float]:
-    """Return a measure at each place where it means something."""
-    told = [numbers.measure(measure, place, after) for place in places]
-    return [number for number in told if np.isfinite(number)]
+    found = []
+    for group, places in groups.items():
+        told = {name: numbers.at(measure, places, after) for name, measure in study.measures.items()}
+        spans = {name: numbers.span(measure, places, after) for name, measure in study.measures.items()}
+        found.append(Row(stage.name, variant, group, {name: each.finite for name, each in told.items()}, spans,
+                         stage.called(variant), {name: each.odd for name, each in told.items()}))
+    return found
 
 
 def verdicts(study: Description, numbers: Numbers) -> list[Verdict]:
@@ -169,21 +182,37 @@ def verdicts(study: Description, numbers: Numbers) -> list[Verdict]:
 
 def _judge(study: Description, line: Expectation, numbers: Numbers) -> Verdict:
     measure, places = study.measures[line.measure], _places(study, line, line.variant)
-    found = _found(numbers, measure, places, line.after)
-    if not found:
-        return Verdict(line, False, "no finished cell has this number: no evaluation or recorded port of that name")
+    told = numbers.at(measure, places, line.after)
     if line.above is not None:
-        others = _places(study, line, line.above)
-        lacking = len(places) - len(found) + len(others) - len(_found(numbers, measure, others, line.after))
-        if lacking:  # what some seeds say is no verdict of all
-            return Verdict(line, False, f"{lacking} of {len(places) + len(others)} cells "
-                           f"{'has' if lacking == 1 else 'have'} no such number yet")
-        mine, theirs = (numbers.span(measure, each, line.after) for each in (places, others))
-        return Verdict(line, mine.low > theirs.high, f"{mine} against {theirs} of {line.above_label or line.above}")
-    hits = [told >= line.at_least if line.at_least is not None else told <= line.at_most for told in found]  # type: ignore[operator]
+        return _above(line, numbers, measure, places, _places(study, line, line.above))
+    if not told.finite:
+        return Verdict(line, False, _why_not(told, len(places)))
+    hits = [number >= line.at_least if line.at_least is not None else number <= line.at_most  # type: ignore[operator]
+            for number in told.finite]
     wanted, of = line.among or (len(places), len(places))
-    says = f"{sum(hits)} of {len(found)}: {', '.join(f'{told:.4g}' for told in found)}"
-    return Verdict(line, sum(hits) >= wanted and len(found) >= of, says)
+    says = f"{sum(hits)} of {len(hits)}: {', '.join(f'{number:.4g}' for number in told.finite)}"
+    return Verdict(line, sum(hits) >= wanted and len(hits) >= of,
+                   f"{says}; {told.odd} not finite" if told.odd else says)
+
+
+def _above(line: Expectation, numbers: Numbers, measure: Measure, places: list[Place], others: list[Place]) -> Verdict:
+    """Judge whether a variant stands above another: the whole interval of one above that of the other."""
+    every = [*places, *others]
+    told = numbers.at(measure, every, line.after)
+    if told.odd or not told.finite:
+        return Verdict(line, False, _why_not(told, len(every)))
+    if lacking := len(every) - len(told.finite):  # what some seeds say is no verdict of all
+        return Verdict(line, False, f"{lacking} of {len(every)} cells {'has' if lacking == 1 else 'have'} no such "
+                       "number yet")
+    mine, theirs = (numbers.span(measure, each, line.after) for each in (places, others))
+    return Verdict(line, mine.low > theirs.high, f"{mine} against {theirs} of {line.above_label or line.above}")
+
+
+def _why_not(told: Told, cells: int) -> str:
+    """Say why a measure cannot be judged."""
+    if told.odd:
+        return f"not finite in {told.odd} of {cells} cells: is something divided by nothing?"
+    return "no finished cell has this number: no evaluation or recorded port of that name"
 
 
 def _places(study: Description, line: Expectation, variant: str) -> list[Place]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .cells import point_text
 from .description import Expectation
 from .measures import Term
 from .tables import Row, Verdict
@@ -20,8 +21,8 @@ def text(rows: Iterable[Row], verdicts: Iterable[Verdict], measures: Mapping[str
     swept = any(row.group for row in rows)
     for row in rows:
         told = {name: cell_of(row, name) for name in measures}
-        group = ", ".join(f"{address}={value}" for address, value in row.group)
-        lines.append({"stage": row.stage, "variant": row.called, **({"at": group} if swept else {}), **told})
+        at = {"at": point_text(row.group)} if swept else {}
+        lines.append({"stage": row.stage, "variant": row.called, **at, **told})
     said = [f"{'PASS' if verdict.holds else 'FAIL'}  {line_of(verdict.line)}: {verdict.says}" for verdict in verdicts]
     return "\n".join([table(lines), meaning(rows), *formulas(measures), *said])
 
@@ -54,7 +55,10 @@ def kept_lines(kept: Sequence[Mapping[str, str]]) -> list[str]:
 def cell_of(row: Row, measure: str) -> str:
     """Return one cell of the table: interquartile mean, interval and number of cells."""
     mean, _, _, count = row.summary(measure)
-    return f"{mean:.4g} {row.spans[measure]} n={count}" if count else ""
+    odd = row.odd.get(measure, 0)
+    if not count:
+        return f"not finite n={odd}" if odd else ""
+    return f"{mean:.4g} {row.spans[measure]} n={count}" + (f", {odd} not finite" if odd else "")
 
 
 def line_of(line: Expectation) -> str:

@@ -6,47 +6,44 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..settings import Settings
 from . import claims, running
 from .cells import Cell
-from .description import Stage
 from .far import far, lasting
 from .keeping import Work
 from .records import DONE, FAILED, read
-from .states import Cells
+from .states import ENDED, Cells
 from .texts import moment
 
 POLL_SECONDS = 0.5  # between two looks at cells that others run
 Say = Callable[[str], None]
 
 
-def work_on(cells: Cells, stage: Stage, shard: tuple[int, int], allowed: Settings, say: Say) -> None:
+def work_on(cells: Cells, shard: tuple[int, int], say: Say) -> None:
     """Run cells until none is left that nobody has ended: one's own share first, then whatever is free.
 
     A cell whose process is lost is free again, so that of several processes any one may be killed.
     """
     mine = [cell for i, cell in enumerate(cells.cells) if i % shard[1] == shard[0]]
     others = [cell for cell in cells.cells if cell not in mine]
-    while left := [cell for cell in (*mine, *others) if cells.state(cell) not in ("finished", "failed")]:
-        if not any(_run_if_free(cells, cell, stage, allowed, say) for cell in left):
+    while left := [cell for cell in (*mine, *others) if cells.state(cell) not in ENDED]:
+        if not any(_run_if_free(cells, cell, say) for cell in left):
             time.sleep(POLL_SECONDS)
 
 
-def _run_if_free(cells: Cells, cell: Cell, stage: Stage, allowed: Settings, say: Say) -> bool:
+def _run_if_free(cells: Cells, cell: Cell, say: Say) -> bool:
     """Run a cell unless somebody else does or has; says whether it did."""
     claim = claims.take(cells.path(cell))
     if claim is None:
         return False
     with claim:
-        if cells.state(cell) in ("finished", "failed"):  # between the look and the claim
+        if cells.state(cell) in ENDED:  # between the look and the claim
             return False
         now = far(cells)
         say(f"{cell.called}: begins ({now.ended + len(now.running)}/{now.of})")
-        variants = {place.variant for place in cell.places}
-        keep = {name: keep for name, keep in stage.keep.items() if keep.variant in variants}
-        ended = running.run(Work(cells.path(cell), cell.assembly, keep, cells.made.get(cell.identity, {})), allowed)
+        work = Work(cells.path(cell), cell.assembly, cells.keep(cell), cells.made.get(cell.identity, {}))
+        ended = running.run(work, cells.allowed)
     if ended == "interrupted":
-        raise KeyboardInterrupt("saved; the same command goes on with it")
+        raise KeyboardInterrupt("interrupted, and saved")
     now = far(cells)
     say(ended_line(cells, cell, f"({now.ended}/{now.of})"))
     return True
@@ -65,8 +62,16 @@ def ended_line(cells: Cells, cell: Cell, counted: str) -> str:
 
 
 def forget(path: Path) -> None:
-    """Let a cell be run anew; what it recorded before is kept aside, not deleted."""
-    for name in (DONE, FAILED):
-        (path / name).unlink(missing_ok=True)
-    if (path / "run").is_dir():
-        (path / "run").rename(path / f"run.before-{time.time_ns()}")
+    """Let a cell be run anew, unless somebody does already; what it recorded and kept before is put aside."""
+    claim = claims.take(path)
+    if claim is None:
+        return
+    with claim:
+        aside = path / f"before-{time.time_ns()}"
+        aside.mkdir()
+        for name in (DONE, FAILED):  # first: from now on it counts as not run
+            if (path / name).exists():
+                (path / name).rename(aside / name)
+        for left in list(path.iterdir()):
+            if left != claim.path and not left.name.startswith((".", "before-")):
+                left.rename(aside / left.name)

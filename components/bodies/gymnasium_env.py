@@ -9,7 +9,7 @@ import numpy as np
 
 from ...loops.bounds import Amount, AnyNumbers, Count, Positive
 from ...loops.component import Component, Inputs
-from ...loops.errors import RunError, nearest
+from ...loops.errors import PortError, RunError, nearest, short
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.time import Period
@@ -26,7 +26,7 @@ class GymnasiumEnv(Component):
     of observations becomes one port per key, `observation_<key>`, beside the flat `observation`; images stay uint8.
 
     Args:
-        env: the environment's registered id, such as Pendulum-v1.
+        env: the environment's registered id, such as Pendulum-v1; or `my_module:MyEnv-v0`, if its module is allowed.
         env_params: parameters given to the environment when it is made.
         info: entries of its info dictionary to publish, 0 where a step does not tell them.
         period: time between ticks; by default what the environment says one of its steps takes.
@@ -51,11 +51,13 @@ class GymnasiumEnv(Component):
             self.period, self.warnings = environments.asked_period(probe, period)
             self.physics_step = environments.physics_step(probe)
             self._action = spaces.ActionDoor(probe.action_space, action_scale)
-            self._observation = spaces.ObservationDoor(probe.observation_space)
+            self._observation = spaces.ObservationDoor(probe.observation_space, env)
             self.inputs = body_inputs(self._action.port)
-            tells = _what_it_tells(probe, self._action.nothing())
+            shown, tells = environments.first_steps(env, probe, self._action.nothing())
         finally:
             probe.close()
+        for each in shown:
+            self._observation.check(each)
         self._success = next((name for name in SUCCESS if name in tells), None)
         observation = self._observation.ports
         self.outputs = {**body_outputs(observation["observation"], self._success is not None), **observation}
@@ -130,7 +132,11 @@ class GymnasiumEnv(Component):
         for lane, told in zip(lanes, self._step_all(lanes, actions), strict=True):
             observation, reward, terminated, truncated, info = told
             self._observation.write(observation, lane, out)
-            out["reward"][lane] = reward
+            try:
+                out["reward"][lane] = reward
+            except (TypeError, ValueError):
+                raise PortError(f"{self.env} rewards with {short(reward)}, where one number is due: let its step "
+                                "return (observation, reward, terminated, truncated, info)") from None
             if terminated:
                 terminates.append(lane)
             if truncated:
@@ -232,9 +238,3 @@ class GymnasiumEnv(Component):
 
 def _about(key: str) -> str:
     return f"what the environment tells under {key}"
-
-
-def _what_it_tells(env: Any, action: Any) -> dict[str, Any]:
-    """Return the info of a beginning and of one step."""
-    _, first = env.reset(seed=0)
-    return {**first, **env.step(action)[4]}

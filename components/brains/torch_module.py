@@ -67,7 +67,7 @@ class TorchModule(PolicyBrain):
         if lesion is not None and layer is None:
             raise AssemblyError([Problem("a lesion needs a layer to be in", "lesion", "Name it, for example layer: "
                                          f"{named_layers.names(self._net)[0]}.")])
-        named_layers.check(self._net, [*([] if layer is None else [layer]), *self.publish])
+        named_layers.check(self._net, {"layer": [] if layer is None else [layer], "publish": self.publish})
         self.inputs = {
             "observation": Port("what the brain perceives", ("observation",), wakes=period is None),
             "status": replace(status_input(wakes=period is None, optional=True), also=("all",)),

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...loops.bounds import Count, NonNegative, Positive, Share
 from ...loops.component import Inputs
-from ...loops.errors import PortError
+from ...loops.errors import AssemblyError, PortError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ..parts.hidden_weights import Cost
@@ -86,6 +86,10 @@ class Ppo(PolicyLearner):
         from ..parts.proximal_policy import ProximalPolicy
 
         super().build(lanes, seed)
+        if getattr(self.used["policy"], "explore", True) is False:
+            raise AssemblyError([Problem("the policy draws no actions, so it never says with which probability it "
+                                         "acted", "uses.policy", "Write explore: true in its params.")])
+        self.check_teachable(self._judge_nothing())
         self.core = ProximalPolicy(self.used["policy"], self.used["value"], **self._settings)  # type: ignore[arg-type]
         seen, done = self.inputs["observation"], self.inputs["action"]
         wide = (self.n_steps, lanes.count)
@@ -95,6 +99,14 @@ class Ppo(PolicyLearner):
                        "log_prob": np.zeros(wide, np.float32), "reward": np.zeros(wide, np.float32),
                        **{name: np.zeros(wide, bool) for name in ("terminated", "follows", "made")}}
         self.reset(seed)
+
+    def _judge_nothing(self) -> Any:
+        """Return what the policy makes of two actions of 0 [2]."""
+        import torch
+
+        asked = (torch.zeros(2, *port.shape, dtype=getattr(torch, port.dtype))  # type: ignore[arg-type]
+                 for port in (self.inputs["observation"], self.inputs["action"]))
+        return self.used["policy"].evaluate({"observation": next(asked)}, next(asked))[0]
 
     def reset(self, seed: int) -> None:
         super().reset(seed)

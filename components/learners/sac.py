@@ -64,6 +64,11 @@ class Sac(PolicyLearner):
     def example(cls) -> Sac:
         return cls(buffer_size=100, learning_starts=4, batch_size=8)
 
+    def infer(self) -> None:
+        """Refuse choices, before sizes are compared that cannot fit."""
+        super().infer()
+        self.refuse_choices()
+
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make the replay buffer and the optimisers."""
         from ..parts.replay_buffer import ReplayBuffer, transition_columns
@@ -76,6 +81,7 @@ class Sac(PolicyLearner):
         self.warnings = [*self.warnings, *check_partners(policy, critic)]
         self.buffer = ReplayBuffer(self.buffer_size, transition_columns(
             seen.shape, done.shape, done.dtype, seen.dtype))  # type: ignore[arg-type]
+        self.check_sampled(actions)
         self.core = SoftActorCritic(policy, critic, actions, **self._settings)  # type: ignore[arg-type]
         self.reset(seed)
 

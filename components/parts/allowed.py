@@ -53,3 +53,9 @@ def find_allowed(name: str, wanted_by: str) -> Any:
         return _plainly(module, attribute)
     require_allowed(module, f"{wanted_by} {name!r}")
     return _finders[-1](module, attribute)
+
+
+def import_allowed(module: str, wanted_by: str) -> None:
+    """Import a module for what it registers, if it has been permitted; it is looked for where `find_allowed` looks."""
+    require_allowed(module, wanted_by)
+    _finders[-1](module, "__name__")

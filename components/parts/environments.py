@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
 import gymnasium
+import numpy as np
 
-from ...loops.errors import nearest
+from ...loops.errors import nearest, place, short
 from ...loops.time import SECOND, Clock, say_period
-from .allowed import require_allowed
+from .allowed import import_allowed
+
+_RETURNS = {"reset": "(observation, info)", "step": "(observation, reward, terminated, truncated, info)"}
 
 
 def make(env: str, params: dict[str, Any], max_steps: int | None, known: Iterable[str] | None = None) -> Any:
@@ -21,7 +24,7 @@ def make(env: str, params: dict[str, Any], max_steps: int | None, known: Iterabl
     """
     module, colon, _ = env.partition(":")
     if colon:
-        require_allowed(module, f"env {env!r}")
+        import_allowed(module, f"env {env!r}")
     elif env not in gymnasium.registry or (known is not None and env not in known):
         hint = ""
         if known is None and env.startswith(("myo", "motor")):
@@ -88,3 +91,36 @@ def asked_period(env: Any, asked: int | Clock | None, attribute: str = "dt") -> 
         return asked, []
     return asked, [f"ticks every {say_period(asked)}, but each tick advances its world by {say_period(own)}: "
                    "its physics does not run at the pace of the loop's time"]
+
+
+def first_steps(name: str, env: Any, action: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Begin an episode and make one step; return what was shown each time, and all that was told as info.
+
+    Raises ValueError where `reset` or `step` fail, or answer otherwise than Gymnasium's environments do.
+    """
+    begun = _answer(name, "reset", 2, lambda: env.reset(seed=0))
+    stepped = _answer(name, "step", 5, lambda: env.step(action))
+    _, reward, terminated, truncated, _ = stepped
+    for what, value, kinds, wanted in (("reward", reward, "biuf", "one number"),
+                                       ("terminated", terminated, "biu", "True or False"),
+                                       ("truncated", truncated, "biu", "True or False")):
+        number = np.asarray(value) if np.isscalar(value) or isinstance(value, np.ndarray) else None
+        if number is None or number.shape or number.dtype.kind not in kinds:
+            raise ValueError(f"{what} of {name} is {short(value)}; Gymnasium's step returns {wanted} there")
+    return [begun[0], stepped[0]], {**begun[1], **stepped[4]}
+
+
+def _answer(name: str, what: str, size: int, ask: Callable[[], Any]) -> tuple[Any, ...]:
+    """Return what `reset` or `step` answered, if it has the parts it should have."""
+    try:
+        answer = ask()
+    except Exception as error:  # whatever a user's environment raises is told as its own fault
+        raise ValueError(f"{what} of {name} raised {type(error).__name__}: {error} ({place(error)}). Gymnasium's "
+                         f"{what} returns {_RETURNS[what]}") from error
+    if not isinstance(answer, tuple) or len(answer) != size:
+        found = f"{len(answer)} things" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
+        raise ValueError(f"{what} of {name} returns {found}, not {_RETURNS[what]} as Gymnasium has it")
+    if not isinstance(answer[-1], Mapping):
+        raise ValueError(f"info of {name}, the last that its {what} returns, is {short(answer[-1])}, not a dictionary; "
+                         "write {} where there is nothing to tell")
+    return answer

@@ -108,6 +108,11 @@ class ModelLearner(PolicyLearner):
                                          "rollout_schedule", "Write lengths of at least 1; to imagine nothing, write "
                                          "ratio_schedule: [0, 1, 1, 1].")])
 
+    def infer(self) -> None:
+        """Refuse choices, before sizes are compared that cannot fit."""
+        super().infer()
+        self.refuse_choices()
+
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make both buffers, what fits the model, and the actor-critic."""
         import torch
@@ -124,6 +129,7 @@ class ModelLearner(PolicyLearner):
         actions = check_action(done.shape)
         self.warnings = [*self.warnings, *check_partners(policy, critic)]
         columns = transition_columns(seen.shape, done.shape, done.dtype, seen.dtype)  # type: ignore[arg-type]
+        self.check_sampled(actions)
         self.imagined = ReplayBuffer(1, columns)
         self.buffer = ReplayBuffer(self.buffer_size, {**columns, "reached": ((), torch.bool)})
         self._imagining, self._fitting = torch.Generator(), torch.Generator()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,12 +18,12 @@ def names(net: torch.nn.Module) -> list[str]:
     return [name for name, _ in net.named_modules() if name] or ["(none)"]
 
 
-def check(net: torch.nn.Module, wanted: Sequence[str]) -> None:
-    """Refuse names that no layer of the module has."""
+def check(net: torch.nn.Module, wanted: Mapping[str, Sequence[str]]) -> None:
+    """Refuse names that no layer of the module has; they are those of each parameter."""
     known = names(net)
-    problems = [Problem(f"there is no layer {name!r} in {type(net).__name__}", "layer",
+    problems = [Problem(f"there is no layer {name!r} in {type(net).__name__}", where,
                         f"{nearest(name, known)} Layers are named as torch's named_modules names them.")
-                for name in wanted if name not in known]
+                for where, named in wanted.items() for name in named if name not in known]
     if problems:
         raise AssemblyError(problems)
 
@@ -89,10 +89,10 @@ def check_asked(net: torch.nn.Module, trace: Trace, wanted: Sequence[str]) -> No
         if not trace.calls[name]:
             asked = ", ".join(each for each in names(net) if trace.calls[each] == 1)
             problems.append(Problem(f"the layer {name!r} of {type(net).__name__} is never called by its forward, so "
-                                    "it has no activity", "params.layer", f"Name one that is called once: {asked}."))
+                                    "it has no activity", "params", f"Name one that is called once: {asked}."))
         elif trace.calls[name] > 1:
             problems.append(Problem(f"the layer {name!r} of {type(net).__name__} is called {trace.calls[name]} times "
-                                    "in one answer, so nobody knows which is meant", "params.layer",
+                                    "in one answer, so nobody knows which is meant", "params",
                                     "Give each place in forward a layer of its own."))
     if problems:
         raise AssemblyError(problems)

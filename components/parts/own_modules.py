@@ -86,6 +86,9 @@ def check_said(name: str, said: Any, choices: int, batch: int) -> None:
     fits = len(parts) == 2 or (len(parts) == 1 and parts[0] is said)
     if not fits or not all(isinstance(part, torch.Tensor) for part in parts):
         raise AssemblyError([Problem(f"{name} answers with {_kind(said)}", "params.module", _HOW[bool(choices)])])
+    if odd := [part.dtype for part in parts if part.is_complex()]:
+        raise AssemblyError([Problem(f"{name} answers with {str(odd[0]).removeprefix('torch.')} numbers",
+                                     "params.module", "Let its answer be real, for example answer.real.")])
     mean = parts[0]
     if mean.ndim != 2 or mean.shape[0] != batch:
         raise AssemblyError([Problem(f"{name} answers {batch} observations with the shape {tuple(mean.shape)}, not "

@@ -118,11 +118,12 @@ class PolicyBrain(Component):
         if self.head == "clipped":
             return {"action": mean.clip(-1, 1)}
         if isinstance(mean, np.ndarray):
-            action = distributions.squash(mean, heads.get("log_deviation"), noise)
             if noise is None:
-                return {"action": action}
-            log_prob = distributions.squashed_log_prob(mean, heads["log_deviation"], action)
-            return {"action": action, "log_prob": log_prob.astype(np.float32)}
+                return {"action": distributions.squash(mean, heads.get("log_deviation"), None)}
+            with np.errstate(all="ignore"):  # what is not finite is told at the port, in words
+                action = distributions.squash(mean, heads["log_deviation"], noise)
+                log_prob = distributions.squashed_log_prob(mean, heads["log_deviation"], action)
+                return {"action": action, "log_prob": log_prob.astype(np.float32)}
         if noise is None:
             return {"action": mean.tanh()}
         return dict(zip(("action", "log_prob"),

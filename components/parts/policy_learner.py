@@ -80,6 +80,33 @@ class PolicyLearner(Component):
                                          "uses.policy", "Teach the brain without stimulation, or a coprocessor beside "
                                          "it.")])
 
+    def refuse_choices(self) -> None:
+        """Refuse a policy that chooses, in `infer`: before sizes are compared that cannot fit."""
+        sender, done = self.peers_in.get("action"), self.inputs["action"]
+        if sender is not None and sender.choices:
+            self.inputs["action"] = Port(done.about, (), choices=sender.choices, reads="hold", also=("now",))
+            raise AssemblyError([Problem(f"learns actions that are vectors, and this one is one of {sender.choices} "
+                                         "choices", "inputs.action", "Choices are learned by learners.ppo, with "
+                                         "critics.value_mlp.")])
+
+    def check_sampled(self, actions: int) -> None:
+        """Refuse a policy whose drawn actions no gradient leaves."""
+        import torch
+
+        seen = torch.zeros(2, *self.inputs["observation"].shape)  # type: ignore[arg-type]
+        drawn = self.used["policy"].respond({"observation": seen, "noise": torch.zeros(2, actions)})[0]
+        self.check_teachable(drawn["action"])
+
+    def check_teachable(self, said: Any) -> None:
+        """Refuse a policy none of whose parameters moves what it `said`: it could only fail at the first update."""
+        import torch
+
+        parameters = list(self.used["policy"].parameters())
+        reached = torch.autograd.grad(said.sum(), parameters, allow_unused=True) if said.requires_grad else ()
+        if all(part is None for part in reached):
+            raise AssemblyError([Problem("no gradient leads from the policy's answer to a parameter that may learn",
+                                         "uses.policy", "Leave torch.no_grad() and detach() out of its forward.")])
+
     def reset(self, seed: int) -> None:
         """Forget every step and every moment of the optimisers; what was learned stays."""
         self._transitions.forget()

@@ -1,19 +1,30 @@
 """Matrix products of layers, by whichever of torch's two libraries is faster for them.
 
-On processors that are not Intel's, the library behind `addmm` (MKL) leaves the widest vector instructions unused, and
-oneDNN, which torch also carries, takes half its time for large products; for small ones its call costs more than it
-saves. Measured: docs/performance.md.
+On AMD's processors the library behind `addmm` (MKL) leaves the widest vector instructions unused, and oneDNN, which
+torch also carries, takes half its time for large products; for small ones its call costs more than it saves. On Intel's
+MKL is the faster one for all of them. Measured: docs/performance.md.
 """
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
 from typing import Any
 
 import torch
 
-_ONEDNN: Any = getattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise", None) \
-    if torch.backends.mkldnn.is_available() else None  # torch.compile's own way to it
 _LARGE = 2**20  # multiplications from which on oneDNN pays
+
+
+def _by_amd() -> bool:
+    """Is the processor AMD's? Where nobody says so, it is not."""
+    told = Path("/proc/cpuinfo")
+    return "AuthenticAMD" in (told.read_text() if told.exists() else platform.processor())
+
+
+_LINEAR: Any = getattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise", None) \
+    if torch.backends.mkldnn.is_available() else None  # torch.compile's own way to oneDNN
+_ONEDNN: Any = _LINEAR if _by_amd() else None
 
 
 def product(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:

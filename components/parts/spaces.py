@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from ...loops.errors import PortError, short
 from ...loops.port import Port
 
 _LOW, _HIGH = np.array(-1, np.float32), np.array(1, np.float32)  # as arrays: half the cost of a call
@@ -83,6 +84,11 @@ class _Leaf:
         """Is the value one row of numbers already?"""
         return isinstance(self.space, spaces.Box) and len(self.space.shape) == 1
 
+    @cached_property
+    def shape(self) -> tuple[int, ...] | None:
+        """Shape with which an array is known to fit; None where its numbers have to be looked at too."""
+        return self.space.shape if isinstance(self.space, spaces.Box) else None
+
 
 class ObservationDoor:
     """Lays observations of a space out on ports: a flat `observation`, and one port for each key of a dictionary.
@@ -90,7 +96,9 @@ class ObservationDoor:
     Images stay images: a single one is the observation itself, those in a dictionary are left out of the flat vector.
     """
 
-    def __init__(self, space: spaces.Space) -> None:
+    def __init__(self, space: spaces.Space, whose: str = "the environment") -> None:
+        """Lay out observations of `space`; `whose` they are is told where they are other than declared."""
+        self._whose = whose
         self._leaves: list[_Leaf] = []
         size = 0
         for path, leaf in _leaves(space):
@@ -124,12 +132,21 @@ class ObservationDoor:
                 ports[leaf.name] = Port(_about(leaf), shape, low=low, high=high)
         return ports
 
+    def check(self, observation: Any) -> None:
+        """Raise PortError where an observation is not what the space declares."""
+        self.write(observation, 0, {name: np.zeros(port.full_shape(1), port.dtype)
+                                    for name, port in self.ports.items()})
+
     def write(self, observation: Any, lane: int, out: dict[str, np.ndarray]) -> None:
-        """Write one environment's observation into row `lane` of arrays by port name."""
+        """Write one environment's observation into row `lane` of arrays by port name.
+
+        Raises PortError where it is not what the space declares: NumPy would repeat or cut it in silence.
+        """
         for leaf in self._leaves:
-            value = observation
-            for key in leaf.path:
-                value = value[key]
+            value = self._find(leaf, observation) if leaf.path else observation
+            if (type(value) is not np.ndarray or value.shape != leaf.shape) and not _fits(leaf.space, value):
+                raise PortError(f"{self._whose} shows {_brief(value)}{_under(leaf)}, where its observation_space says "
+                                f"{_declared(leaf.space)}: let reset and step return what is declared")
             if leaf.image:
                 out[leaf.name][lane] = value
                 continue
@@ -139,6 +156,17 @@ class ObservationDoor:
                 out[leaf.name][lane] = int(value) - int(leaf.space.start)
             elif leaf.path:
                 out[leaf.name][lane] = np.reshape(flat, out[leaf.name].shape[1:])
+
+
+    def _find(self, leaf: _Leaf, observation: Any) -> Any:
+        value = observation
+        try:
+            for key in leaf.path:
+                value = value[key]
+        except (LookupError, TypeError):
+            raise PortError(f"{self._whose} shows nothing{_under(leaf)}, which its observation_space declares, but "
+                            f"{_brief(observation)}: let reset and step return every key") from None
+        return value
 
 
 def plain_name(name: str) -> str:
@@ -169,7 +197,41 @@ def _image_axes(space: Any) -> tuple[str, ...]:
 
 
 def _about(leaf: _Leaf) -> str:
-    return "what the environment shows under " + "/".join(map(str, leaf.path))
+    return f"what the environment shows{_under(leaf)}"
+
+
+def _under(leaf: _Leaf) -> str:
+    return f" under {'/'.join(map(str, leaf.path))}" if leaf.path else ""
+
+
+def _fits(space: Any, value: Any) -> bool:
+    """Is a value of the shape that a leaf declares, and one of its choices where it is a choice?"""
+    if isinstance(space, spaces.Discrete) and isinstance(value, int | np.integer):  # the usual case, quickly
+        return 0 <= int(value) - int(space.start) < int(space.n)
+    try:
+        numbers = np.asarray(value)
+    except ValueError:  # rows of unlike length
+        return False
+    if numbers.dtype.kind not in "biuf" or numbers.shape != (space.shape or ()):
+        return False
+    if isinstance(space, spaces.Box | spaces.MultiBinary):
+        return True
+    places = numbers - space.start
+    return bool(((places >= 0) & (places < (space.n if isinstance(space, spaces.Discrete) else space.nvec))
+                 & (places == places.astype(np.int64))).all())
+
+
+def _declared(space: Any) -> str:
+    return f"Box of shape {space.shape}" if isinstance(space, spaces.Box) else str(space)
+
+
+def _brief(value: Any) -> str:
+    """Tell a value by its shape where it has one, by its keys, or by itself."""
+    if isinstance(value, Mapping):
+        return f"a dictionary of {', '.join(map(str, value)) or 'nothing'}"
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"an array of shape {value.shape}" + (f" ({short(value.tolist())})" if value.size < 10 else "")
+    return short(value)
 
 
 def _bounds(leaves: Sequence[Any]) -> tuple[float, float]:

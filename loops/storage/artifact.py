@@ -52,7 +52,7 @@ def write(path: str | Path, learned: Mapping[str, Any], type_name: str, ports: M
         meta["made"] = json.dumps(made, sort_keys=True)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    data = to_bytes({name: np.ascontiguousarray(value) for name, value in arrays.items()}, meta)
+    data = to_bytes({name: np.asarray(value, order="C") for name, value in arrays.items()}, meta)  # () stays ()
     replace_file(target, [data], sync=True)
     return digest
 
@@ -79,8 +79,10 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
                                      "Write it with stimloop.loops.storage.artifact.save.")])
     learned = nested(arrays)
     if content_hash(learned) != meta.get("hash"):
-        raise AssemblyError([Problem("holds other numbers than its own hash says: the file is damaged", where,
-                                     "Copy it again from where it came from.")])
+        raise AssemblyError([Problem("does not hold what its own hash says: it was changed or damaged after it was "
+                                     "written, or an earlier stimloop gave its single numbers an axis", where,
+                                     "Copy it again from where it came from, or make it anew, of a run with: "
+                                     "stimloop export RUN --weights COMPONENT --to FILE.safetensors.")])
     meta["ports"] = json.loads(meta.get("ports", "{}"))
     meta["made"] = json.loads(meta.get("made", "{}"))
     meta["meaning"] = json.loads(meta.get("meaning", "{}"))

@@ -105,6 +105,11 @@ def _all(parent: Path) -> list[Path]:
     return sorted(named, key=lambda path: (int(named[path].group(1)), int(named[path].group(2) or 0)))
 
 
+def has_any(parent: Path) -> bool:
+    """Is there a checkpoint that was finished? Nothing of it is verified."""
+    return bool(_whole(Path(parent)))
+
+
 def _whole(parent: Path) -> list[Path]:
     """Checkpoints that were put in place with a manifest, oldest first."""
     return [path for path in _all(parent) if (path / MANIFEST).is_file()]

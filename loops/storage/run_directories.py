@@ -7,8 +7,10 @@ import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ..errors import RunError
+from ..errors import RunError, closest
 from .stored import JOURNAL
+
+_LISTED = "`stimloop list runs` names those that are there"
 
 
 def new_run_directory(root: str | os.PathLike[str], name: str, variant: str, seed: int, hash: str) -> Path:
@@ -26,6 +28,26 @@ def new_run_directory(root: str | os.PathLike[str], name: str, variant: str, see
             begun += timedelta(seconds=1)  # the name is taken: one of the next seconds is free
         else:
             return path
+
+
+def is_run(path: Path) -> bool:
+    """Does a run lie here?"""
+    return (path / JOURNAL).is_file()
+
+
+def check_run(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a run; raises RunError that says where one lies, where this is none."""
+    path = Path(path)
+    if is_run(path):
+        return path
+    if not path.exists():
+        meant = closest(path.name, (run.name for run in list_runs(path.parent)))
+        raise RunError(f"{path} does not exist. " + (f'Did you mean "{meant}"?' if meant else _LISTED))
+    below = {run for folder in (path, *path.glob("*")) for run in list_runs(folder)}
+    if below:
+        number = "one lies" if len(below) == 1 else f"{len(below)} lie"
+        raise RunError(f"{path} is no run; {number} below it, such as {max(below, key=lambda run: run.name)}")
+    raise RunError(f"{path} is no run: there is no {JOURNAL} in it. {_LISTED}")
 
 
 def list_runs(root: str | os.PathLike[str]) -> list[Path]:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from . import log_hash as hashing
 from . import trials as cutting
 from .journal import is_locked
 from .lazy import lazy
-from .run_directories import list_runs, new_run_directory
+from .run_directories import check_run, list_runs, new_run_directory
 from .stored import JOURNAL, StoredColumn, episode_means, read_stored, recover_stored, table_column
 from .zarr_files import DOCUMENT, read_coordinate, read_document
 
@@ -51,7 +50,7 @@ def recover(path: str | os.PathLike[str]) -> Run:
 
     A run that is whole is left as it is. Raises RunError while another process writes it.
     """
-    recover_stored(Path(path))
+    recover_stored(check_run(path))
     return Run(path)
 
 
@@ -76,10 +75,7 @@ class Run:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        if not (self.path / JOURNAL).is_file():
-            raise RunError(f"{self.path} holds no run: there is no {JOURNAL} in it. "
-                           f"{nearest(self.path.name, (p.name for p in list_runs(self.path.parent)))}")
+        self.path = check_run(path)
         self.refresh()
 
     def refresh(self) -> Run:

@@ -209,8 +209,6 @@ def finish(stored: Stored, journal: Journal, reason: str, compressor: Compressor
 
 def recover_stored(directory: Path) -> None:
     """Fold the tail of an interrupted run into its arrays and finish it; a run that is whole is left as it is."""
-    if not (directory / JOURNAL).is_file():
-        raise RunError(f"{directory} holds no run: there is no {JOURNAL} in it")
     check_journal(directory / JOURNAL)
     journal = Journal(directory / JOURNAL)
     try:

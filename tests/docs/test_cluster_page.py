@@ -72,7 +72,7 @@ def test_a_task_is_interrupted_requeued_and_goes_on(folder: Path) -> None:
     time.sleep(0.3)  # into the run
     first.send_signal(signal.SIGUSR1)
     said = first.communicate(timeout=WAIT)[0]
-    assert "saved; the same command goes on with it" in said
+    assert "interrupted, and saved\ngo on with the same command" in said
     assert first.returncode == 0, said
     assert (folder / "asked").read_text() == "requeue 77_1\n"
     assert not list(cells.glob("*/claim")), "its cell is free for others"

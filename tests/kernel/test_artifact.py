@@ -30,6 +30,25 @@ def test_everything_comes_back(tmp_path):
     assert os.listdir(path.parent) == ["brain.safetensors"]  # nothing is left beside it
 
 
+def test_single_numbers_come_back_as_single_numbers(tmp_path):
+    learned = {"batches": np.array(7, np.int64), "gain": np.array(1.5, np.float32), "row": np.ones((2, 3)).T}
+    artifact.write(tmp_path / "a.safetensors", learned, "brains.torch_module", {})
+    again = artifact.load(tmp_path / "a.safetensors")[0]
+    assert {name: value.shape for name, value in again.items()} == {"batches": (), "gain": (), "row": (3, 2)}
+    artifact.check(learned, again, "brain")
+    assert (again["batches"], again["gain"]) == (7, 1.5)
+
+
+def test_a_file_that_contradicts_its_hash_says_both_ways_out(tmp_path):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "a.safetensors"
+    save_file({"gain": np.ones(1, np.float32)}, path, {"format": artifact.FORMAT, "hash": "0" * 64})
+    with pytest.raises(AssemblyError, match="stimloop export RUN --weights COMPONENT") as caught:
+        artifact.load(path)
+    assert "Copy it again" in str(caught.value)
+
+
 def test_the_hash_is_of_the_content_not_of_the_order(tmp_path):
     turned = dict(reversed(LEARNED.items()))
     assert artifact.content_hash(turned) == artifact.content_hash(LEARNED)

@@ -123,6 +123,18 @@ def test_rows_hold_return_length_and_success_of_each_seed() -> None:
     assert made.evaluations["test"].loop.components["body"].begun == [1000, 1001, 1002, 1003]
 
 
+@pytest.mark.parametrize(("episodes", "seeds"), [(1, "seed 1000"), (3, "seeds 1000 to 1002")])
+def test_an_error_in_an_evaluation_says_so_and_of_which_seeds(episodes: int, seeds: str) -> None:
+    made = loop((60, "ns"), episodes=episodes, lanes=episodes, at_start=False)
+    body = made.evaluations["test"].loop.components["body"]
+    body.reset = lambda seed: vars(body).update(left=None)  # type: ignore[method-assign]
+    with pytest.raises(TypeError) as failed:
+        made.run(200)
+    inner, outer = failed.value.__notes__[:2]
+    assert "while stepping `body`" in inner
+    assert outer == f"in the evaluation `test`, episodes of {seeds}, made at 60 ns of the run"
+
+
 def test_without_a_word_on_solving_success_is_not_known() -> None:
     made = loop((1000, "ns"), solves=False)
     made.run(1)

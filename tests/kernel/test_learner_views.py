@@ -147,8 +147,7 @@ def test_a_learner_that_no_step_reached_is_told() -> None:
 
 def test_a_learner_that_heard_nothing_at_all_is_told() -> None:
     assert unheard(100, said=lambda tick: None) == [
-        "learner.inputs.status: no step ever reached learner, so it has learned nothing: body.status has said nothing",
-        "learner.inputs.observation: never heard an observation: body.observation has published none"]
+        "learner.inputs.status: no step ever reached learner, so it has learned nothing: body.status has said nothing"]
 
 
 def test_steps_of_an_earlier_session_count() -> None:

@@ -322,14 +322,28 @@ def test_what_is_not_there_is_told_with_the_nearest_name(runs):
         run.events("brain.action")
     with pytest.raises(KeyError, match="no evaluation"):
         run.evaluations("test")
-    with pytest.raises(RunError, match="holds no run"):
-        reading.open(runs / "b.zarr")
-    with pytest.raises(RunError, match="holds no run"):
-        reading.recover(runs / "b.zarr")
+    for read in (reading.open, reading.recover):
+        with pytest.raises(RunError, match=r'b.zarr does not exist. Did you mean "a.zarr"'):
+            read(runs / "b.zarr")
     assert "brain.action" in run
     assert run.streams["body.observation"].shape == (3, 2)
     assert run.streams["brain.spikes"].kind == "event"
     assert "finished, 8 streams" in repr(run)
+
+
+@pytest.mark.parametrize("read", [reading.open, reading.recover])
+def test_a_folder_that_is_no_run_is_told_with_what_lies_below_it(tmp_path, read):
+    record(tmp_path / "runs" / "elbow" / "2024-01-01T000000_base_s0_12345678.zarr", STATUS)
+    for above in (tmp_path, tmp_path / "runs", tmp_path / "runs" / "elbow"):
+        with pytest.raises(RunError, match=rf"{above} is no run; one lies below it, such as .*runs/elbow/2024\S*zarr$"):
+            read(above)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.zarr").write_text("")
+    for odd in ("empty", "file.zarr"):
+        with pytest.raises(RunError, match=rf"{odd} is no run: there is no journal.jsonl in it. `stimloop list runs`"):
+            read(tmp_path / odd)
+    with pytest.raises(RunError, match=r"nothing.zarr does not exist. `stimloop list runs` names"):
+        read(tmp_path / "empty" / "nothing.zarr")
 
 
 def test_metrics_are_columns_over_time(runs):

@@ -18,6 +18,11 @@ def _ours(values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> tor
     return products.product(values, weight.t(), bias)
 
 
+@pytest.fixture(autouse=True)
+def _on_any_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "_ONEDNN", products._LINEAR)
+
+
 def _drawn(size: tuple[int, int, int]) -> list[torch.Tensor]:
     torch.manual_seed(0)
     batch, inputs, outputs = size
@@ -26,7 +31,17 @@ def _drawn(size: tuple[int, int, int]) -> list[torch.Tensor]:
 
 
 def test_the_pinned_torch_has_the_fast_way() -> None:
-    assert products._ONEDNN is not None
+    assert products._LINEAR is not None
+
+
+def test_it_is_taken_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, expected in (("vendor_id\t: AuthenticAMD", True), ("vendor_id\t: GenuineIntel", False)):
+        monkeypatch.setattr(products.Path, "read_text", lambda self, text=text: text)
+        monkeypatch.setattr(products.Path, "exists", lambda self: True)
+        assert products._by_amd() is expected
+    monkeypatch.setattr(products.Path, "exists", lambda self: False)
+    monkeypatch.setattr(products.platform, "processor", lambda: "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD")
+    assert products._by_amd()
 
 
 @pytest.mark.parametrize("size", SIZES)

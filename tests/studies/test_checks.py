@@ -99,6 +99,7 @@ def test_a_variant_that_cannot_be_built_is_told(tiny):
 
 
 def test_a_value_of_a_sweep_that_cannot_be_built_is_told(tiny):
+    tiny.write_text(tiny.read_text().replace("2 of 2", "2 of 4"))
     said = refused(tiny, "tiny.yaml", ("variants: [base, still], sweep: {seed: [0, 1]",
                                        "variants: [base, still], sweep: {seed: [0, 1], body.params.max_steps: [9, -1]"))
     assert "stage act, 4 cells (base, still at body.params.max_steps=-1): body.params.max_steps" in said

@@ -7,8 +7,10 @@ import sys
 import pytest
 
 from stimloop.assemblies.study import Study
-from stimloop.assemblies.studying import plan
+from stimloop.assemblies.studying import plan, texts
+from stimloop.assemblies.studying.cells import Place
 from stimloop.assemblies.studying.records import DONE, read, write
+from stimloop.assemblies.studying.tables import Row
 from stimloop.loops.errors import AssemblyError
 
 STIMLOOP = [sys.executable, "-m", "stimloop.assemblies.cli"]
@@ -64,20 +66,10 @@ def test_a_run_that_was_gone_on_with_tells_no_time(tiny):
      r"stages.act.given.brain.params.weights: no stage above keeps 'traned'(.|\n)*trained"),
 ])
 def test_what_cannot_be_joined_is_told_before_anything_runs(tiny, change, said):
-    tiny.write_text(tiny.read_text().replace(*change))
+    tiny.write_text(tiny.read_text().replace(*change).replace(", in: 2 of 2", ""))
     with pytest.raises(AssemblyError, match=said):
         planned(tiny)
     assert not (tiny.parent / "studies").exists()
-
-
-def test_what_was_kept_and_is_gone_is_told(tiny):
-    study = Study(tiny)
-    study.run()
-    stage = study.description.stages["train"]
-    study.cells(stage).kept(stage)["trained", (("seed", 1),)].unlink()
-    with pytest.raises(AssemblyError, match=r"stages.train.keep.trained: train:base at seed=1 has finished, but "
-                                            r"what it kept as 'trained' is gone(.|\n)*Put the file back, or remove"):
-        planned(tiny)
 
 
 def test_on_the_command_line(tiny):
@@ -88,3 +80,18 @@ def test_on_the_command_line(tiny):
     assert "there is no shipped study 'frist_coprocessor'" in wrong.stderr
     assert "first_coprocessor" in wrong.stderr
     assert "ending .yaml" in wrong.stderr
+
+
+def test_a_swept_list_is_told_as_the_file_has_it(tiny):
+    text = tiny.read_text().replace("variants: [base, still], sweep: {seed: [0, 1]}",
+                                    "variants: [base, still], "
+                                    "sweep: {seed: [0, 1], record: [[metrics], [metrics, body]]}")
+    tiny.write_text(text.replace("2 of 2", "2 of 4"))
+    study = Study(tiny)
+    shown = plan.text(plan.plan(study))
+    assert "seed=0, record=['metrics', 'body']" in shown
+    assert "('metrics'" not in shown
+    place = Place("act", "base", (("record", ("metrics", "body")),))
+    assert str(place) == "act:base at record=['metrics', 'body']"
+    row = Row("act", "base", place.point, {}, {})
+    assert "record=['metrics', 'body']" in texts.text([row], [], {})

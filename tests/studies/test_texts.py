@@ -3,15 +3,14 @@
 import pytest
 
 from stimloop.assemblies.study import Study, load
-from stimloop.assemblies.studying import plan, texts
-from stimloop.assemblies.studying.description import Description
+from stimloop.assemblies.studying import plan, reading, texts
 from stimloop.assemblies.studying.tables import Row, Span, Verdict
 from stimloop.loops.errors import AssemblyError
 
 
 def labelled(tiny, labels):
     tiny.write_text(tiny.read_text().replace("variants: [base, still]", f"variants: [base, still], labels: {labels}"))
-    return Description.load(tiny)
+    return reading.load(tiny)
 
 
 def test_a_variant_is_called_by_its_label(tiny):
@@ -41,7 +40,7 @@ def test_the_demonstration_calls_its_rows_by_name():
 
 
 def test_one_is_not_many(tiny):
-    tiny.write_text(tiny.read_text().replace("[0, 1]", "[0]"))
+    tiny.write_text(tiny.read_text().replace("[0, 1]", "[0]").replace("2 of 2", "1 of 1"))
     study = Study(tiny)
     assert "tiny: 2 stages, 3 runs, 3 left" in plan.text(plan.plan(study))
     assert study.status()[-1]["cell"] == "act: 2 cells"

@@ -188,6 +188,7 @@ components:
     ("checkpoint: {every: often}", "not a time"),
     ("evaluate: {test: {episodes: 3}}", "needs `every`"),
     ("variants: {base: {}}", "cannot name a variant"),
+    ("variants: {a/b: {}}", "Use letters, digits, _ and -"),
     ("variants: {x: {nobody.params.y: 1}}", "no component or entry"),
     ("small: {nobody.params.y: 1}", "no component or entry"),
     ("sweep: {seed: 3}", "lists of values"),

@@ -93,7 +93,7 @@ def test_errors_are_words_and_exit_codes():
     assert call("rnu", code=2).stderr
     assert "address=value" in call("run", "point_mass", "--set", "x", code=1).stderr
     assert "no run" in call("show", ".", code=1).stderr
-    assert "zarr.json" in call("resume", ".", code=1).stderr
+    assert "no run" in call("resume", ".", code=1).stderr
     assert "can be listed" in call("list", "dreams", code=1).stderr
 
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import stimloop as sl
-from stimloop.assemblies import execute
+from stimloop.assemblies import execute, settings
 from stimloop.assemblies.cli import app
 from stimloop.assemblies.reports.scalars import Scalars
 from stimloop.loops.errors import AssemblyError, RunError
@@ -183,3 +183,25 @@ def test_json_is_all_that_stands_on_stdout(monkeypatch):
         assert isinstance(json.loads(done.stdout), dict)
         assert "stepped" in done.stderr
     assert "stepped" in call("run", "noisy.yaml", "--allow", "loud").stdout, "without --json nothing is moved"
+
+
+def test_a_module_of_a_run_made_elsewhere_is_told_with_a_way_out(tmp_path, monkeypatch):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "made" / "far_away.py").write_text(LOUD)
+    (tmp_path / "made" / "a.yaml").write_text(TEXT + "  loud: {type: 'far_away:Loud', inputs: [body.observation]}\n")
+    monkeypatch.chdir(tmp_path / "made")
+    run = sl.load("a.yaml", settings.read().allowing(["far_away"])).run(
+        "4 steps", show=False, allowed=settings.read().allowing(["far_away"]))
+    path = str(run.path.resolve())
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.delitem(sys.modules, "far_away")
+    done = CliRunner().invoke(app, ["resume", path, "--allow", "far_away", "--until", "12 steps"])
+    assert done.exit_code == 1
+    told = " ".join(done.output.split())
+    here = str(tmp_path / "elsewhere")
+    assert f"there is no module 'far_away' Looked on Python's path and in {here}. Where it lies elsewhere, run" in told
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.syspath_prepend(str(tmp_path / "made"))
+    done = CliRunner().invoke(app, ["resume", path, "--allow", "far_away", "--until", "12 steps"])
+    assert done.exit_code == 0, done.output

@@ -7,6 +7,7 @@ import pytest
 
 import stimloop as sl
 from stimloop.assemblies import resuming
+from stimloop.loops.errors import RunError
 from stimloop.loops.storage import runs
 
 from .interrupted import refused, unfinished
@@ -57,10 +58,11 @@ def test_an_early_stop_is_refused_though_no_status_is_recorded(text, until, tmp_
 
 
 @pytest.mark.parametrize("text", [GUARDED, EVALUATED], ids=["guarded", "evaluated"])
-def test_a_stop_at_the_checkpoint_leaves_what_is_recorded_behind_it(text, tmp_path):
+def test_a_stop_before_the_checkpoint_is_refused_and_leaves_what_is_recorded(text, tmp_path):
     path = unfinished(tmp_path, text)
     rows, evaluations = runs.open(path).stored.rows, runs.open(path).stored.evaluations
-    assert resuming.resume(path, "3 steps").reason == "already there"
+    with pytest.raises(RunError, match="could lose it"):
+        resuming.resume(path, "3 steps")
     assert runs.open(path).stored.rows == rows
     assert runs.open(path).stored.evaluations == evaluations
 

@@ -333,3 +333,27 @@ def test_wandb_that_fails_is_told_and_harms_nothing(wandb, broken):
     assert "wandb login" in said
     assert wandb.finished == (broken == "log")
     assert content(run.path) == before
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_single_precision_are_infinite_and_warn_of_nothing():
+    pytest.importorskip("tensorboard")
+    from stimloop.assemblies.reports.export_tensorboard import TensorBoard
+    from stimloop.assemblies.reports.scalars import Point
+
+    run = live().run(show=False)
+    sink = TensorBoard(Path("board"), run, Scalars(run))
+    sink.write([Point("a/b", 0, i, value) for i, value in enumerate((5e39, -5e39, 3e38))])
+    sink.close()
+    read = [value for _, value, _ in events("board")["a/b"]]
+    assert read[:2] == [np.inf, -np.inf]
+    assert read[2] == pytest.approx(3e38)
+
+
+def test_weights_go_into_a_file_of_weights():
+    run = live().run(show=False)
+    for to in ("tensorboard", "wandb", "brain"):
+        done = CliRunner().invoke(app, ["export", str(run.path), "--weights", "brain", "--to", to])
+        assert done.exit_code == 2
+        assert "--to FILE.safetensors" in " ".join(done.output.replace("│", " ").split())
+        assert not Path(to).exists()

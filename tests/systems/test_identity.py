@@ -130,6 +130,7 @@ def test_a_module_that_a_parameter_names_counts_and_is_not_imported_for_it(folde
     alone, first = identity.code_of_class(TorchModule), identity.code_of_class(TorchModule, params, (elsewhere,))
     assert first.startswith(f"{alone}; lab_other:net: source sha256 ")
     assert "no_such_module" not in first
+    assert "lab_other:Arm-v0: source" in identity.code_of_class(TorchModule, {"env": "lab_other:Arm-v0"}, (elsewhere,))
     assert "lab_other" not in sys.modules
     (elsewhere / "lab_other.py").write_text("def net(): return 1\n")
     assert identity.code_of_class(TorchModule, params, (elsewhere,)) != first

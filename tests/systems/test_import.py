@@ -219,3 +219,34 @@ def test_a_file_that_is_no_model_is_one_line(tmp_path, kind):
         assert "cannot be imported: " in said[0], (name, said)
         assert len(said) == 2, (name, said)  # what, and what to do
         assert not path.with_suffix(".safetensors").exists()
+
+
+def _script(path, **how):
+    torch.jit.script(torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).to(**how)).save(
+        str(path))
+
+
+@pytest.mark.parametrize(("target", "words"), [
+    ("none/p.safetensors", "there is no such folder"), ("p.txt", "end in .safetensors"),
+    ("model.safetensors", "such a file already")])
+def test_a_file_to_write_that_could_not_be_used_is_refused(tmp_path, monkeypatch, target, words):
+    monkeypatch.chdir(tmp_path)
+    _script("model.pt")
+    (tmp_path / "model.safetensors").touch()
+    assert words in _refused("torchscript", "model.pt", "--trust", "--to", target)
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_lines_printed_name_the_file_as_it_was_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep").mkdir()
+    _script("model.pt")
+    done = CliRunner().invoke(app, ["import", "torchscript", "model.pt", "--trust", "--to", "deep/p.safetensors"])
+    assert "weights: deep/p.safetensors}" in done.output
+
+
+def test_another_precision_is_told_as_such(tmp_path):
+    _script(tmp_path / "model.pt", dtype=torch.float64)
+    told = _refused("torchscript", str(tmp_path / "model.pt"), "--trust")
+    assert "its weights are float64" in told
+    assert "model.float()" in told

@@ -57,6 +57,13 @@ def test_what_means_nothing_is_refused_with_its_address(kind, name, values):
         assert "should be" in found[0] or "finite" in found[0], found
 
 
+def test_of_a_parameter_that_takes_two_kinds_both_are_told():
+    told, = problems_of("learners.sac", ent_coef=-1)
+    assert "-1 should be 'auto', or should be greater than or equal to 0" in told
+    told, = problems_of("learners.sac", ent_coef="auot")
+    assert "'auot' should be 'auto', or should be a valid number" in told
+
+
 def test_what_an_environment_takes_is_its_own_affair():
     assert problems_of("bodies.gymnasium_env", env_params={"healthy_z_range": [0.7, INF]}) == []
 

@@ -49,6 +49,12 @@ def frames(path):
         return [frame[::4, ::4].astype(int) for frame in reader]
 
 
+def test_a_run_without_a_tick_is_told(tmp_path):
+    run = made().run("0 steps", folder=tmp_path)
+    with pytest.raises(RunError, match="holds no tick of body: it ended before the first"):
+        play(run.path)
+
+
 @pytest.mark.parametrize("kind", MOVING)
 @pytest.mark.parametrize("restart", ["next_tick", "at_once"])
 def test_a_replay_is_what_was_recorded(kind, restart, tmp_path):

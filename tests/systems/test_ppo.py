@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="learning needs torch")
 
 import stimloop as sl  # noqa: E402
-from stimloop.loops.errors import PortError  # noqa: E402
+from stimloop.loops.errors import AssemblyError, PortError  # noqa: E402
 from stimloop.loops.status import is_step  # noqa: E402
 
 TEXT = """
@@ -82,9 +82,12 @@ def test_it_goes_on_exactly_from_any_state(body, normalise):
 
 
 def test_a_policy_that_does_not_explore_is_refused():
-    with assembly(brain__params__explore=False).build() as loop, \
-            pytest.raises(PortError, match="explore: true in its params") as told:
-        loop.run("3 steps")
+    with pytest.raises(AssemblyError, match=r"learner.uses.policy.*draws no actions.*\n.*explore: true in its params"):
+        assembly(brain__params__explore=False).build()
+    with assembly().build() as loop:
+        loop.components["brain"].explore = False  # as a policy of another kind, which does not say so
+        with pytest.raises(PortError, match="explore: true in its params") as told:
+            loop.run("3 steps")
     assert "while stepping `learner`" in told.value.__notes__[0]
 
 

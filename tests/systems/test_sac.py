@@ -259,3 +259,15 @@ def test_a_late_sense_is_learned_from(lag):
         assert loop.components["learner"].steps == 40
         assert 30 < len(loop.components["learner"].buffer) < 40
         assert loop.peek("learner.updates") == 40
+
+
+def test_choices_are_refused_in_one_line_each():
+    choosing = assembly().set({"body": {"type": "bodies.cartpole"}, "brain.params.random_steps": 0})
+    with pytest.raises(AssemblyError) as caught:
+        choosing.build()
+    told = {problem.where.partition(" ")[0]: str(problem) for problem in caught.value.problems}
+    assert set(told) == {"critic.inputs.action", "learner.inputs.action"}
+    assert len(caught.value.problems) == 2
+    assert "one of 2 choices" in told["learner.inputs.action"]
+    assert "learners.ppo" in told["learner.inputs.action"]
+    assert "brain.action is one of 2 choices, the input takes shape (action,)" in told["critic.inputs.action"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stimloop.assemblies.loading import load
-from stimloop.loops.errors import AssemblyError
+from stimloop.loops.errors import AssemblyError, PortError
 
 torch = pytest.importorskip("torch")
 
@@ -39,6 +39,41 @@ class Free(torch.nn.Module):
         return self.mean(observation), self.log_std
 
 
+class Cut(Net):
+    """No gradient comes back from its answer."""
+
+    def forward(self, observation):
+        return tuple(part.detach() for part in super().forward(observation))
+
+
+class Wild(Net):
+    """A deviation that is no number, or a mean that squares beyond single precision."""
+
+    def __init__(self, inputs, outputs, mean=1.0, deviation=1.0):
+        super().__init__(inputs, outputs)
+        self.factors = mean, deviation
+
+    def forward(self, observation):
+        return tuple(part * factor for part, factor in zip(super().forward(observation), self.factors, strict=True))
+
+
+class Complex(Net):
+    def forward(self, observation):
+        return tuple(part.to(torch.complex64) for part in super().forward(observation))
+
+
+class Single(torch.nn.Module):
+    """Numbers without an axis among its weights: a gain, and the count of batches that BatchNorm keeps."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.norm, self.mean = torch.nn.BatchNorm1d(inputs), torch.nn.Linear(inputs, outputs)
+        self.gain = torch.nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, observation):
+        return self.gain * self.mean(self.norm(observation))
+
+
 def scores(inputs, choices):
     return torch.nn.Sequential(torch.nn.Linear(inputs, 8), torch.nn.Tanh(), torch.nn.Linear(8, choices))
 
@@ -63,6 +98,59 @@ def assembly(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stimloop.toml").write_text('allow = ["nets_of_mine"]')
     return load(tmp_path / "own.yaml")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("factors", [{"mean": 1e30}, {"deviation": float("nan")}])
+def test_answers_that_are_not_finite_are_one_error_and_no_warning(assembly, factors):
+    wild = assembly.set({"brain.params.module": "nets_of_mine:Wild", "brain.params.explore": True,
+                         "brain.params.module_params": {"inputs": 3, "outputs": 1}})
+    with wild.build() as loop:
+        loop.components["brain"]._net.factors = factors.get("mean", 1.0), factors.get("deviation", 1.0)
+        with pytest.raises(PortError, match=r"published (-inf|nan)"):
+            loop.run("10 steps")
+
+
+def test_complex_answers_are_refused(assembly):
+    with pytest.raises(AssemblyError, match="nets_of_mine:Complex answers with complex64 numbers"):
+        assembly.set("brain.params.module", "nets_of_mine:Complex").build()
+
+
+@pytest.mark.parametrize(("entry", "named"), [("layer", "tow"), ("publish", ["one", "tow"])])
+def test_a_layer_that_is_not_there_is_told_at_the_parameter_that_names_it(assembly, entry, named):
+    with pytest.raises(AssemblyError, match=rf"brain.params.{entry} .*there is no layer 'tow'.*\n.*\"two\""):
+        assembly.set(f"brain.params.{entry}", named).build()
+
+
+LEARNERS = {
+    "sac": ("critics.q_ensemble", ["body.observation", "brain.action"], ["brain.action"]),
+    "ppo": ("critics.value_mlp", ["body.observation"], ["brain.action", "brain.log_prob"])}
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_module_that_no_gradient_leaves_is_refused_at_build(assembly, learner):
+    critic, judged, heard = LEARNERS[learner]
+    taught = (assembly.set({"brain.params.module": "nets_of_mine:Cut", "brain.params.explore": True})
+              .add("critic", critic, inputs=judged)
+              .add("learner", f"learners.{learner}", uses={"policy": "brain", "value": "critic"},
+                   inputs=["body.observation", "body.reward", "body.status", *heard]))
+    with pytest.raises(AssemblyError, match=r"learner.uses.policy.* no gradient leads from") as caught:
+        taught.build()
+    assert len(caught.value.problems) == 1
+    taught.set("brain.params.module", "nets_of_mine:Net").build().close()
+
+
+def test_weights_with_single_numbers_are_exported_and_taken_again(assembly, tmp_path):
+    from stimloop.assemblies.resuming import export_weights
+
+    single = assembly.set({"brain.params.module": "nets_of_mine:Single"})
+    run = single.run(show=False)
+    export_weights(run.path, "brain", tmp_path / "x.safetensors")
+    again = single.set({"brain.params.weights": str(tmp_path / "x.safetensors"), "seed": 9})
+    with again.build() as loop:
+        learned = loop.components["brain"].learned()
+    assert learned["gain"] == 1.5
+    assert learned["norm"]["num_batches_tracked"].shape == ()
 
 
 def test_it_is_not_imported_unless_the_user_allows_it(assembly, tmp_path):

@@ -1,5 +1,7 @@
 """A learner that no step ever reached is told of: on the command line, in the run, and in its report."""
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -55,3 +57,31 @@ def test_a_latency_variant_must_reach_the_learner_whole():
     with late.build() as loop:
         loop.run("20 steps")
         assert len(loop.components["learner"].buffer) == 18, "20 steps, less the two before anything was seen"
+
+
+def test_an_observation_that_arrives_after_the_end_is_told(tmp_path):
+    late = {"from": "body.observation", "delay": "100 s"}
+    text = sl.Assembly.from_yaml(TEXT).set({"until": "30 steps", "brain.inputs.observation": late,
+                                            "critic.inputs.observation": {"like": "brain.observation"},
+                                            "learner.inputs.observation": {"like": "brain.observation"}})
+    told = ("learner.inputs.observation: never heard an observation, so it has learned nothing: the first arrives at "
+            "100 s, and all ended at")
+    outcome = start(text, folder=tmp_path)
+    assert [str(notice) for notice in outcome.notices if told in str(notice)]
+    found = warnings(open_run(outcome.path))
+    assert any(told in line for line in found)
+    assert not any("never updated" in line for line in found), "told once, with its cause"
+    outcome = resume(outcome.path, "60 steps")
+    assert [str(notice) for notice in outcome.notices if told in str(notice)]
+
+
+def test_a_first_update_that_is_never_reached_is_told_at_the_end_of_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "short.yaml").write_text(TEXT.replace("20 ms", "40 steps"))
+    told = "notice: learner never updated: the run made 40 steps, and it begins after learning_starts = 100"
+    assert told in CliRunner().invoke(app, ["run", "short.yaml"]).stderr
+    found = CliRunner().invoke(app, ["run", "short.yaml", "--json"])
+    assert any("learner never updated" in line for line in json.loads(found.stdout)["notices"])
+    assert "never updated" not in CliRunner().invoke(app, ["run", "short.yaml", "--until", "150 steps"]).output
+    (tmp_path / "deaf.yaml").write_text(TEXT)
+    assert "never updated" not in CliRunner().invoke(app, ["run", "deaf.yaml"]).output, "told once, with its cause"

@@ -68,6 +68,48 @@ def test_episodes_that_never_end(tmp_path):
     assert told(plain().set("until", "10 steps").run(folder=tmp_path), "No episode ended. Run longer")
 
 
+class Breaking(Component):
+    """Ends with an error at an instant."""
+
+    def __init__(self, at: int, saved: bool = True):
+        self.at, self.resumes = at, "exactly" if saved else "no"
+        self.inputs = {"status": Port("status", (), dtype="int64", low=0, high=15, wakes=True)}
+        self.outputs = {"value": Port("nothing")}
+
+    def step(self, now, inputs):
+        if now >= self.at:
+            raise ValueError("the wire\nhas come loose.")
+        return {}
+
+
+def failed_at(at, tmp_path, **params):
+    broken = plain().add("breaking", Breaking, at=at, inputs=["body.status"], **params)
+    broken = broken.add("learner", Learner, inputs=["body.status"])
+    with pytest.raises(ValueError, match="come loose"):
+        broken.run(folder=tmp_path)
+    (path,) = tmp_path.rglob("*.zarr")
+    return Run(path)
+
+
+def test_a_run_that_failed_tells_its_error_and_nothing_that_follows_from_it(tmp_path):
+    run = failed_at(400_000_000, tmp_path)
+    first, *others = warnings(run)
+    assert first == ("The run did not finish: it failed after 380 ms: the wire has come loose. (while stepping "
+                     "`breaking` (tests.systems.test_warnings:Breaking) at 400 ms, lanes 1). When that is mended, go "
+                     f"on with: stimloop resume {run.path}.")
+    assert not [text for text in others if "episode" in text or "updated" in text or "nothing" in text]
+    assert "the wire has come loose" in listing.run_facts(run.path, False)[1]
+
+
+@pytest.mark.parametrize(("at", "saved"), [(0, True), (400_000_000, False)])
+def test_nobody_is_told_to_resume_what_has_no_checkpoint(at, saved, tmp_path):
+    run = failed_at(at, tmp_path, saved=saved)
+    first, *others = warnings(run)
+    assert "the wire has come loose" in first
+    assert first.endswith("When that is mended, begin a new run, for it has no checkpoint.")
+    assert not [text for text in others if "said nothing" in text or "Run longer" in text]
+
+
 class Learner(Component):
     """Learns after `learning_starts` steps, as far as anybody can see."""
 
@@ -100,7 +142,7 @@ def test_a_learner_that_never_updates_and_why(tmp_path):
 
     assert told(learning(learning_starts=100), "the run made 60 steps, and it begins after learning_starts = 100. Run")
     assert not told(learning(learning_starts=10), "never updated")
-    assert told(learning(), "never updated: no step reached it. Look at the wires")
+    assert told(learning(), "never updated: the run made 60 steps, and nothing says why. Look at the wires")
 
 
 @pytest.mark.parametrize(("type_", "critic", "waits"), [

@@ -135,3 +135,24 @@ def test_what_is_wrong_has_no_inner_traceback():
     with pytest.raises(AssemblyError) as caught:
         sl.load("point_mass").set("body.params.radius", -1.0).build()
     assert caught.value.__cause__ is None
+
+
+def test_a_wire_like_none_names_the_one_that_was_meant():
+    text = """
+name: like
+components:
+  body:  {type: bodies.point_mass, inputs: [brain.action]}
+  brain: {type: brains.mlp, inputs: [body.observation, body.status]}
+  other: {type: brains.mlp, inputs: [{observation: {like: brian.observation}}, body.status]}
+"""
+    meant = r'no wire at brian.observation to be like\n +Did you mean "brain.observation"'
+    with pytest.raises(AssemblyError, match=meant):
+        sl.Assembly.from_yaml(text).build()
+
+
+def test_a_run_without_an_evaluation_is_not_judged_by_one_made_up():
+    run = sl.load("point_mass").set("evaluate", None).run("100 ms", show=False)
+    said = told("evaluate", run.path)
+    assert "has no evaluation" in said
+    assert "--set 'evaluate.test={every: 1 episode, episodes: 10, set: {brain.params.explore: false}}'" in said
+    assert "test" in told("evaluate", run.path, "--set", "evaluate.test={every: 1 episode, episodes: 1}", code=0)
