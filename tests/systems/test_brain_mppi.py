@@ -1,5 +1,7 @@
 """The planning brain: against Riccati and closed forms in models, and on the true dynamics of bodies."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -91,7 +93,7 @@ PLANS = [{"method": "cem", "particles": 300, "iterations": 12, "elites": 30, "mi
 
 @pytest.mark.parametrize("plan", PLANS, ids=["cem", "cem weighed", "mppi"])
 def test_the_first_action_is_that_of_riccati(plan):
-    states = np.array([[0.4, -0.2], [-0.3, 0.3], [0.1, 0.5]])
+    states = np.array([[0.4, -0.2], [-0.3, 0.2], [0.1, 0.1]])
     gain, left = riccati(5)
     said = brain(3, horizon=5, gamma=1.0, uses={"value": Worth()}, **plan).step(0, see(states))
     best = -(states @ gain.T)
@@ -183,7 +185,7 @@ def planned(kind="bodies.point_mass", lanes=2, world_lanes=8, world=None, **para
     kind, _, env = kind.partition(" ")
     body = {**BODIES.get(f"{kind} {env}".strip(), {}), **({"env": env} if env else {})}
     mind = {"horizon": 4, "particles": 8, **params}
-    return sl.Assembly.from_dict({"name": "planned", "lanes": lanes, "until": "30 steps", "components": {
+    return sl.Assembly.of({"name": "planned", "lanes": lanes, "until": "30 steps", "components": {
         "body": {"type": kind, "params": {**body, "publish_state": True}, "inputs": ["brain.action"]},
         "world": {"type": kind, "params": {**body, **(world or {})}, "lanes": world_lanes},
         "brain": {"type": "brains.mppi", "params": mind, "inputs": ["body.observation", "body.status", "body.state"],
@@ -270,10 +272,10 @@ def test_the_world_is_left_as_it_was_built():
 class InAWorld(Mppi):
     """A planner as conformance wants it: sized as its world is, and told that its state is wired."""
 
-    def __init__(self, *, explore=False):
+    def __init__(self, *, explore: bool = False) -> None:
         super().__init__(horizon=3, particles=5, explore=explore)
         self.inputs["observation"] = self.inputs["observation"].sized((6,))
-        self.inputs["state"] = self.inputs["state"].sized((6,))
+        self.inputs["state"] = replace(self.inputs["state"].sized((6,)), optional=False)
         self.outputs["action"] = self.outputs["action"].sized((2,))
 
     @classmethod
@@ -291,7 +293,7 @@ def test_a_planner_on_true_dynamics_conforms():
 
 
 @pytest.mark.parametrize(("change", "said"), [
-    ({"brain.uses": {}}, "one of the two"),
+    ({"brain.uses": {}, "world": None}, "one of the two"),
     ({"body.params.publish_state": False, "brain.inputs": ["body.observation", "body.status"]}, "publish_state: true"),
     ({"brain.params.nominal": "policy"}, "there is none"),
     ({"brain.params.method": "cem", "brain.params.elites": 9}, "cannot be elites"),
@@ -338,7 +340,7 @@ def test_an_environment_that_hides_its_state_is_refused():
     with pytest.raises(ValueError, match="keeps something beside its state"):
         env_state.door("Gusty", Gusty, np.zeros((8, 1), np.float32))
     with pytest.raises(AssemblyError, match="does not tell its physical state"):
-        sl.Assembly.from_dict({"name": "frozen", "components": {"body": {
+        sl.Assembly.of({"name": "frozen", "components": {"body": {
             "type": "bodies.gymnasium_env", "params": {"env": "Taxi-v3", "publish_state": True}}}}).build()
 
 
