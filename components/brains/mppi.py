@@ -15,7 +15,7 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import begins, idle, status_input
-from ...loops.time import Period
+from ...loops.time import Period, say_period
 from ..parts import flags, sequence_draws
 from ..parts.roles import Model, Placeable, Policy, Value
 
@@ -83,7 +83,9 @@ class Mppi(Component):
         if method == "cem" and elites > particles:
             raise AssemblyError([Problem(f"{elites} of {particles} variants cannot be elites", "elites",
                                          "Write elites: at most as many as particles.")])
-        wakes = period is None
+        self._declare(wakes=period is None)
+
+    def _declare(self, wakes: bool) -> None:
         self.inputs = {
             "observation": Port("what the brain perceives", ("observation",), wakes=wakes),
             "status": replace(status_input(wakes=wakes, optional=True), also=("all",)),
@@ -110,6 +112,7 @@ class Mppi(Component):
         from ..parts.sequence_search import SequenceSearch
 
         self._actions = int(self.outputs["action"].shape[0])  # type: ignore[arg-type]
+        self.warnings = self._pace()
         self.search = SequenceSearch(**self._search, weighing=Weighing(**self._weighing))
         self.foresight = Foresight(self._trial_world(), self.gamma, self._worth if "value" in self.used else None)
         self.reset(seed)
@@ -136,6 +139,14 @@ class Mppi(Component):
                                     "Write uses: {policy: a brain}."))
         if problems:
             raise AssemblyError(problems)
+
+    def _pace(self) -> list[str]:
+        """Say where a planned step is not the time between two answers."""
+        tick = self.used["world"].period if "world" in self.used else self.period
+        if self.period in (None, tick):
+            return []
+        return [f"plans every {say_period(self.period)}, but each step of a plan is a tick of its world, "
+                f"{say_period(tick)}: it plans as if it could act more or less often than it does"]
 
     def _trial_world(self) -> Any:
         from ..parts import foresight
