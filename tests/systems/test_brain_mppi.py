@@ -5,11 +5,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="planning needs torch")
 
+import stimloop as sl  # noqa: E402
 from stimloop.components.brains.mppi import Mppi  # noqa: E402
 from stimloop.loops.component import Inputs  # noqa: E402
 from stimloop.loops.errors import AssemblyError  # noqa: E402
 from stimloop.loops.lanes import Lanes  # noqa: E402
 from stimloop.loops.status import FIRST, TERMINATED, WAITING  # noqa: E402
+from systems import guided  # noqa: E402
 
 A, B = np.array([[1.0, 0.2], [0.0, 1.0]]), np.array([[0.02], [0.2]])
 COST, PRICE = np.diag([1.0, 0.1]), np.array([[0.05]])  # of states and of actions
@@ -172,3 +174,19 @@ def test_exploring_draws_around_the_plan():
 def test_a_model_needs_a_rule_for_the_end():
     with pytest.raises(AssemblyError, match="when an episode is over"):
         brain(termination=None)
+
+
+def test_it_swings_a_pendulum_up_by_its_equations():
+    pytest.importorskip("gymnasium")
+    gained = []
+    with sl.Assembly.of({"name": "dreamt", "components": {
+            "body": {"type": "bodies.gymnasium_env", "params": {"env": "Pendulum-v1"}, "inputs": ["brain.action"]},
+            "model": {"type": "world_models.gaussian_ensemble", "params": {"hidden": [8]},
+                      "inputs": ["body.observation", "brain.action"]},
+            "brain": {"type": "brains.mppi", "inputs": ["body.observation", "body.status"], "uses": {"model": "model"},
+                      "params": {"horizon": 20, "particles": 64, "noise": 0.8, "gamma": 1.0,
+                                 "termination": "pendulum"}}}}).build() as loop:
+        loop.components["model"].predict = guided.Pendulum().predict
+        loop.tap("body.reward", lambda now, value: gained.append(float(value[0])))
+        loop.run("100 steps")
+    assert np.mean(gained[-10:]) > -0.2
