@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,11 @@ from ...loops.errors import PortError, RunError, nearest, short
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.time import Period
-from ..parts.episodes import Episodes, Restart, body_inputs, body_outputs
+from ..parts.episodes import Episodes, Restart, body_inputs, body_outputs, check_states, state_output
 from ..parts.workers import Workers
+
+if TYPE_CHECKING:
+    from ..parts.env_state import StateDoor
 
 SUCCESS = ("solved", "is_success", "success")  # names under which environments tell that their task is solved
 
@@ -34,13 +37,14 @@ class GymnasiumEnv(Component):
         action_scale: what 1 means where the environment's actions have no bounds.
         restart: begin anew at the tick after an end, or within the same instant.
         threads: lanes stepped at a time; worth it for environments of MuJoCo, which leave the interpreter meanwhile.
+        publish_state: publish the physical state too, for who plans in a second body; of MuJoCo and classic ones.
     """
 
     random = True
 
     def __init__(self, *, env: str, env_params: AnyNumbers | None = None, info: list[str] | None = None,
                  period: Period | None = None, max_steps: Amount | None = None, action_scale: Positive | None = None,
-                 restart: Restart = "next_tick", threads: Count = 1) -> None:
+                 restart: Restart = "next_tick", threads: Count = 1, publish_state: bool = False) -> None:
         from ..parts import environments, spaces
 
         self.env, self.env_params, self.max_steps, self.restart = env, dict(env_params or {}), max_steps, restart
@@ -64,12 +68,27 @@ class GymnasiumEnv(Component):
         self._info: dict[str, str] = {}  # port name -> key in info
         for key in info or []:
             self._add_info(key, tells, spaces.plain_name(key))
+        self.publish_state = publish_state
+        self._door: StateDoor | None = None
+        if publish_state:
+            self.outputs |= state_output(self._state_door().size)
         self._tells = bool(self._info) or self._success is not None
         self._envs: list[Any] = []
         self._workers: Workers | None = None
 
     def _new_env(self) -> Any:
         return self._make(self.env, self.env_params, self.max_steps)
+
+    def _state_door(self) -> StateDoor:
+        """Return what reads and sets physical states; ValueError says why this environment's cannot be."""
+        if self._door is None:
+            from ..parts import env_state
+
+            port, rng = self._action.port, np.random.default_rng(0)
+            wild = (rng.integers(port.choices, size=8) if port.choices else
+                    rng.uniform(-1, 1, (8, *port.shape)).astype(np.float32))  # type: ignore[misc]
+            self._door = env_state.door(self.env, self._new_env, self._action(wild))
+        return self._door
 
     def _add_info(self, key: str, tells: dict[str, Any], name: str) -> None:
         """Declare the output for one entry of the info dictionary."""
@@ -93,7 +112,7 @@ class GymnasiumEnv(Component):
         from ..parts.replay import ActionLog
 
         super().build(lanes, seed)
-        self._envs = [self._new_env() for _ in range(lanes.count)]
+        self._envs, self._placed = [self._new_env() for _ in range(lanes.count)], False
         self._workers = Workers(min(self.threads, lanes.count))
         self.episodes = Episodes(lanes, seed, self.restart)  # the environment itself knows its time limit
         self._log = ActionLog(lanes.count, self.inputs["action"].shape, self.inputs["action"].dtype)  # type: ignore[arg-type]
@@ -131,7 +150,7 @@ class GymnasiumEnv(Component):
         actions, (terminates, truncates) = self._action(values), self._ended
         for lane, told in zip(lanes, self._step_all(lanes, actions), strict=True):
             observation, reward, terminated, truncated, info = told
-            self._observation.write(observation, lane, out)
+            self._show(observation, lane, out)
             try:
                 out["reward"][lane] = reward
             except (TypeError, ValueError):
@@ -143,6 +162,11 @@ class GymnasiumEnv(Component):
                 truncates.append(lane)
             if self._tells:
                 self._tell(info, lane, out)
+
+    def _show(self, observation: Any, lane: int, out: dict[str, np.ndarray]) -> None:
+        self._observation.write(observation, lane, out)
+        if self.publish_state:
+            out["state"][lane] = self._state_door().read(self._envs[lane])
 
     def _step_all(self, lanes: Sequence[int], actions: Any) -> Iterable[tuple[Any, ...]]:
         envs = self._envs
@@ -169,7 +193,7 @@ class GymnasiumEnv(Component):
         self._log.begin(start, self.episodes.running)
         for lane in np.flatnonzero(start).tolist():
             observation, info = self._envs[lane].reset(seed=int(self.episodes.seeds[lane]))
-            self._observation.write(observation, lane, out)
+            self._show(observation, lane, out)
             if self._tells and not keep_step:
                 self._tell(info, lane, out)
 
@@ -227,6 +251,25 @@ class GymnasiumEnv(Component):
     def set_state(self, state: dict[str, Any]) -> None:
         """Return to a state that `state` gave, by replaying."""
         self.load_state_dict(state)
+
+    def place(self, states: np.ndarray) -> None:
+        """Put every lane at a `state` [lanes, numbers] that such a body published, in mid-episode, until `reset`.
+
+        Raises ValueError where the environment's state cannot be set. A lane so placed cannot be saved: how it came
+        there is not known.
+        """
+        from ..parts import env_state
+
+        door = self._state_door()
+        check_states(states, (self.lanes.count, door.size), self.env)
+        if not self._placed:
+            for env in self._envs:
+                env.reset(seed=0)
+        self._placed = True
+        for env, state in zip(self._envs, states, strict=True):
+            env_state.place(door, env, state)
+        self.episodes.placed()
+        self._log.clear()
 
     def close(self) -> None:
         for env in self._envs:

@@ -31,12 +31,14 @@ class HandGait(HandBody):
         period: time between ticks in the loop; the world advances by a 120th of a second at each.
         restart: begin anew at the tick after an end, or within the same instant.
         threads: lanes stepped at a time.
+        publish_state: publish the whole physical state too, for who plans in a second body.
     """
 
     def __init__(self, *, randomise: Share = 0.0, max_steps: Amount = 1000, period: Period = CONTROL,
-                 restart: Restart = "next_tick", threads: Count = 1) -> None:
+                 restart: Restart = "next_tick", threads: Count = 1,
+                 publish_state: bool = False) -> None:
         super().__init__(Port("joint angles; position, orientation and angular velocity of the object", (HAND + 10,),
-                              ("variable",)), randomise, max_steps, period, restart, threads)
+                              ("variable",)), randomise, max_steps, period, restart, threads, publish_state)
 
     @classmethod
     def example(cls) -> HandGait:

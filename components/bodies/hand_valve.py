@@ -30,15 +30,17 @@ class HandValve(HandBody):
         period: time between ticks in the loop; the world advances by a 120th of a second at each.
         restart: begin anew at the tick after an end, or within the same instant.
         threads: lanes stepped at a time.
+        publish_state: publish the whole physical state too, for who plans in a second body.
     """
 
     def __init__(self, *, head: Literal["three_lobe", "four_lobe", "round"] = "three_lobe",
                  randomise: Share = 0.0, max_steps: Amount = 1000, period: Period = CONTROL,
-                 restart: Restart = "next_tick", threads: Count = 1) -> None:
+                 restart: Restart = "next_tick", threads: Count = 1,
+                 publish_state: bool = False) -> None:
         if head not in hand_model.HEADS:
             raise ValueError(f"head {head!r} is unknown; write one of {', '.join(hand_model.HEADS)}")
         super().__init__(Port("joint angles, speed of the valve", (HAND + 1,), ("variable",)), randomise, max_steps,
-                         period, restart, threads)
+                         period, restart, threads, publish_state)
         self.head = head
 
     @classmethod

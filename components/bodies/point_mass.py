@@ -12,7 +12,7 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import LaneRandom
 from ...loops.time import MILLISECOND, SECOND, Clock, Period
-from ..parts.episodes import Episodes, Restart, body_inputs, body_outputs
+from ..parts.episodes import Episodes, Restart, body_inputs, body_outputs, check_states, state_output
 
 
 class PointMass(Component):
@@ -30,13 +30,15 @@ class PointMass(Component):
         max_steps: steps after which an episode is truncated; 0 means never.
         period: time between ticks.
         restart: begin anew at the tick after an end, or within the same instant.
+        publish_state: publish position, velocity and target in full precision too, for who plans in a second body.
     """
 
     random = True
 
     def __init__(self, *, dimensions: Count = 2, strength: NonNegative = 4.0, friction: NonNegative = 1.0,
                  radius: Positive = 0.1, stop_when_solved: bool = False, max_steps: Amount = 100,
-                 period: Period = 20 * MILLISECOND, restart: Restart = "next_tick") -> None:
+                 period: Period = 20 * MILLISECOND, restart: Restart = "next_tick",
+                 publish_state: bool = False) -> None:
         if dimensions < 1:
             raise ValueError(f"dimensions: a point in {dimensions} dimensions cannot move; write 1 or more")
         if friction < 0:
@@ -48,6 +50,9 @@ class PointMass(Component):
         self.inputs = body_inputs(Port("push", (dimensions,), ("direction",), low=-1.0, high=1.0, reads="hold",
                                        also=("now",)))
         self.outputs = body_outputs(Port("position, velocity, target minus position", (3 * dimensions,), ("variable",)))
+        self.publish_state = publish_state
+        if publish_state:
+            self.outputs |= state_output(3 * dimensions)
 
     @classmethod
     def example(cls) -> PointMass:
@@ -82,8 +87,10 @@ class PointMass(Component):
         status = episodes.close(solved & self.stop_when_solved)
         self._begin(episodes.again)
         reward = np.where(episodes.act, -distance, 0.0).astype(np.float32)
-        return {"observation": self._observe(), "reward": reward, "status": status,
-                "solved": solved & ~episodes.start}
+        told = {"observation": self._observe(), "reward": reward, "status": status, "solved": solved & ~episodes.start}
+        if self.publish_state:
+            told["state"] = np.concatenate((self._position, self._velocity, self._target), axis=1)
+        return told
 
     def _begin(self, start: np.ndarray) -> None:
         """Put the lanes in `start` [lanes] bool at places drawn from their episode seeds."""
@@ -135,6 +142,12 @@ class PointMass(Component):
     def set_state(self, state: dict[str, Any]) -> None:
         """Return to a state that `state` gave."""
         self.load_state_dict(state)
+
+    def place(self, states: np.ndarray) -> None:
+        """Put every lane at a `state` [lanes, 3 * dimensions] that such a body published, in mid-episode."""
+        check_states(states, (self.lanes.count, 3 * self.dimensions), "bodies.point_mass")
+        self._position, self._velocity, self._target = (part.copy() for part in np.split(states, 3, axis=1))
+        self.episodes.placed()
 
 
 def _seconds(period: int | Clock) -> float:

@@ -36,6 +36,18 @@ def body_outputs(observation: Port, solved: bool = True) -> dict[str, Port]:
     return ports
 
 
+def state_output(size: int | None) -> dict[str, Port]:
+    """Return the output of a body that publishes its physical state, of so many numbers (None: not known yet)."""
+    return {"state": Port("physical state, for planners that put a second body there", (size,), dtype="float64")}
+
+
+def check_states(states: np.ndarray, shape: tuple[int, int], kind: str) -> None:
+    """Raise PortError unless `states` are of so many lanes and numbers as a body of this kind has."""
+    if states.shape != shape:
+        raise PortError(f"state: {kind} is to be put at states of shape {states.shape}, and its own are {shape}: the "
+                        "body that published them is another one, or has other parameters")
+
+
 def episode_seed(seed: int, lane: int, number: int) -> int:
     """Return the seed of the episode `number` (from 0) that global lane `lane` of a body with `seed` begins by itself.
 
@@ -188,6 +200,13 @@ class Episodes:
         self.seeds = self.seeds.copy()
         self.seeds[lane] = begin.value.reshape(-1)
         return asked
+
+    def placed(self) -> None:
+        """Let every lane be at the beginning of an episode that runs: its world was put somewhere from outside."""
+        self._phase[:] = _RUNNING
+        self._steps[:], self._more, self._left = 0, 0, 0
+        self.all_act = False  # the next tick decides afresh
+        self.again = np.zeros(self.lanes.count, bool)
 
     def state_dict(self) -> dict[str, Any]:
         return {"phase": self._phase.copy(), "steps": self.steps.copy(), "seeds": self.seeds.copy(),

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...loops.component import Component, Inputs
+from ...loops.errors import RunError
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import LaneRandom
 from ...loops.time import Clock
 from . import hand_model
-from .episodes import Episodes, Restart, body_inputs, body_outputs
+from .episodes import Episodes, Restart, body_inputs, body_outputs, check_states, state_output
 
 if TYPE_CHECKING:
     from .rendering import Camera
@@ -33,7 +34,7 @@ class HandBody(Component):
     random = True
 
     def __init__(self, observation: Port, randomise: float, max_steps: int, period: int | Clock, restart: Restart,
-                 threads: int) -> None:
+                 threads: int, publish_state: bool) -> None:
         if not 0 <= randomise < 1:
             raise ValueError(f"randomise: factors of 1 +- {randomise} would make a mass 0 or less; write a share from "
                              "0 to below 1, such as 0.2")
@@ -44,6 +45,9 @@ class HandBody(Component):
                                        "1 full", (len(hand_model.ACTIONS),), ("actuator",), low=-1.0, high=1.0,
                                        reads="hold", also=("now",)))
         self.outputs = body_outputs(observation, solved=False)
+        self.publish_state = publish_state
+        if publish_state:
+            self.outputs |= state_output(None)
         self._batch: Any = None
         self._cameras: dict[int, Camera] = {}
 
@@ -66,6 +70,16 @@ class HandBody(Component):
     def _over(self, observation: np.ndarray) -> np.ndarray | None:
         """Return which lanes have ended, bool [lanes]; None: none ever does."""
         return None
+
+    def infer(self) -> None:
+        """Count the numbers of the physical state."""
+        if self.publish_state and not self.outputs["state"].known:
+            import mujoco
+
+            from .mujoco_batch import state_size
+
+            size = state_size(mujoco.MjModel.from_xml_string(self._xml()))
+            self.outputs["state"] = self.outputs["state"].sized((size,))
 
     def build(self, lanes: Lanes, seed: int) -> None:
         import mujoco
@@ -105,7 +119,8 @@ class HandBody(Component):
         status = episodes.close(over)
         self._begin(episodes.again)
         begun = episodes.start | episodes.again
-        return {"observation": self._observe() if begun.any() else after, "reward": reward, "status": status}
+        told = {"observation": self._observe() if begun.any() else after, "reward": reward, "status": status}
+        return {**told, "state": self._batch.state()} if self.publish_state else told
 
     def _begin(self, start: np.ndarray) -> None:
         """Begin an episode in the lanes `start` [lanes] bool, from their seeds."""
@@ -166,6 +181,18 @@ class HandBody(Component):
     def set_state(self, state: dict[str, Any]) -> None:
         """Return to a state that `state` gave."""
         self.load_state_dict(state)
+
+    def place(self, states: np.ndarray) -> None:
+        """Put every lane at a `state` [lanes, numbers] that such a body published, in mid-episode.
+
+        Raises RunError where models are drawn by episode seeds: a state does not say which.
+        """
+        if self.randomise:
+            raise RunError("a hand whose friction and masses are drawn for each episode (randomise) cannot be put at "
+                           "another's state: plan in one with randomise: 0, which is the model's own")
+        check_states(states, self._batch.state().shape, type(self).__name__)
+        self._batch.set_state(states)
+        self.episodes.placed()
 
     def frame(self, lane: int, width: int, height: int) -> np.ndarray:
         """Return how one lane looks from the side [height, width, 3] uint8."""

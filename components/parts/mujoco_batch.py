@@ -23,6 +23,11 @@ _VELOCITY = mujoco.mjtStage.mjSTAGE_VEL  # the last stage that does not depend o
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION  # all that the next mj_step reads
 
 
+def state_size(model: Any) -> int:
+    """Return how many numbers the next physics step of a world of this model depends on."""
+    return int(mujoco.mj_stateSize(model, _STATE))
+
+
 class MujocoBatch:
     """As many MuJoCo worlds as there are lanes, each with data of its own, stepped together.
 
@@ -45,7 +50,7 @@ class MujocoBatch:
         self._arrays: dict[str, list[np.ndarray]] = {}
         self._warnings = [data.warning.number[_BAD[0]:_BAD[-1] + 1].data for data in self.datas]  # live counters
         self._calm = self._warnings[0].nbytes * b"\0"
-        self._size = mujoco.mj_stateSize(self.models[0], _STATE)
+        self._size = state_size(self.models[0])
 
     def step(self, steps: int = 1, lanes: Iterable[int] | None = None) -> None:
         """Advance by `steps` physics steps; a world that left the range of sensible numbers raises Diverged."""

@@ -113,6 +113,19 @@ class Body(Protocol):
 
 
 @runtime_checkable
+class Placeable(Body, Protocol):
+    """A world to plan in: a used body that can be put at the physical state another of its kind publishes."""
+
+    seed: int
+
+    def place(self, states: np.ndarray) -> None:
+        """Put every lane at a physical state [lanes, numbers], in the middle of an episode.
+
+        What comes of it at the next steps hangs on that state and on what is done, and on nothing before.
+        """
+
+
+@runtime_checkable
 class Rendered(Protocol):
     """Can be looked at: a body that draws itself, for `stimloop play`."""
 
@@ -131,7 +144,7 @@ class Search(Protocol):
         """Return commands [batch, channels] for observations; pure, any batch size."""
 
 
-ROLES = (Policy, Value, Normalised, Model, Plastic, Body, Rendered, Search)
+ROLES = (Policy, Value, Normalised, Model, Plastic, Body, Placeable, Rendered, Search)
 
 
 def offered(component: Any) -> list[str]:
@@ -140,6 +153,6 @@ def offered(component: Any) -> list[str]:
 
 
 def _asked(role: type) -> list[str]:
-    """What a role asks for, but for the lanes, which nobody has before it is built."""
+    """What a role asks for, but for lanes and seed, which nobody has before it is built."""
     return [name for name in (*vars(role), *getattr(role, "__annotations__", {}))
-            if not name.startswith("_") and name != "lanes"]
+            if not name.startswith("_") and name not in ("lanes", "seed")]

@@ -12,7 +12,8 @@ from golden import renew, shipped_traces
 from stimloop.assemblies.loading import shipped
 
 LIBRARIES = {"elbow_stimulation": ["myosuite"], "pendulum_first": ["gymnasium"], "healthy_elbow": ["torch", "myosuite"],
-             "taught_elbow": ["torch", "myosuite"], "helped_elbow": ["myosuite"]}
+             "taught_elbow": ["torch", "myosuite"], "helped_elbow": ["myosuite"],
+             "mppi_pendulum": ["torch", "gymnasium"]}
 
 
 @pytest.mark.parametrize("name", shipped())
