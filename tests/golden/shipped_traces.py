@@ -26,7 +26,7 @@ PORTS = ("observation", "action", "reward", "status", "solved", "command", "curr
 NUMBERS = ("return", "length", "success")  # of an evaluation
 CALCULATE = ("python", "numpy", "torch", "gymnasium", "mujoco", "MyoSuite")  # what may round otherwise
 TOLERANCE = 1e-4  # of a port's size (|mean| + standard deviation); without vector instructions it was 2.4e-6 at most
-# Assemblies (or variants) whose loops multiply rounding: a limb, tenfold in 8 rows; a model, whose fitting stops earlier.
+# What multiplies rounding: a limb, tenfold in 8 rows; the fitting of a model, which then stops at another pass.
 CHAOTIC = ("helped_elbow:base", "helped_elbow:healthy", "mopac_")
 EARLY = 20  # rows of such a run that are compared elsewhere: rounding has grown to 1e-5 of a port's size by then
 SHOWN = 4  # numbers of a port's first and last row that are kept
