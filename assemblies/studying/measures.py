@@ -4,22 +4,45 @@
 
 `test.return` is a column of an evaluation, or the last value of a port of that address. A name before it is a variant
 of the same stage at the same point of the sweep; `stage:variant` names one of another stage.
+
+    steps_until(test.return >= -200, 2, 4000)
+
+is the number of steps after which the mean over an evaluation's episodes first stands there, for 2 evaluations in a row;
+4000 where it never does.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ...loops.errors import AssemblyError, Problem
 
 _TOKEN = re.compile(r"\s*(?:(?P<number>\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?)"
                     r"|(?P<name>(?:[A-Za-z_]\w*:)?[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)"
-                    r"|(?P<sign>[-+*/()])|(?P<odd>\S))")
+                    r"|(?P<until>steps_until)|(?P<sign>>=|<=|[-+*/(),])|(?P<odd>\S))")
 MOST = 2_000  # characters
 DEEPEST = 50  # brackets and signs within one another
+
+
+@dataclass(frozen=True)
+class Until:
+    """A bound that an evaluation is to reach and to hold, and what counts where it never does."""
+
+    sign: str  # >= or <=
+    bound: float
+    held: int  # evaluations in a row
+    limit: float  # steps, where it never does
+
+    def steps(self, counts: Sequence[int], means: Sequence[float]) -> float:
+        """Return the steps of the first of `held` evaluations in a row that stand there."""
+        there = [mean >= self.bound if self.sign == ">=" else mean <= self.bound for mean in means]
+        for i in range(len(there) - self.held + 1):
+            if all(there[i:i + self.held]):
+                return float(counts[i])
+        return self.limit
 
 
 @dataclass(frozen=True)
@@ -30,10 +53,13 @@ class Name:
     column: str
     variant: str | None = None
     stage: str | None = None
+    until: Until | None = None  # the number is not the column but the steps until it stood there
 
     def __str__(self) -> str:
         cell = f"{self.stage}:{self.variant}." if self.stage else f"{self.variant}." if self.variant else ""
-        return f"{cell}{self.source}.{self.column}"
+        name, until = f"{cell}{self.source}.{self.column}", self.until
+        return name if until is None else (
+            f"steps_until({name} {until.sign} {until.bound:g}, {until.held}, {until.limit:g})")
 
 
 @dataclass(frozen=True)
@@ -85,6 +111,8 @@ class _Reader:
             return float(self._take()[1].replace("_", ""))
         if kind == "name":
             return self._name(self._take()[1])
+        if kind == "until":
+            return self._until()
         if word not in ("-", "("):
             self._refuse()
         self._take()
@@ -100,6 +128,37 @@ class _Reader:
             self._take()
         self.depth -= 1
         return found
+
+    def _until(self) -> Name:
+        self._take()
+        self._expect("(")
+        if self._next()[0] != "name":
+            self._refuse()
+        name, sign = self._name(self._take()[1]), self._next()[1]
+        self._expect(">=", "<=")
+        bound = self._number(signed=True)
+        self._expect(",")
+        held = self._number()
+        self._expect(",")
+        limit = self._number()
+        self._expect(")")
+        if held < 1 or held % 1:
+            self._refuse(f"asks that a bound be held for {held:g} evaluations in a row: write a whole number from 1")
+        return replace(name, until=Until(sign, bound, int(held), limit))
+
+    def _number(self, signed: bool = False) -> float:
+        minus = signed and self._next()[1] == "-"
+        if minus:
+            self._take()
+        if self._next()[0] != "number":
+            self._refuse()
+        found = float(self._take()[1].replace("_", ""))
+        return -found if minus else found
+
+    def _expect(self, *signs: str) -> None:
+        if self._next()[1] not in signs:
+            self._refuse()
+        self._take()
 
     def _name(self, word: str) -> Name:
         stage, colon, rest = word.rpartition(":")
@@ -121,7 +180,8 @@ class _Reader:
         kind, word = self._next()
         why = why or f"is not understood at {word if kind == 'end' else repr(word)}"
         raise AssemblyError([Problem(f"{self.text!r} {why}", self.where,
-                                     "Write names such as test.return or healthy.test.return, numbers, + - * / ( ).")])
+                                     "Write names such as test.return or healthy.test.return, numbers, + - * / ( ), or "
+                                     "steps_until(test.return >= 100, 2, 5000).")])
 
 
 def names(measure: Measure) -> Iterator[Name]:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stimloop.assemblies.studying import tables
 from stimloop.assemblies.studying.measures import Name, names, parse, value
 from stimloop.assemblies.studying.statistics import interquartile_mean, interval
 from stimloop.loops.errors import AssemblyError
@@ -47,6 +48,36 @@ def test_anything_else_is_refused(text):
     st.tuples(part, st.sampled_from("+-*/"), part).map(" ".join), part.map("({})".format)), max_leaves=12))
 def test_it_computes_as_python_does(text):
     assert computed(text) == pytest.approx(eval(text), rel=1e-12)  # the test's own text, made of digits and signs
+
+
+ROWS = [{"steps": np.array(250 * i), "return": np.array([mean - 1, mean + 1])}
+        for i, mean in enumerate([-900, -150, -250, -190, -180, -300])]
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("steps_until(test.return >= -200, 1, 4000)", 250), ("steps_until(test.return >= -200, 2, 4_000)", 750),
+    ("steps_until(test.return >= -200, 3, 4000)", 4000), ("steps_until(test.return <= -900, 1, 7)", 0),
+    ("steps_until(sac.test.return >= 5, 1, 1e4)", 10_000)])
+def test_steps_until_a_bound_is_held(text, expected):
+    name = parse(text)
+    assert isinstance(name, Name)
+    assert name.until.steps([int(row["steps"]) for row in ROWS], [row["return"].mean() for row in ROWS]) == expected
+    assert tables._steps(ROWS, "return", name.until) == expected
+    assert parse(str(name)) == name
+    assert value(parse(f"{text} / 2"), lambda asked: float(expected)) == expected / 2
+
+
+@pytest.mark.parametrize("text", [
+    "steps_until(test.return)", "steps_until(test.return >= 1)", "steps_until(test.return >= 1, 0, 5)",
+    "steps_until(test.return >= 1, 1.5, 5)", "steps_until(3 >= 1, 1, 5)", "steps_until(test.return > 1, 1, 5)",
+    "steps_until(test.return >= other.return, 1, 5)", "test.return >= 1", "steps_until", "test.return, 3"])
+def test_a_bound_that_cannot_be_read_is_refused(text):
+    with pytest.raises(AssemblyError):
+        parse(text)
+
+
+def test_an_evaluation_that_never_took_place_says_nothing_of_steps():
+    assert tables._steps([], "return", parse("steps_until(test.return >= 1, 1, 5)").until) is None
 
 
 def test_the_mean_of_the_middle_half():
