@@ -17,6 +17,8 @@ from .states import Cells
 from .texts import moment
 
 POLL_SECONDS = 0.5  # between two looks at cells that others run
+ENDED = ("finished", "failed")
+SAVED = "saved; the same command goes on with it"
 Say = Callable[[str], None]
 
 
@@ -25,31 +27,41 @@ def work_on(cells: Cells, stage: Stage, shard: tuple[int, int], allowed: Setting
 
     A cell whose process is lost is free again, so that of several processes any one may be killed.
     """
-    mine = [cell for i, cell in enumerate(cells.cells) if i % shard[1] == shard[0]]
-    others = [cell for cell in cells.cells if cell not in mine]
-    while left := [cell for cell in (*mine, *others) if cells.state(cell) not in ("finished", "failed")]:
+    ordered = own_first(cells.cells, shard)
+    while left := [cell for cell in ordered if cells.state(cell) not in ENDED]:
         if not any(_run_if_free(cells, cell, stage, allowed, say) for cell in left):
             time.sleep(POLL_SECONDS)
 
 
+def own_first(cells: list[Cell], shard: tuple[int, int]) -> list[Cell]:
+    """Return cells in the order in which one of several processes takes them: its own share, then the others'."""
+    return [cell for own in (True, False) for i, cell in enumerate(cells) if (i % shard[1] == shard[0]) is own]
+
+
 def _run_if_free(cells: Cells, cell: Cell, stage: Stage, allowed: Settings, say: Say) -> bool:
     """Run a cell unless somebody else does or has; says whether it did."""
+    ended = run_free(cells, cell, stage, allowed, say)
+    if ended == "interrupted":
+        raise KeyboardInterrupt(SAVED)
+    if ended in ENDED:
+        now = far(cells)
+        say(ended_line(cells, cell, f"({now.ended}/{now.of})"))
+    return ended in ENDED
+
+
+def run_free(cells: Cells, cell: Cell, stage: Stage, allowed: Settings, say: Say) -> str:
+    """Run a cell if it is free; returns how it ended, `held` where somebody else runs it, `over` where one has."""
     claim = claims.take(cells.path(cell))
     if claim is None:
-        return False
+        return "held"
     with claim:
-        if cells.state(cell) in ("finished", "failed"):  # between the look and the claim
-            return False
+        if cells.state(cell) in ENDED:  # between the look and the claim
+            return "over"
         now = far(cells)
         say(f"{cell.called}: begins ({now.ended + len(now.running)}/{now.of})")
         variants = {place.variant for place in cell.places}
         keep = {name: keep for name, keep in stage.keep.items() if keep.variant in variants}
-        ended = running.run(Work(cells.path(cell), cell.assembly, keep, cells.made.get(cell.identity, {})), allowed)
-    if ended == "interrupted":
-        raise KeyboardInterrupt("saved; the same command goes on with it")
-    now = far(cells)
-    say(ended_line(cells, cell, f"({now.ended}/{now.of})"))
-    return True
+        return running.run(Work(cells.path(cell), cell.assembly, keep, cells.made.get(cell.identity, {})), allowed)
 
 
 def ended_line(cells: Cells, cell: Cell, counted: str) -> str:
