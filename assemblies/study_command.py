@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def command(name: str, options: Options, allowed: Settings, quiet: bool) -> tupl
 def _run(study: Study, options: Options, shard: tuple[int, int], quiet: bool
          ) -> tuple[dict[str, Any], str, bool]:
     show = sys.stderr.isatty() and not quiet
-    with Fleet(options.address, options.workers) if options.on else nullcontext() as fleet:
+    with _fleet(options) as fleet:
         result = study.run(workers=options.workers or 1, shard=shard, rerun=options.rerun, fleet=fleet,
                            accept_stale=options.accept_stale, say=say_nothing if quiet or show else _say, show=show)
     shipped = [str(file) for file in study.ship(Path(options.ship))] if options.ship else []
@@ -86,6 +87,16 @@ def _run(study: Study, options: Options, shard: tuple[int, int], quiet: bool
              f"report  {report}" if report else NO_REPORT]
     said = {**facts(result), "kept": kept, "report": report, "shipped": shipped}
     return said, "\n".join([told, *lines]), result.passed
+
+
+@contextmanager
+def _fleet(options: Options) -> Iterator[Fleet | None]:
+    """Have the fleet that the options ask for; what Ray prints of what it loses goes to stderr, beside our lines."""
+    if not options.on:
+        yield None
+        return
+    with redirect_stdout(sys.stderr), Fleet(options.address, options.workers) as fleet:
+        yield fleet
 
 
 def report_of(study: Study, result: Result) -> str:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import platform
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -95,10 +94,9 @@ class Hosted:
         hosting = Hosting(cells, shard, self.fleet, partial(run_cell, self.told, stage), say)
         if not hosting.unended():
             return
-        with redirect_stdout(sys.stderr):  # Ray has words of its own for what it loses; stdout is for the table
-            if self.fleet.connect():  # before the signals: Ray sets its own
-                say(str(self.fleet))
-            _host(hosting, self.fleet)
+        if self.fleet.connect():  # before the signals: Ray sets its own
+            say(str(self.fleet))
+        _host(hosting, self.fleet)
 
 
 def _host(hosting: Hosting, fleet: Fleet) -> None:
