@@ -34,7 +34,7 @@ COMMAND = [sys.executable, "-m", "stimloop.assemblies.cli", "study", "killed_stu
 
 def test_the_table_is_the_pools_to_the_last_byte_whatever_happens_on_the_way(tmp_path: Path,
                                                                              cluster: dict[str, str]) -> None:
-    """A worker is killed, the command interrupted, another cluster joined: one story, for each cluster takes seconds."""
+    """A worker is killed, the command interrupted, a cluster joined: one story, for each cluster takes seconds."""
     for name in FILES:  # a first stage that lasts long enough to be killed
         text = (HERE / name).read_text().replace("until: 90 steps", "until: 300 steps")
         (tmp_path / name).write_text(text.replace("every: 30 steps", "every: 150 steps"))
@@ -42,15 +42,14 @@ def test_the_table_is_the_pools_to_the_last_byte_whatever_happens_on_the_way(tmp
     shutil.rmtree(tmp_path / "studies")  # the same folder again, so that not even a path in what is printed differs
 
     process = _start(tmp_path, "--on", "ray", "--workers", "2")
-    killed = _owner_of_a_cell_that_has_saved(tmp_path)
-    os.kill(killed, signal.SIGKILL)
-    _until(lambda: killed not in (owners := _owners(tmp_path).values()) and bool(owners))
+    cell, owner = _cell_that_has_saved(tmp_path)
+    os.kill(owner, signal.SIGKILL)
+    _until(lambda: _owners(tmp_path).get(cell, owner) != owner)  # another process has taken it over
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=WAIT)[1].decode()
     assert process.returncode == 130, told
-    assert "lost its process" in told
     assert "saved; the same command goes on with it" in told
-    assert not list(tmp_path.glob("studies/*/*/*/claim")), "every cell is free for others"
+    assert not _owners(tmp_path), "every cell is free for others"
 
     assert _end(_start(tmp_path, "--on", "ray", "--address", cluster["address"], **cluster)) == truth
     sessions = {run: len(read_attributes(run)["sessions"]) for run in tmp_path.glob("studies/*/train/*/run/*/*.zarr")}
@@ -103,15 +102,15 @@ def _owners(place: Path) -> dict[Path, int]:
     return {cell: who["pid"] for cell, who in said.items() if who}
 
 
-def _owner_of_a_cell_that_has_saved(place: Path) -> int:
-    """Return the process of a cell that has learned for a while."""
-    found: list[int] = []
+def _cell_that_has_saved(place: Path) -> tuple[Path, int]:
+    """Return a cell that has learned for a while, and its process."""
+    found: list[tuple[Path, int]] = []
 
     def look() -> bool:
         for cell, owner in _owners(place).items():
             saved = [int(each.name) for each in cell.glob("run/*/*/checkpoints/[0-9]*") if each.name.isdecimal()]
             if max(saved, default=0) > 0:
-                found.append(owner)
+                found.append((cell, owner))
         return bool(found)
 
     _until(look)
