@@ -56,7 +56,7 @@ class Fleet:
         if address and address != "auto":
             _host_and_port(address)
         self.address = address
-        self.size = size if size is not None or address else len(os.sched_getaffinity(0))
+        self.size = size if size is not None or address else _processors()
         self.running: dict[str, Any] = {}  # by name, Ray's promise of an answer
         self._ray: Any = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -164,6 +164,11 @@ class Fleet:
         self._ray, self.running = None, {}
         if self._folder is not None:
             self._folder.cleanup()
+
+
+def _processors() -> int:
+    """Return how many CPUs this process may use; macOS only tells how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _call(work: Callable[..., Any], args: tuple[Any, ...]) -> Any:
