@@ -244,7 +244,11 @@ def check_termination(env: Annotated[str, typer.Argument(help="Id of a Gymnasium
 def study(name: Annotated[str, typer.Argument(callback=named, help="A shipped study, or the path of a YAML file.")],
           small: SMALL = False,
           out: Annotated[str, typer.Option(callback=named, help="Folder of its cells (default: studies/NAME).")] = "",
-          workers: Annotated[int, typer.Option(min=1, help="Processes of this machine that share the work.")] = 1,
+          workers: Annotated[int | None, typer.Option(min=1, help="Processes that share the work (default: 1; on a "
+                                                                  "cluster as many as it has CPUs).")] = None,
+          on: Annotated[str, typer.Option(metavar="ray", help="Let a Ray cluster run the cells: one started here, "
+                                                              "or --address.")] = "",
+          address: Annotated[str, typer.Option(metavar="HOST:PORT|auto", help="Ray cluster to join.")] = "",
           shard: Annotated[str, typer.Option(metavar="I/N", help="Which of N processes on one folder this is.")] = "",
           plan: Annotated[bool, typer.Option("--plan", help="Say stages, cells and time left; run nothing.")] = False,
           status: Annotated[bool, typer.Option("--status", help="Say how far each cell is; run nothing.")] = False,
@@ -263,7 +267,8 @@ def study(name: Annotated[str, typer.Argument(callback=named, help="A shipped st
     with told(as_json):
         from .study_command import Options, command
 
-        options = Options(small, out, workers, shard, tuple(rerun), accept_stale, retrain, plan, status, ship)
+        options = Options(small, out, workers, shard, tuple(rerun), accept_stale, retrain, plan, status, ship, on,
+                          address)
         facts, text, passed = command(name, options, allowing(allow), as_json)
         emit(facts, as_json, text)
         if not passed:

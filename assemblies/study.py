@@ -14,6 +14,7 @@ from typing import Any
 
 from ..assemblies import settings
 from ..loops.errors import AssemblyError, Problem, RunError, nearest
+from ..loops.fleet import Fleet
 from ..loops.storage.atomic import replace_shared
 from .loading import shipped as assemblies
 from .settings import Settings
@@ -22,11 +23,12 @@ from .studying.cells import ROOT, Place, Point, expand, points
 from .studying.checking import Checks
 from .studying.description import Stage
 from .studying.ends import StudyStopped, check_ended, clear
+from .studying.hosting import Hosted, Report, Told
 from .studying.records import STUDY, read
 from .studying.shipping import Artifacts, ship, stamps, stand_in
 from .studying.states import Cells
 from .studying.tables import Row, Verdict
-from .studying.working import Say, work_on
+from .studying.working import Say, run_free, work_on
 
 SHIPPED = Path(__file__).resolve().parent / "studies"
 HEARD = 3.0  # seconds in which a helper stops that has heard of an interruption itself
@@ -70,19 +72,23 @@ class Study:
         self.checks = Checks(self)
 
     def run(self, *, workers: int = 1, shard: tuple[int, int] = (0, 1), rerun: tuple[str, ...] = (),
-            accept_stale: bool = False, say: Say = say_nothing, show: bool = False) -> Result:
+            accept_stale: bool = False, say: Say = say_nothing, show: bool = False,
+            fleet: Fleet | None = None) -> Result:
         """Run what has not finished, stage after stage, and return table and verdicts.
 
         Args:
-            workers: processes of this machine that share the work.
+            workers: processes of this machine that share the work; a fleet has its own number.
             shard: (i, n): begin with every n-th cell from the i-th on, where n processes work on the same folder.
             rerun: states (`stale`, `failed`) whose cells are run anew.
             accept_stale: take finished cells as they are, although code has changed since.
             say: told a line whenever a cell begins or ends; with several workers a function of a module.
             show: draw at a terminal how far each stage is, and say there what ended.
+            fleet: processes of a cluster that run the cells, in place of this process and its workers.
         """
         name = self.path.stem if self.path.parent == SHIPPED else str(self.path.resolve())
         said = {"study": name, "small": self.small, "retrain": self.retrain}
+        told = Told(name, self.small, self.retrain, self.folder, self.allowed)
+        hosted = None if fleet is None else Hosted(fleet, told)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             replace_shared(self.folder / STUDY, json.dumps(said, indent=1).encode())
@@ -91,7 +97,7 @@ class Study:
         self.checks.check()  # what cannot be built at the end must not be found out after days of training
         try:
             for stage in self.description.stages.values():
-                self._run_stage(stage, workers, shard, rerun, accept_stale, say, show)
+                self._run_stage(stage, workers, shard, rerun, accept_stale, say, show, hosted)
         except KeyboardInterrupt as stopped:
             raise KeyboardInterrupt(f"{str(stopped) or 'interrupted'}\ngo on with the same command") from None
         return self.result()
@@ -173,21 +179,28 @@ class Study:
             return None
 
     def _run_stage(self, stage: Stage, workers: int, shard: tuple[int, int], rerun: tuple[str, ...],
-                   accept_stale: bool, say: Say, show: bool) -> None:
+                   accept_stale: bool, say: Say, show: bool, hosted: Hosted | None) -> None:
         cells = self.cells(stage)
         clear(cells, rerun, accept_stale)
         self.checks.check_stage(stage)
+        with _watch(stage, cells) if show and cells.cells else nullcontext():
+            if hosted is None:
+                self._share(cells, stage, workers, shard, say)
+            else:
+                hosted.work_on(cells, stage.name, shard, run_cell, say)
+        check_ended(cells)
+
+    def _share(self, cells: Cells, stage: Stage, workers: int, shard: tuple[int, int], say: Say) -> None:
+        """Work on a stage, beside helpers in processes of their own."""
         helpers = [self._helper(stage, (shard[0] * workers + i, shard[1] * workers), say) for i in range(1, workers)]
         try:
-            with _watch(stage, cells) if show and cells.cells else nullcontext():
-                work_on(cells, (shard[0] * workers, shard[1] * workers), say)
+            work_on(cells, (shard[0] * workers, shard[1] * workers), say)
         except KeyboardInterrupt:
             interrupt(helpers)
             raise
         finally:
             for helper in helpers:
                 helper.join()
-        check_ended(cells)
 
     def _helper(self, stage: Stage, shard: tuple[int, int], say: Say) -> multiprocessing.process.BaseProcess:
         helper = multiprocessing.get_context("spawn").Process(
@@ -255,3 +268,11 @@ def interrupt(helpers: list[multiprocessing.process.BaseProcess]) -> None:
         helper.join(max(0.0, until - time.monotonic()))
         if helper.is_alive() and helper.pid is not None:
             os.kill(helper.pid, signal.SIGINT)
+
+
+def run_cell(told: Told, stage: str, identity: str) -> Report:
+    """Run one cell, in a process of a fleet on whatever machine."""
+    told.enter()
+    study = load(told.study, small=told.small, folder=told.folder, allowed=told.allowed, retrain=told.retrain)
+    cells = study.cells(study.description.stages[stage])
+    return told.report(run_free(cells, told.cell(cells, stage, identity), say_nothing))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..loops.errors import AssemblyError, Problem, short
+from ..loops.fleet import Fleet
 from .inspection import table
 from .settings import Settings
 from .study import Result, Study, load, say_nothing
@@ -33,7 +36,7 @@ class Options:
 
     small: bool = False
     out: str = ""
-    workers: int = 1
+    workers: int | None = None
     shard: str = ""
     rerun: tuple[str, ...] = ()
     accept_stale: bool = False
@@ -41,6 +44,8 @@ class Options:
     plan: bool = False
     status: bool = False
     ship: str = ""
+    on: str = ""
+    address: str = ""
 
 
 def command(name: str, options: Options, allowed: Settings, quiet: bool) -> tuple[dict[str, Any], str, bool]:
@@ -48,6 +53,12 @@ def command(name: str, options: Options, allowed: Settings, quiet: bool) -> tupl
     if odd := [state for state in options.rerun if state not in RERUN]:
         raise AssemblyError([Problem(f"{odd[0]!r} are no cells that can be run anew", "--rerun",
                                      f"Choose from {', '.join(RERUN)}.")])
+    if options.on not in ("", "ray"):
+        raise AssemblyError([Problem(f"{short(options.on)} hosts no studies", "--on", "Write --on ray, or leave it "
+                                     "out: then processes of this machine share the work (--workers).")])
+    if options.address and not options.on:
+        raise AssemblyError([Problem("there is no cluster to join without --on ray", "--address",
+                                     f"Write --on ray --address {options.address}.")])
     shard = parse_shard(options.shard or "1/1")
     study = load(name, small=options.small, folder=Path(options.out) if options.out else None, allowed=allowed,
                  retrain=options.retrain)
@@ -65,8 +76,9 @@ def command(name: str, options: Options, allowed: Settings, quiet: bool) -> tupl
 def _run(study: Study, options: Options, shard: tuple[int, int], quiet: bool
          ) -> tuple[dict[str, Any], str, bool]:
     show = sys.stderr.isatty() and not quiet
-    result = study.run(workers=options.workers, shard=shard, rerun=options.rerun,
-                       accept_stale=options.accept_stale, say=say_nothing if quiet or show else _say, show=show)
+    with _fleet(options) as fleet:
+        result = study.run(workers=options.workers or 1, shard=shard, rerun=options.rerun, fleet=fleet,
+                           accept_stale=options.accept_stale, say=say_nothing if quiet or show else _say, show=show)
     shipped = [str(file) for file in study.ship(Path(options.ship))] if options.ship else []
     report = report_of(study, result)
     told = texts.text(result.rows, result.verdicts, study.description.measures)
@@ -75,6 +87,16 @@ def _run(study: Study, options: Options, shard: tuple[int, int], quiet: bool
              f"report  {report}" if report else NO_REPORT]
     said = {**facts(result), "kept": kept, "report": report, "shipped": shipped}
     return said, "\n".join([told, *lines]), result.passed
+
+
+@contextmanager
+def _fleet(options: Options) -> Iterator[Fleet | None]:
+    """Have the fleet that the options ask for; what Ray prints of what it loses goes to stderr, beside our lines."""
+    if not options.on:
+        yield None
+        return
+    with redirect_stdout(sys.stderr), Fleet(options.address, options.workers) as fleet:
+        yield fleet
 
 
 def report_of(study: Study, result: Result) -> str:

@@ -15,6 +15,7 @@ from .states import ENDED, Cells
 from .texts import moment
 
 POLL_SECONDS = 0.5  # between two looks at cells that others run
+SAVED = "interrupted, and saved"
 Say = Callable[[str], None]
 
 
@@ -23,30 +24,40 @@ def work_on(cells: Cells, shard: tuple[int, int], say: Say) -> None:
 
     A cell whose process is lost is free again, so that of several processes any one may be killed.
     """
-    mine = [cell for i, cell in enumerate(cells.cells) if i % shard[1] == shard[0]]
-    others = [cell for cell in cells.cells if cell not in mine]
-    while left := [cell for cell in (*mine, *others) if cells.state(cell) not in ENDED]:
+    ordered = own_first(cells.cells, shard)
+    while left := [cell for cell in ordered if cells.state(cell) not in ENDED]:
         if not any(_run_if_free(cells, cell, say) for cell in left):
             time.sleep(POLL_SECONDS)
 
 
+def own_first(cells: list[Cell], shard: tuple[int, int]) -> list[Cell]:
+    """Return cells in the order in which one of several processes takes them: its own share, then the others'."""
+    return [cell for own in (True, False) for i, cell in enumerate(cells) if (i % shard[1] == shard[0]) is own]
+
+
 def _run_if_free(cells: Cells, cell: Cell, say: Say) -> bool:
     """Run a cell unless somebody else does or has; says whether it did."""
+    ended = run_free(cells, cell, say)
+    if ended == "interrupted":
+        raise KeyboardInterrupt(SAVED)
+    if ended in ENDED:
+        now = far(cells)
+        say(ended_line(cells, cell, f"({now.ended}/{now.of})"))
+    return ended in ENDED
+
+
+def run_free(cells: Cells, cell: Cell, say: Say) -> str:
+    """Run a cell if it is free; returns how it ended, `held` where somebody else runs it, `over` where one has."""
     claim = claims.take(cells.path(cell))
     if claim is None:
-        return False
+        return "held"
     with claim:
         if cells.state(cell) in ENDED:  # between the look and the claim
-            return False
+            return "over"
         now = far(cells)
         say(f"{cell.called}: begins ({now.ended + len(now.running)}/{now.of})")
         work = Work(cells.path(cell), cell.assembly, cells.keep(cell), cells.made.get(cell.identity, {}))
-        ended = running.run(work, cells.allowed)
-    if ended == "interrupted":
-        raise KeyboardInterrupt("interrupted, and saved")
-    now = far(cells)
-    say(ended_line(cells, cell, f"({now.ended}/{now.of})"))
-    return True
+        return running.run(work, cells.allowed)
 
 
 def ended_line(cells: Cells, cell: Cell, counted: str) -> str:

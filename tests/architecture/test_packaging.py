@@ -63,6 +63,14 @@ def test_importing_it_brings_nothing_heavy(module):
     assert done.stdout.strip() == "[]"
 
 
+def test_one_file_knows_ray():
+    users = {str(file.relative_to(ROOT)) for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")
+             for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
+             for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
+                          [node.module or ""] if node.level == 0 else []) if name.partition(".")[0] == "ray"}
+    assert users == {"loops/fleet.py"}
+
+
 def test_code_uses_relative_imports_inside_the_folders():
     for folder in FOLDERS:
         for file in (ROOT / folder).rglob("*.py"):
