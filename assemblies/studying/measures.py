@@ -7,8 +7,8 @@ of the same stage at the same point of the sweep; `stage:variant` names one of a
 
     steps_until(test.return >= -200, 2, 4000)
 
-is the number of steps after which the mean over an evaluation's episodes first stands there, for 2 evaluations in a row;
-4000 where it never does.
+is the number of steps after which the mean over an evaluation's episodes first stands there, for 2 evaluations in a
+row; 4000 where it never does.
 """
 
 from __future__ import annotations
