@@ -15,7 +15,7 @@ import torch
 from .distributions import LOG_DEVIATION, squashed_sample
 from .ensembles import Ensemble
 from .networks import Perceptron
-from .written_layers import Passes, layers_of, plain_network
+from .written_layers import Passes, Room, layers_of, plain_network
 
 Tensors = list[torch.Tensor]
 
@@ -45,16 +45,16 @@ class SoftSlopes:
 
     def __init__(self, policy: Perceptron, critic: Ensemble, target: Ensemble, rows: int) -> None:
         self.rows, self._networks = rows, (policy, critic, target)
-        room: dict[tuple[int, int], torch.Tensor] = {}
+        room: Room = {}
         of_policy = layers_of(policy)[0]
-        self._policy, self._after = Passes(of_policy, rows, room), Passes(of_policy, rows, room)
+        self._policy, self._after = Passes(of_policy, rows, room), Passes(of_policy, rows, room, returns=False)
         self._stacked = {name: torch.empty_like(parameter, requires_grad=False)
                          for name, parameter in critic.parameters().items()}
         places = layers_of(critic, self._stacked)
-        self._told = [Passes(layers, rows, room, place) for layers, place in
-                      zip(layers_of(critic), places, strict=True)]
-        self._asked, self._slow = ([Passes(layers, rows, room) for layers in layers_of(network)]
-                                   for network in (critic, target))
+        members = layers_of(critic)
+        self._told = [Passes(layers, rows, room, place) for layers, place in zip(members, places, strict=True)]
+        self._asked = [Passes(layers, rows, room, after=told) for layers, told in zip(members, self._told, strict=True)]
+        self._slow = [Passes(layers, rows, room, returns=False) for layers in layers_of(target)]
 
     @torch.no_grad()
     def compute(self, batch: Mapping[str, torch.Tensor], noise: torch.Tensor, ent_coef: torch.Tensor, gamma: float,

@@ -28,6 +28,9 @@ class Plain(Protocol):
         """Return that network; None where something stands between it and the answer."""
 
 
+Room = dict[tuple[int, int], torch.Tensor]  # by depth (odd or even) and neurons of a layer
+
+
 class Layers(NamedTuple):
     """Weights [out, in] and biases [out] of one network: its hidden layers, then its heads."""
 
@@ -60,19 +63,27 @@ class Passes:
     Args:
         layers: of the network.
         rows: of a minibatch.
-        room: memory for the way back, shared by passes that never need it at the same time.
+        room: memory for the way back, and for activity that nobody goes back through; shared by passes that never need
+            it at the same time. The less memory there is, the more of it a processor's cache holds.
         slopes: where those of weights and biases are written; without it, to memory of its own.
+        after: passes through a network of the same sizes that are over, on both ways, when these begin: their memory
+            for activity is taken over.
+        returns: is there a way back?
     """
 
-    def __init__(self, layers: Layers, rows: int, room: dict[tuple[int, int], torch.Tensor],
-                 slopes: Layers | None = None) -> None:
+    def __init__(self, layers: Layers, rows: int, room: Room, slopes: Layers | None = None, *,
+                 after: Passes | None = None, returns: bool = True) -> None:
         self._weights, self._biases, heads, self._activation = layers
         self._turned = [weight.t() for weight in self._weights]
         self._depth = len(self._weights) - heads
         new = self._weights[0].new_empty
-        self._activity = [new(rows, len(bias)) for bias in self._biases[:self._depth]]
-        self._said = [new(rows, len(bias)) for bias in self._biases[self._depth:]]
         self._rows, self._room = rows, room
+        if after is not None:
+            self._activity: list[torch.Tensor] = list(after._activity)
+        else:
+            self._activity = [new(rows, len(bias)) if returns else self._scratch(depth)
+                              for depth, bias in enumerate(self._biases[:self._depth])]
+        self._said = [new(rows, len(bias)) for bias in self._biases[self._depth:]]
         self._values = new(0)
         self.of_weights, self.of_biases = slopes[:2] if slopes is not None else (
             [torch.empty_like(each) for each in known] for known in (self._weights, self._biases))
