@@ -39,8 +39,8 @@ def rows_drawn() -> dict[str, np.ndarray]:
             "terminated": (rng.random(ROWS) < 0.01).astype(np.float32)}
 
 
-def learner(rows: dict[str, np.ndarray]) -> Any:
-    """Return a learner of HalfCheetah's sizes with full buffers, real and imagined."""
+def learner(rows: dict[str, np.ndarray], state_value: bool = True) -> Any:
+    """Return a learner of HalfCheetah's sizes with full buffers, real and imagined; MBPO's has no state value."""
     import stimloop as sl
     from stimloop.loops.component import Component
     from stimloop.loops.port import Port
@@ -56,8 +56,9 @@ def learner(rows: dict[str, np.ndarray]) -> Any:
             self.outputs = {"observation": Port("nothing", (OBSERVATIONS,)), "reward": Port("nothing"),
                             "status": status_output()}
 
-    loop = sl.Assembly.from_yaml(ASSEMBLY).with_class("bench:Source", Source).build()
-    made = loop.components["learner"]
+    text = ASSEMBLY if state_value else ASSEMBLY.replace(", state_value: state_value", "")
+    a = sl.Assembly.from_yaml(text).with_class("bench:Source", Source).set("learner.params.planning", state_value)
+    made = a.build().components["learner"]
     made.buffer.add({**rows, "reached": np.ones(ROWS, bool)})
     made.imagined.resize(ROWS)
     made.imagined.add(rows)
