@@ -151,6 +151,10 @@ class Mlp(PolicyBrain):
         """Return torch parameters that share memory with the weights; change them in place."""
         return list(self.network.parameters().values())
 
+    def plain(self) -> Perceptron | None:
+        """Return the network that is all there is to an answer; None for an injured or normalised brain."""
+        return None if self.lesion is not None or self.normalise else self.network
+
     def statistics(self) -> dict[str, np.ndarray]:
         """Return what was observed so far, for whoever keeps it up; empty where nothing is normalised."""
         return self.network.statistics

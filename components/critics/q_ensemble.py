@@ -47,9 +47,13 @@ class QEnsemble(Networked):
         """Make the networks, and take the weights of the artifact."""
         super().build(lanes, seed)
         size = sum(int(self.inputs[name].shape[0]) for name in ("observation", "action"))  # type: ignore[arg-type]
-        self.network = Ensemble(size, self.hidden, 1, self.activation,
+        self.network: Ensemble = Ensemble(size, self.hidden, 1, self.activation,
                                 [derive(seed, "weights", member) for member in range(self.members)])
         self.take_weights()
+
+    def plain(self) -> Ensemble:
+        """Return the networks, which are all there is to a value."""
+        return self.network
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Judge what is done now."""

@@ -41,9 +41,13 @@ class ValueMlp(Networked):
         """Make the network, and take the weights of the artifact."""
         super().build(lanes, seed)
         size = int(self.inputs["observation"].shape[0])  # type: ignore[arg-type]
-        self.network = Perceptron(size, self.hidden, {"out": 1}, self.activation, derive(seed, "weights"),
+        self.network: Perceptron = Perceptron(size, self.hidden, {"out": 1}, self.activation, derive(seed, "weights"),
                                   self.normalise)
         self.take_weights()
+
+    def plain(self) -> Perceptron | None:
+        """Return the network that is all there is to a value; None where observations are normalised."""
+        return None if self.normalise else self.network
 
     def statistics(self) -> dict[str, np.ndarray]:
         """Return what was observed so far, for whoever keeps it up; empty where nothing is normalised."""

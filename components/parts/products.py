@@ -22,17 +22,25 @@ def _by_amd() -> bool:
     return "AuthenticAMD" in (told.read_text() if told.exists() else platform.processor())
 
 
-_LINEAR: Any = getattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise", None) \
+_ONEDNN: Any = getattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise", None) \
     if torch.backends.mkldnn.is_available() else None  # torch.compile's own way to oneDNN
-_ONEDNN: Any = _LINEAR if _by_amd() else None
+PAYS = _ONEDNN is not None and _by_amd()  # asked of the processor, never measured: a machine rounds alike every time
 
 
 def product(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """Return left [batch, in] @ right [in, out] + bias [out], with gradients of any order."""
-    if (_ONEDNN is not None and left.shape[0] * right.numel() >= _LARGE and left.is_cpu
+    if (PAYS and left.shape[0] * right.numel() >= _LARGE and left.is_cpu
             and left.dtype is right.dtype is torch.float32):
         return _Product.apply(left, right, bias)
     return left.mm(right) if bias is None else bias.addmm(left, right)
+
+
+def product_into(out: torch.Tensor, left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None
+                 ) -> torch.Tensor:
+    """The same without gradients, written to `out` where that is quicker than new memory; use what is returned."""
+    if PAYS and left.shape[0] * right.numel() >= _LARGE:
+        return _ONEDNN(left, right.t(), bias, "none", [], "")
+    return torch.mm(left, right, out=out) if bias is None else torch.addmm(bias, left, right, out=out)
 
 
 class _Product(torch.autograd.Function):

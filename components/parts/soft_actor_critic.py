@@ -8,7 +8,7 @@ out. All gradients of an update are taken before any weight changes (decision 00
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Literal
@@ -19,6 +19,7 @@ import torch
 from ...loops.errors import AssemblyError, Problem
 from .adam import Adam
 from .roles import Normalised
+from .soft_slopes import Found, SoftSlopes, StateSlopes, slopes_for, state_slopes_for
 
 MEASURES = ("q_loss", "policy_loss", "ent_coef", "entropy", "q_mean", "grad_norm")
 Auto = Literal["auto"] | float
@@ -82,6 +83,7 @@ class SoftActorCritic:
         slow = [self.target] if self.states is None else [self.target, self.states]
         self._target = [parameter.detach() for part in slow for parameter in part.parameters()]
         self.optimiser = Adam([*self._critic, *self._policy, self.log_ent_coef, *self._value], learning_rate)
+        self._slopes: dict[int, tuple[SoftSlopes | None, StateSlopes | None]] = {}  # by rows of a minibatch
         self.forget()
 
     def forget(self) -> None:
@@ -97,6 +99,33 @@ class SoftActorCritic:
         """Make one update from rows [batch, ...]; return the measures named in MEASURES."""
         noise = torch.randn((2, len(batch["reward"]), self.actions), generator=generator, device=generator.device)
         ent_coef = self.log_ent_coef.detach().exp() if self.fixed is None else torch.tensor(self.fixed)
+        slopes, of_states = self._written(batch)
+        found = self._differentiated(batch, noise, ent_coef) if slopes is None else slopes.compute(
+            batch, noise, ent_coef, self.gamma, self.reward_scale, worth=of_states is not None)
+        entropy = -found.log_prob.detach().mean()
+        of_ent_coef = entropy - self.target_entropy if self.fixed is None else None  # of log_ent_coef
+        of_value, told_value = self._learn_states(batch["observation"], found, ent_coef, of_states)
+        self.optimiser.descend([*found.of_critic, *found.of_policy, of_ent_coef, *of_value])
+        self.updates += 1
+        if self.updates % self.interval == 0:
+            torch._foreach_lerp_(self._target, [kept.detach() for kept in (*self._critic, *self._value)], self.tau)
+        norm = torch.stack(torch._foreach_norm([g for g in found.of_policy if g is not None])).norm()
+        told_of = (found.q_loss, found.policy_loss, ent_coef, entropy, found.q_mean, norm, *told_value)
+        names = MEASURES if self.states is None else MEASURES + OF_STATES
+        return dict(zip(names, torch.stack([value.detach() for value in told_of]).tolist(), strict=True))
+
+    def _written(self, batch: Mapping[str, torch.Tensor]) -> tuple[SoftSlopes | None, StateSlopes | None]:
+        """Return what works out slopes for minibatches of this size without autograd, where networks are plain."""
+        rows, seen = len(batch["reward"]), batch["observation"]
+        if not (seen.is_cpu and seen.ndim == 2 and seen.dtype is torch.float32):
+            return None, None
+        if rows not in self._slopes:
+            slopes = slopes_for(self.policy, self.critic, self.target, rows)
+            self._slopes = {rows: (slopes, None if slopes is None else state_slopes_for(self.state_value, rows))}
+        return self._slopes[rows]
+
+    def _differentiated(self, batch: Mapping[str, torch.Tensor], noise: torch.Tensor, ent_coef: torch.Tensor) -> Found:
+        """Let autograd find the slopes, whatever the networks are."""
         answer = self._ask(batch["observation"], noise[0])
         action, log_prob = answer["action"], answer["log_prob"]
         wanted = self._target_value(batch, noise[1], ent_coef)
@@ -104,26 +133,19 @@ class SoftActorCritic:
         q_loss = 0.5 * torch.square(told - wanted).mean(dim=-1).sum()
         with self._fixed_critic():
             policy_loss = (ent_coef * log_prob - self._least(self.critic, batch["observation"], action)).mean()
-        entropy = -log_prob.detach().mean()
         of_critic, of_policy = _gradients(q_loss, self._critic), _gradients(policy_loss, self._policy)
-        of_ent_coef = entropy - self.target_entropy if self.fixed is None else None  # of log_ent_coef
-        of_value, told_value = self._learn_states(batch["observation"], action, log_prob, ent_coef)
-        self.optimiser.descend([*of_critic, *of_policy, of_ent_coef, *of_value])
-        self.updates += 1
-        if self.updates % self.interval == 0:
-            torch._foreach_lerp_(self._target, [kept.detach() for kept in (*self._critic, *self._value)], self.tau)
-        norm = torch.stack(torch._foreach_norm([g for g in of_policy if g is not None])).norm()
-        told_of = (q_loss, policy_loss, ent_coef, entropy, told.mean(), norm, *told_value)
-        names = MEASURES if self.states is None else MEASURES + OF_STATES
-        return dict(zip(names, torch.stack([value.detach() for value in told_of]).tolist(), strict=True))
+        return Found(of_critic, of_policy, q_loss, policy_loss, told.mean(), action, log_prob)
 
-    def _learn_states(self, observation: torch.Tensor, action: torch.Tensor, log_prob: torch.Tensor,
-                      ent_coef: torch.Tensor) -> tuple[tuple[torch.Tensor | None, ...], tuple[torch.Tensor, ...]]:
+    def _learn_states(self, observation: torch.Tensor, found: Found, ent_coef: torch.Tensor,
+                      slopes: StateSlopes | None) -> tuple[Sequence[torch.Tensor | None], tuple[torch.Tensor, ...]]:
         """Return gradients and measures of the state value, if one is learned."""
         if self.state_value is None:
             return (), ()
         with torch.no_grad():
-            wanted = self._least(self.target, observation, action) - ent_coef * log_prob
+            worth = self._least(self.target, observation, found.action) if found.worth is None else found.worth
+            wanted = worth - ent_coef * found.log_prob
+        if slopes is not None:
+            return slopes.compute(observation, wanted)
         told = self.state_value.value(observation)
         loss = 0.5 * torch.square(told - wanted).mean()
         return torch.autograd.grad(loss, self._value), (loss, told.mean())

@@ -66,9 +66,9 @@ def table(answer: dict[str, Any]) -> str:
         sign = {"higher": ">=", "lower": "<="}.get(check.get("better") or "", "bound")
         bound = "" if check["bound"] is None else f"  {sign} {check['bound']:g}"
         verdict = "ok  " if check["ok"] else "FAIL"
-        lines.append(f"  {verdict} {check['what']:28} {check['value']:12.5g} {check['unit']:6}"
+        lines.append(f"  {verdict} {check['what']:38} {check['value']:12.5g} {check['unit']:6}"
                      f" [{low:.5g}, {high:.5g}]{bound}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"  {note}" for note in answer.get("notes", ()))])
 
 
 def main(arguments: list[str] | None = None) -> int:

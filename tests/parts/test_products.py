@@ -7,6 +7,13 @@ import torch
 
 from stimloop.components.parts import products
 
+
+@pytest.fixture(autouse=True)
+def _on_any_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take oneDNN's way here whoever made the processor."""
+    monkeypatch.setattr(products, "PAYS", products._ONEDNN is not None)
+
+
 SIZES = [(256, 256, 256), (512, 23, 256), (4096, 256, 1)]  # batch, in, out: all large
 
 
@@ -18,11 +25,6 @@ def _ours(values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> tor
     return products.product(values, weight.t(), bias)
 
 
-@pytest.fixture(autouse=True)
-def _on_any_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "_ONEDNN", products._LINEAR)
-
-
 def _drawn(size: tuple[int, int, int]) -> list[torch.Tensor]:
     torch.manual_seed(0)
     batch, inputs, outputs = size
@@ -31,7 +33,7 @@ def _drawn(size: tuple[int, int, int]) -> list[torch.Tensor]:
 
 
 def test_the_pinned_torch_has_the_fast_way() -> None:
-    assert products._LINEAR is not None
+    assert products._ONEDNN is not None
 
 
 def test_it_is_taken_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,3 +72,14 @@ def test_small_ones_and_double_precision_stay_with_plain_torch() -> None:
     small, double = _drawn((8, 8, 8)), [tensor.double() for tensor in _drawn((256, 256, 256))]
     assert torch.equal(_ours(*small), _plain(*small))
     assert torch.equal(_ours(*double), _plain(*double))
+
+
+@pytest.mark.parametrize("size", [*SIZES, (8, 8, 8)])
+@pytest.mark.parametrize("pays", [True, False])
+def test_products_into_memory_are_those_of_plain_torch(size: tuple[int, int, int], pays: bool, monkeypatch) -> None:
+    monkeypatch.setattr(products, "PAYS", pays)
+    values, weight, bias = (tensor.detach() for tensor in _drawn(size))
+    for given in (None, bias):
+        found = products.product_into(torch.full((size[0], size[2]), torch.nan), values, weight.t(), given)
+        wanted = values @ weight.t() + (0 if given is None else given)
+        torch.testing.assert_close(found, wanted, atol=1e-3, rtol=1e-4)
