@@ -147,6 +147,7 @@ class ModelLearner(PolicyLearner):
         self._fitting.manual_seed(derive(seed, "fitting"))
         for part in (self.core, self.fit, self.buffer, self.imagined):
             part.forget()
+        self.imagined.resize(1)  # as after build: its room is the schedule's
         self._pending: list[Rows] = []  # real steps of episodes that still run, where these are remembered at their end
         self._counted = self._owed = self._refreshed = self._fits = 0
 
