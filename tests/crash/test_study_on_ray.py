@@ -36,8 +36,8 @@ def test_the_table_is_the_pools_to_the_last_byte_whatever_happens_on_the_way(tmp
                                                                              cluster: dict[str, str]) -> None:
     """A worker is killed, the command interrupted, a cluster joined: one story, for each cluster takes seconds."""
     for name in FILES:  # a first stage that lasts long enough to be killed
-        text = (HERE / name).read_text().replace("until: 90 steps", "until: 300 steps")
-        (tmp_path / name).write_text(text.replace("every: 30 steps", "every: 150 steps"))
+        text = (HERE / name).read_text().replace("until: 90 steps", "until: 1500 steps")
+        (tmp_path / name).write_text(text.replace("every: 30 steps", "every: 750 steps"))
     truth = _end(_start(tmp_path, "--workers", "2"))
     shutil.rmtree(tmp_path / "studies")  # the same folder again, so that not even a path in what is printed differs
 

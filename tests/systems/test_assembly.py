@@ -278,7 +278,7 @@ def test_run_resume_and_compare(a, tmp_path):
     assert again.attributes["hash"] == a.hash
     assert again.attributes["variant"] == "base"
     assert set(a.components) == set(again.attributes["assembly"]["components"])
-    rows = resuming.evaluate(again.path)
+    rows = resuming.evaluate(again.path, changes={"evaluate.test": {"every": "1 episode", "episodes": 10}})
     assert rows["test"]["return"].shape == (10,)
 
 
