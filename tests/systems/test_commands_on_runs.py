@@ -178,7 +178,8 @@ def test_json_is_all_that_stands_on_stdout(monkeypatch):
         assert isinstance(json.loads(done.stdout), dict)
         assert "made" in done.stderr, "it is not lost"
     path = json.loads(call("run", "noisy.yaml", "--allow", "loud", "--json").stdout)["path"]
-    for words in (("resume", path, "--until", "16 steps"), ("evaluate", path, "--set", "evaluate.test={every: 1 episode, episodes: 2}")):
+    evaluation = "evaluate.test={every: 1 episode, episodes: 2}"
+    for words in (("resume", path, "--until", "16 steps"), ("evaluate", path, "--set", evaluation)):
         done = call(*words, "--allow", "loud", "--json")
         assert isinstance(json.loads(done.stdout), dict)
         assert "stepped" in done.stderr

@@ -59,5 +59,6 @@ def test_a_resumed_run_keeps_its_pace_and_goes_on_telling_its_lateness(a, tmp_pa
     again = runs.open(run.path)
     np.testing.assert_array_equal(again["loop.lateness"]["time"], np.arange(30) * 20_000_000)
     assert runs.log_hash(again) == runs.log_hash(a.run("600 ms", folder=tmp_path / "b"))
-    rows = resuming.evaluate(run.path, changes={"evaluate.test": {"every": "1 episode", "episodes": 10}})["test"]  # in a loop that waits for nobody
+    evaluation = {"evaluate.test": {"every": "1 episode", "episodes": 10}}
+    rows = resuming.evaluate(run.path, changes=evaluation)["test"]  # in a loop that waits for nobody
     assert rows["return"].shape == (10,)
