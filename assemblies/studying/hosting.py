@@ -31,7 +31,7 @@ from .working import POLL_SECONDS, SAVED, Say, ended_line, own_first
 LOSSES = 3  # in a row, without a new checkpoint between, after which a cell counts as failed
 SEEN_WITHIN = 60.0  # seconds within which a network disk shows here what was written elsewhere
 RunCell = Callable[["Told", str, str], "Report"]
-_SIGNALS = ("SIGTERM", "SIGUSR1")  # stop as Ctrl-C does
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")  # SIGINT too: a job in the background is begun with it ignored
 
 
 class HostingError(StimloopError, RuntimeError):
@@ -207,7 +207,7 @@ class Hosting:
 
 @contextmanager
 def _signals_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM and SIGUSR1 stop what is done meanwhile as Ctrl-C does."""
+    """Let signals stop what is done meanwhile as Ctrl-C does, whatever was made of them before."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
