@@ -52,7 +52,7 @@ def test_metrics_of_a_long_run_take_little_memory(runs):
     recorder._writer.wait()
     held = [columns for buffer in recorder._buffers.values() for columns in [buffer._look()[1]]]
     held += [columns for spare in recorder._writer.spare for columns in spare]
-    assert sum(column.nbytes for columns in held for column in columns) < 500_000
+    assert sum(column.nbytes for columns in held for column in columns) < 1_000_000  # with 32 768 rows at least 1.6 MB
     recorder.close()
     read = reading.open(runs / "a.zarr")
     np.testing.assert_array_equal(read["learner.loss"], np.arange(20_000, dtype=np.float32))
