@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .common import check, ratio_check
 from .sb3_arm import ENVIRONMENTS, arm, rule
 
@@ -52,7 +54,7 @@ def ours(study: Any) -> tuple[dict[str, dict[str, Any]], list[str]]:
             rows = Run(study.run_of(place)).stored.evaluations["test"]
             found[name]["scores"].append(numbers.measure(study.description.measures["steps"], place))
             found[name]["curves"].append({"steps": [int(row["steps"]) for row in rows],
-                                          "means": [float(row["return"].mean()) for row in rows]})
+                                          "means": [float(np.mean(row["return"])) for row in rows]})
     return found, []
 
 

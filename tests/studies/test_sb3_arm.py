@@ -103,3 +103,18 @@ def test_what_has_not_been_measured_does_not_hold(tmp_path):
     assert [each["ok"] for each in answer["checks"]] == [False] * 4
     assert "stimloop study mopac_sample_efficiency_pendulum" in answer["notes"][1]
     assert not list(tmp_path.glob("*.json"))
+
+
+def test_ours_are_read_from_the_folder_of_the_study(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "SEEDS", (0,))
+    read = study.load("mopac_sample_efficiency_pendulum", small=True, folder=tmp_path)
+    assert bench.ours(read)[1] == ["learn:base at seed=0 (waiting)", "learn:mbpo at seed=0 (waiting)",
+                                   "learn:sac at seed=0 (waiting)"]
+    table = {row.variant: row.values["steps"] for row in read.run().rows}
+    assert bench.studies(str(tmp_path)) == {}, "the small form is no measurement"
+    found, lacking = bench.ours(read)
+    assert not lacking
+    for name, variant in bench.ARMS.items():
+        assert tuple(found[name]["scores"]) == table[variant] == (4000,)
+        assert found[name]["curves"][0]["steps"] == [0, 30, 60]
+        assert all(-2000 < mean < -10 for mean in found[name]["curves"][0]["means"])
