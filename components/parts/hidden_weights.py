@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...loops.errors import AssemblyError, Problem
-from ...loops.time import Duration
+from ...loops.time import MILLISECOND, Duration
 from . import flat_parameters
 from .roles import Normalised
 
@@ -39,11 +39,15 @@ class HiddenWeights:
         """Begin with the weights that act."""
         self._hidden = [parameter.detach().clone() for parameter in self._acting]
         self.due: int | None = None  # when what was learned comes into force
+        self.since = 0  # when it was learned
         self.ticks = 0  # of acting with the old weights meanwhile
 
     @contextmanager
-    def learning(self, now: int) -> Iterator[None]:
-        """Let the owner's parameters be the hidden ones; what is done to them will be in force later."""
+    def learning(self, now: int, acts: bool) -> Iterator[None]:
+        """Let the owner's parameters be the hidden ones; what is done to them will be in force later.
+
+        `acts` says whether the owner answers at this very instant: if so, once more with the old weights.
+        """
         if not self.cost:
             yield
             return
@@ -54,7 +58,8 @@ class HiddenWeights:
         finally:
             self._exchange()
         took = perf_counter_ns() - began if self.cost == "measured" else self.cost
-        self.due, self.ticks = now + max(1, int(took)), 0
+        self.since, self.due = now, now + max(1, int(took))
+        self.ticks = int(acts)
 
     def _exchange(self) -> None:
         for parameter, hidden in zip(self._acting, self._hidden, strict=True):
@@ -62,22 +67,26 @@ class HiddenWeights:
             parameter.data.copy_(hidden)
             hidden.copy_(kept)
 
-    def deliver(self, now: int) -> dict[str, Any]:
-        """Return what is to be published at `now`: the learned arrays as one vector, if their time has come."""
+    def deliver(self, now: int, acts: bool) -> dict[str, Any]:
+        """Return the learned arrays as one vector, if their time has come, and how stale the acting ones were by then.
+
+        `acts` says whether the owner answers at this very instant.
+        """
         if self.due is None:
             return {}
         if now < self.due:
-            self.ticks += 1
+            self.ticks += acts
             return {}
         self._exchange()
         vector = flat_parameters.flatten(self.owner.state_dict()["learned"])
         self._exchange()
         self.due = None
-        return {"learned": vector, "delayed_ticks": np.asarray(self.ticks, np.int64)}
+        return {"learned": vector, "staleness": np.asarray((now - self.since) / MILLISECOND),
+                "delayed_ticks": np.asarray(self.ticks, np.int64)}
 
     def state_dict(self) -> dict[str, Any]:
         return {"hidden": {str(i): tensor.numpy().copy() for i, tensor in enumerate(self._hidden)},
-                "due": -1 if self.due is None else self.due, "ticks": self.ticks}
+                "due": -1 if self.due is None else self.due, "since": self.since, "ticks": self.ticks}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         import torch
@@ -85,6 +94,7 @@ class HiddenWeights:
         for i, tensor in enumerate(self._hidden):
             tensor.copy_(torch.from_numpy(np.array(state["hidden"][str(i)])))
         self.due = None if int(state["due"]) < 0 else int(state["due"])
+        self.since = 0 if self.due is None else int(state["since"])
         self.ticks = int(state["ticks"])
 
 

@@ -48,6 +48,8 @@ class PolicyLearner(Component):
         if cost:
             self.outputs["learned"] = Port("learned arrays of the policy, flattened in name order", ("learned",),
                                            per_lane=False)
+            self.outputs["staleness"] = Port("time from learning until these weights were in force", (), units="ms",
+                                             per_lane=False, dtype="float64", low=0)
             self.outputs["delayed_ticks"] = Port("ticks acted with the old weights before these", (), **count)
 
     def infer(self) -> None:
@@ -117,14 +119,15 @@ class PolicyLearner(Component):
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Remember what happened, and learn when it is time."""
         rows = self._transitions.take(inputs)
-        said = self._hidden.deliver(now)
+        acts = "observation" in inputs.new  # that wakes the policy, which answers after this
+        said = self._hidden.deliver(now, acts)
         if rows is not None:
             self.remember(rows, inputs)
             if self._normalisers:
                 self._seen.append(rows.observation)
         times = self.due() if self._hidden.due is None else 0
         if times:
-            with threads(self.threads), self._hidden.learning(now):
+            with threads(self.threads), self._hidden.learning(now, acts):
                 updates, measured = self.learn(times)
                 self._normalise()
             said |= {"updates": np.asarray(updates, np.int64), **self._check(updates, measured)}
