@@ -22,15 +22,17 @@ def never_updated(run: Run) -> list[str]:
 
 def _cause(run: Run, name: str) -> str:
     """Compare the steps that were made with what a learner waits for."""
-    steps = sum(int(run.episodes(body)["length"].sum()) for body in run.bodies)
-    params = _parameters(run, name)
+    steps, params = _steps(run), _parameters(run, name)
     lanes = max(said(run, "lanes", 1), 1)
-    for waits, each in (("learning_starts", 1), ("n_steps", lanes)):
+    for waits, each in (("learning_starts", 1), ("min_buffer", 1), ("n_steps", lanes)):
         number = params.get(waits)
         if run.bodies and isinstance(number, int) and steps <= number * each:
             of_lanes = f" in each of {lanes} lanes" if each > 1 else ""
             return (f"the run made {counted(steps, 'step')}, and it begins after {waits} = {number}{of_lanes}. Run "
                     f"longer, or lower {name}.params.{waits}.")
+    if params.get("insert") == "episode_end" and not any(map(_ended, map(run.episodes, run.bodies))):
+        return (f"insert: episode_end remembers a step when its episode is over, and none was. Run longer, or write "
+                f"{name}.params.insert: step.")
     return (f"the run made {counted(steps, 'step')}, and nothing says why. Look at the wires of {name} (stimloop "
             "show), and at whether it hears of every step.")
 
@@ -46,8 +48,41 @@ def _parameters(run: Run, name: str) -> dict[str, Any]:
             **(given if isinstance(given, dict) else {})}
 
 
+def never_begun(run: Run) -> list[str]:
+    """Schedules of epochs that stayed at their first value because the run ended before the first of their epochs."""
+    found = []
+    for name in said(run, "assembly", {}).get("components", {}):
+        params = _parameters(run, name)
+        epoch, starts = params.get("epoch_length"), params.get("learning_starts")
+        if not (isinstance(epoch, int) and isinstance(starts, int) and epoch > 0):
+            continue
+        last = max(0, _steps(run) - starts) // epoch
+        for key in ("rollout_schedule", "ratio_schedule"):
+            first, _, value, then = _schedule(params.get(key))
+            if value != then and last <= first > 0:
+                found.append(f"{name}.params.{key} goes from {value:g} to {then:g} from epoch {first:g} on, and the "
+                             f"run ended in epoch {last}: it stayed at {value:g}. Run longer, or write earlier epochs.")
+    return found
+
+
+def _schedule(given: Any) -> list[float]:
+    """Return [first epoch, last epoch, value at the first, value at the last]; zeros for what is none."""
+    fits = isinstance(given, list) and len(given) == 4 and all(isinstance(number, int | float) for number in given)
+    return given if fits else [0, 0, 0, 0]
+
+
+def _steps(run: Run) -> int:
+    """Return how many steps all bodies made."""
+    return sum(int(run.episodes(body)["length"].sum()) for body in run.bodies)
+
+
 def no_episode(run: Run) -> list[str]:
     """Is there a body none of whose episodes ended?"""
     return [f"No episode ended{'' if len(run.bodies) == 1 else f' of {body}'}. Run longer, or lower max_steps of the "
             "body; what is learned from whole episodes waits for them." for body in run.bodies
-            if not (run.episodes(body)["how"] != "running").any()]
+            if not _ended(run.episodes(body))]
+
+
+def _ended(episodes: Any) -> bool:
+    """Has one of a table of episodes ended?"""
+    return bool((episodes["how"] != "running").any())

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...loops.errors import StimloopError
+from ...loops.errors import StimloopError, notes
 from ...loops.loop import Loop
 from ...loops.storage import checkpoint
 from ...loops.storage.run_directories import list_runs
@@ -30,7 +30,8 @@ def run(work: Work, allowed: Settings) -> str:
             return "interrupted"
         kept = {name: keeping.kept(work, name, keep, outcome.path) for name, keep in work.keep.items()}
     except (StimloopError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
-        write(work.folder / FAILED, {"error": f"{type(error).__name__}: {error}",
+        said = " ".join([f"{type(error).__name__}: {error}", *(f"({note})" for note in notes(error))])
+        write(work.folder / FAILED, {"error": said,
                                       "traceback": traceback.format_exc()})
         return "failed"
     attributes = read_attributes(outcome.path)

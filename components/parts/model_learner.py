@@ -94,9 +94,13 @@ class ModelLearner(PolicyLearner):
         super().__init__(unfinished, cost, threads)
         self.practice, self.termination, self._core_settings = practice, termination, dict(core)
         self.buffer_size = buffer_size
-        self.rollout_length = Ramp(practice.rollout_schedule, "rollout_schedule")
-        self.real_ratio = Ramp(practice.ratio_schedule, "ratio_schedule")
+        self.rollout_length = Ramp(practice.rollout_schedule, "rollout_schedule", "epoch")
+        self.real_ratio = Ramp(practice.ratio_schedule, "ratio_schedule", "epoch")
         self._check_schedules()
+        if practice.min_buffer > buffer_size:
+            raise AssemblyError([Problem("no update would ever be made: the first waits for min_buffer: "
+                                         f"{practice.min_buffer} steps, and buffer_size: {buffer_size} are remembered",
+                                         "min_buffer", "Write at most the buffer_size.")])
 
     def _check_schedules(self) -> None:
         ratio, length = self.real_ratio, self.rollout_length
@@ -151,6 +155,14 @@ class ModelLearner(PolicyLearner):
         self._pending: list[Rows] = []  # real steps of episodes that still run, where these are remembered at their end
         self._counted = self._owed = self._refreshed = self._fits = 0
 
+    def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
+        """Remember what happened, and learn when it is time; whatever goes wrong says in which epoch."""
+        try:
+            return super().step(now, inputs)
+        except Exception as error:
+            error.add_note(f"in epoch {self.epoch}, after {self.steps} real steps and {self.core.updates} updates")
+            raise
+
     @property
     def epoch(self) -> int:
         """Epochs that are over, counted from `learning_starts`."""
@@ -190,6 +202,7 @@ class ModelLearner(PolicyLearner):
     def learn(self, times: int) -> tuple[int, dict[str, float]]:
         """Update for the steps that were made; then, when it is time, fit the model and imagine for those to come."""
         measured = self._update(self._updates_due())
+        self._check(self.core.updates, measured)  # or the model would be blamed for what the policy imagines in it
         if self._refresh_due():
             begun = self.steps - self.practice.learning_starts
             self._refreshed = begun // self.practice.model_train_freq + 1
@@ -226,14 +239,18 @@ class ModelLearner(PolicyLearner):
         start = self.buffer.sample(how.rollout_batch_size, self._imagining)["observation"]
         lived = 0
         for rows, told in self.imagine(start, length):
+            self._check_imagined(rows)
             self.imagined.add(rows)
             lived += len(rows["reward"])
             measured |= told
-        if not np.isfinite(self.imagined.columns["reward"][:len(self.imagined)].sum().item()):
-            raise Diverged(f"what was imagined in epoch {self.epoch} is not finite: the model predicts too far from "
-                           "what it has seen. Shorten rollout_schedule, or fit it on more steps")
         return {**measured, "rollout_length": length, "mean_rollout_length": lived / len(start),
                 "model_rows": len(self.imagined)}
+
+    def _check_imagined(self, rows: Mapping[str, Any]) -> None:
+        """Refuse what is no number before it is remembered: an end would hide it, and critics would learn from it."""
+        if wrong := [name for name, column in rows.items() if not bool(column.isfinite().all())]:
+            raise Diverged(f"what was imagined in epoch {self.epoch} is not finite ({', '.join(wrong)}): the model "
+                           "predicts too far from what it has seen. Shorten rollout_schedule, or fit it on more steps")
 
     def _fit_model(self) -> dict[str, float]:
         end = self.practice.model_train_end_epoch

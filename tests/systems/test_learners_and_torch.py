@@ -99,7 +99,7 @@ def test_learning_that_takes_time_knows_the_same_observations():
         loop.run("36 steps")  # one round, which is in force by now
         brain, critic = (loop.components[name].statistics() for name in ("brain", "critic"))
         acting = {name: array.copy() for name, array in brain.items()}
-        with loop.components["learner"]._hidden.learning(loop.now):  # now the brain is the one that learns
+        with loop.components["learner"]._hidden.learning(loop.now, False):  # now the brain is the one that learns
             for name, array in brain.items():
                 assert np.array_equal(array, critic[name])  # both are told the same, at the same time
                 assert np.array_equal(array.astype(np.float32), acting[name])  # rounded on its way, nothing else
