@@ -50,8 +50,8 @@ def _parameters(run: Run, name: str) -> dict[str, Any]:
 
 def never_begun(run: Run) -> list[str]:
     """Schedules of epochs that stayed at their first value because the run ended before the first of their epochs."""
-    found = []
-    for name in said(run, "assembly", {}).get("components", {}):
+    found, components = [], said(run, "assembly", {}).get("components")
+    for name in components if isinstance(components, dict) else ():
         params = _parameters(run, name)
         epoch, starts = params.get("epoch_length"), params.get("learning_starts")
         if not (isinstance(epoch, int) and isinstance(starts, int) and epoch > 0):
