@@ -1,4 +1,4 @@
-"""Options and output that the commands share; imported for `--help`, so nothing heavy here."""
+"""Options and output that the commands share."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 if TYPE_CHECKING:
-    from ..loops.errors import Problem
-    from .settings import Settings
+    from ...loops.errors import Problem
+    from ..settings import Settings
 
 _LONGEST, _PART = 4096, 255  # characters that a path, and each of its parts, may have
 
@@ -75,7 +75,7 @@ def jsonable(value: Any) -> Any:
 
 def allowing(modules: list[str]) -> Settings:
     """Return what the user allows, and say on stderr which stimloop.toml allowed what."""
-    from ..assemblies import settings
+    from .. import settings
 
     found = settings.read()
     for notice in found.notices:
@@ -93,7 +93,7 @@ def say_notices(notices: list[Any], as_json: bool) -> None:
 
 def say_damage(damage: str, as_json: bool) -> None:
     """Warn on stderr that something of a run is damaged; in JSON that is part of the value."""
-    from .reports.warnings import damaged
+    from ..reports.warnings import damaged
 
     if damage and not as_json:
         typer.echo(f"warning: {damaged(damage)}", err=True)
@@ -102,10 +102,43 @@ def say_damage(damage: str, as_json: bool) -> None:
 def say_version(asked: bool) -> None:
     """Print the version and leave, when asked for it."""
     if asked:
-        from .. import __version__
+        from ... import __version__
 
         typer.echo(f"stimloop {__version__}")
         raise typer.Exit
+
+
+def changed(sets: list[str]) -> dict[str, Any]:
+    """Return what the options `--set` change, by address."""
+    from ...loops.errors import Problems
+    from ..overrides import parse_set
+
+    problems, changes = Problems(), {}
+    for text in sets:
+        changes.update(parse_set(text, problems))
+    problems.raise_if_any()
+    return changes
+
+
+def finish(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> None:
+    """Tell how a session of a run ended; exit code 130 where it was interrupted."""
+    from ...loops.errors import Problem
+    from ...loops.storage.runs import Run
+    from ..earned import earned
+    from ..inspection import outcome_text, table
+    from ..reports.learning_signs import never_updated
+
+    run = Run(outcome.path)
+    found = earned(run)
+    notices = [*outcome.notices, *(Problem(text, notice=True) for text in never_updated(run))]
+    say_notices(notices, as_json)
+    facts = {"path": str(outcome.path), "ended": outcome.reason, **outcome.facts, **found,
+             "notices": [str(notice) for notice in notices]}
+    if profile:
+        facts["profile"] = profile
+    emit(facts, as_json, outcome_text(outcome, found) + ("\n" + table(profile) if profile else ""))
+    if outcome.reason == "interrupted":
+        raise typer.Exit(130)
 
 
 @contextmanager
@@ -114,7 +147,7 @@ def told(as_json: bool) -> Iterator[None]:
 
     With `as_json` nothing but what is emitted reaches stdout.
     """
-    from ..loops.errors import AssemblyError, StimloopError, notes
+    from ...loops.errors import AssemblyError, StimloopError, notes
 
     try:
         with redirect_stdout(Aside(sys.stdout)) if as_json else nullcontext():
