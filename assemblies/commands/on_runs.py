@@ -3,28 +3,79 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .shared import ALLOW, JSON, SET, allowing, changed, emit, finish, named, say_damage, told
+from .shared import (
+    ALLOW,
+    JSON,
+    SET,
+    allowing,
+    changed,
+    emit,
+    ending,
+    error_text,
+    finish,
+    named,
+    say_damage,
+    told,
+)
+
+if TYPE_CHECKING:
+    from ..settings import Settings
 
 
-def resume(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
+def resume(places: Annotated[list[str], typer.Argument(
+        callback=named, metavar="RUN...", help="The directory of a run; several, folders or patterns such as "
+                                               "'runs/*/*.zarr' to go on with each in turn.")],
            until: Annotated[str, typer.Option(help="Go on to here; a later stop.")] = "", allow: ALLOW = [],  # noqa: B006
            as_json: JSON = False) -> None:
-    """Go on with a run exactly where its newest checkpoint stands.
+    """Go on with a run exactly where its newest checkpoint stands; with several one after another.
 
-    Without --until it goes on to the stop it was last given, and from there to the assembly's own `until`.
+    Without --until it goes on to the stop it was last given, and from there to the assembly's own `until`. Of several,
+    one that is there already is left as it is, and one that fails does not stop the others (exit code 1).
 
     Example: stimloop resume runs/first/2026-11-20T170233_base_s0_1f3a9c02.zarr --until "20 episodes"
+
+    Example: stimloop resume 'runs/mopac_*/*.zarr'
     """
     with told(as_json):
+        from ..resume_command import is_one
         from ..resuming import resume as go_on
 
-        outcome = go_on(Path(path), until or None, allowed=allowing(allow),
-                        show=False if as_json else None)
+        if not is_one(places):
+            _resume_each(places, until or None, allowing(allow), as_json)
+            return
+        outcome = go_on(Path(places[0]), until or None, allowed=allowing(allow), show=False if as_json else None)
         finish(outcome, as_json, [])
+
+
+def _resume_each(places: list[str], until: str | None, allowed: Settings, as_json: bool) -> None:
+    from ..resume_command import in_turn, runs_meant, summary
+
+    runs, others = runs_meant(places)
+    for other in others:
+        typer.echo(f"notice: {other} is no run and was passed over", err=True)
+    facts: list[dict[str, Any]] = []
+
+    def begin(path: Path) -> None:
+        if not as_json:
+            typer.echo(f"[{len(facts) + 1}/{len(runs)}] {path}")
+
+    for path, ended in in_turn(runs, until, allowed, False if as_json else None, begin):
+        if isinstance(ended, Exception):
+            found, text = {"path": str(path), "ended": "failed", "error": str(ended)}, "failed, as told on stderr"
+            typer.echo(error_text(ended), err=True)
+        else:
+            found, text = ending(ended, as_json, [])
+        facts.append(found)
+        if not as_json:
+            typer.echo(text + "\n")
+    reasons = [found["ended"] for found in facts]
+    emit(facts, as_json, summary(reasons, len(runs)))
+    if "interrupted" in reasons or "failed" in reasons:
+        raise typer.Exit(130 if "interrupted" in reasons else 1)
 
 
 def evaluate(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],

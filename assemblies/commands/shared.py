@@ -8,6 +8,7 @@ import math
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -122,6 +123,14 @@ def changed(sets: list[str]) -> dict[str, Any]:
 
 def finish(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> None:
     """Tell how a session of a run ended; exit code 130 where it was interrupted."""
+    facts, text = ending(outcome, as_json, profile)
+    emit(facts, as_json, text)
+    if outcome.reason == "interrupted":
+        raise typer.Exit(130)
+
+
+def ending(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """Return facts and text about how a session of a run ended, and say its notices."""
     from ...loops.errors import Problem
     from ...loops.storage.runs import Run
     from ..earned import earned
@@ -136,9 +145,7 @@ def finish(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> None:
              "notices": [str(notice) for notice in notices]}
     if profile:
         facts["profile"] = profile
-    emit(facts, as_json, outcome_text(outcome, found) + ("\n" + table(profile) if profile else ""))
-    if outcome.reason == "interrupted":
-        raise typer.Exit(130)
+    return facts, outcome_text(outcome, found) + ("\n" + table(profile) if profile else "")
 
 
 @contextmanager
@@ -147,7 +154,7 @@ def told(as_json: bool) -> Iterator[None]:
 
     With `as_json` nothing but what is emitted reaches stdout.
     """
-    from ...loops.errors import AssemblyError, StimloopError, notes
+    from ...loops.errors import AssemblyError, StimloopError
 
     try:
         with redirect_stdout(Aside(sys.stdout)) if as_json else nullcontext():
@@ -157,14 +164,24 @@ def told(as_json: bool) -> Iterator[None]:
             problems = error.problems if isinstance(error, AssemblyError) else []
             emit({"error": str(error), "problems": [_problem(problem) for problem in problems]})
         else:
-            typer.echo("\n".join([str(error), *notes(error)]), err=True)
+            typer.echo(error_text(error), err=True)
         raise typer.Exit(1) from error
     except MemoryError as error:
-        typer.echo("\n".join([f"not enough memory: {error}", *notes(error)]), err=True)
+        typer.echo(error_text(error), err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as stopped:
         typer.echo(str(stopped) or "interrupted", err=True)
         raise typer.Exit(130) from stopped
+
+
+def error_text(error: BaseException) -> str:
+    """Return an error in words with what was noted on its way; one that nobody foresaw with its traceback."""
+    from ...loops.errors import StimloopError, notes
+
+    if not isinstance(error, StimloopError | MemoryError):
+        return "".join(traceback.format_exception(error)).rstrip()
+    what = str(error) if isinstance(error, StimloopError) else f"not enough memory: {error}"
+    return "\n".join([what, *notes(error)])
 
 
 def _problem(problem: Problem) -> dict[str, str]:
