@@ -80,17 +80,24 @@ def _resume_each(places: list[str], until: str | None, allowed: Settings, as_jso
 
 def evaluate(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
              name: Annotated[list[str], typer.Option(help="Only this evaluation of the assembly.")] = [],  # noqa: B006
+             episodes: Annotated[int | None, typer.Option(min=1, help="So many, not as the assembly says.")] = None,
+             seed: Annotated[int | None, typer.Option(min=0, help="Of the first episode; then they count up.")] = None,
+             steps: Annotated[int | None, typer.Option(min=1, help="Cut an episode off after so many.")] = None,
+             explore: Annotated[bool | None, typer.Option(
+                 "--explore/--no-explore", help="Draw actions, or take the likeliest.", show_default=False)] = None,
              sets: SET = [], allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Run the evaluations of a run's assembly with what its newest checkpoint has learned; the run is not changed.
 
-    Example: stimloop evaluate runs/first/....zarr --set evaluate.test.episodes=50
+    Prints mean, standard deviation, least and most of return and length; --json also those of each episode.
+
+    Example: stimloop evaluate runs/first/....zarr --episodes 50 --seed 0 --explore
     """
     with told(as_json):
-        from ..inspection import evaluation_text
-        from ..resuming import evaluate as judge
+        from ..evaluate_command import Options, command
 
-        rows = judge(Path(path), list(name), changes=changed(sets), allowed=allowing(allow))
-        emit(rows, as_json, evaluation_text(rows))
+        rows, text = command(Path(path), list(name), Options(episodes, seed, steps, explore), changed(sets),
+                             allowing(allow))
+        emit(rows, as_json, text)
 
 
 def compare(first: Annotated[str, typer.Argument(callback=named, metavar="RUN")],
