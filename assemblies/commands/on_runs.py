@@ -127,10 +127,10 @@ def report(paths: Annotated[list[str], typer.Argument(
     Example: stimloop report runs/elbow_stimulation/....zarr
     """
     with told(as_json):
-        from ..report_command import write
+        from ..report_command import command
 
-        written = write([Path(path) for path in paths], Path(to) if to else None)
-        emit({"report": str(written)}, as_json, str(written))
+        facts = command([Path(path) for path in paths], Path(to) if to else None)
+        emit(facts, as_json, facts["report"])
 
 
 def play(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
