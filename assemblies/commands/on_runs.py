@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def resume(places: Annotated[list[str], typer.Argument(
-        callback=named, metavar="RUN...", help="The directory of a run; several, folders or patterns such as "
+        callback=named, metavar="RUN", help="The directory of a run; several, folders or patterns such as "
                                                "'runs/*/*.zarr' to go on with each in turn.")],
            until: Annotated[str, typer.Option(help="Go on to here; a later stop.")] = "", allow: ALLOW = [],  # noqa: B006
            as_json: JSON = False) -> None:
