@@ -24,7 +24,7 @@ TUNED = ("The same elbow with a hand-tuned proportional controller in the weight
 
 def main(folder: str = "runs", studies: str = "studies", small: bool = False, retrain: bool = False) -> int:
     """Show the study, then run every variant of the hand-tuned elbow; print tables and paths, write both reports."""
-    from .commands import allowing
+    from .commands.shared import allowing
     from .study_command import RERUN, Options, command
 
     typer.echo("\n".join([f"{STUDY} (small form)", QUESTION, ANEW if retrain else SHIPPED, ROWS, MEDICAL, ""]))

@@ -43,6 +43,22 @@ def every(value: Any, where: str, problems: Problems) -> tuple[int, str]:
     return max(amount, 1), kind
 
 
+def longest(value: Any, where: str, problems: Problems) -> tuple[int | None, int | None]:
+    """Return when an episode is cut off, `60 s` as (ns, None) or `1000 steps` as (None, steps); neither without it."""
+    if value is None:
+        return None, None
+    steps = _EVERY.fullmatch(value.strip()) if isinstance(value, str) else None
+    if steps and steps.group(2).startswith("step"):
+        amount = int(steps.group(1))
+    else:
+        amount, steps = delay(value, where, problems), None
+    if amount <= 0:
+        if not any(problem.where == where for problem in problems.errors):
+            problems.add("must be more than nothing", where, "Write for example 60 s, or 1000 steps.")
+        return None, None
+    return (None, amount) if steps else (amount, None)
+
+
 def integer(value: Any, low: int, high: int, where: str, problems: Problems) -> int | None:
     """Return a whole number within bounds."""
     if isinstance(value, float) and value.is_integer():
@@ -154,9 +170,7 @@ def _evaluation(entry: dict[str, Any], where: str, problems: Problems) -> dict[s
         before = len(problems.errors)
         every(entry["every"], f"{where}.every", problems)
         entry["every"] = entry["every"] if len(problems.errors) == before else None
-    if entry.get("longest") is not None and delay(entry["longest"], f"{where}.longest", problems) <= 0:
-        if not any(problem.where == f"{where}.longest" for problem in problems.errors):
-            problems.add("must be more than nothing", f"{where}.longest", "Write for example 60 s.")
+    if entry.get("longest") is not None and longest(entry["longest"], f"{where}.longest", problems) == (None, None):
         entry["longest"] = None
     for name, low, high in (("episodes", 1, 100_000), ("seeds", 0, 2**62)):
         if entry.get(name) is not None:

@@ -70,15 +70,6 @@ def _earned_lines(facts: Mapping[str, float], earned: Mapping[str, Any]) -> list
         f"{counted(found['steps'], 'step')}" for name, found in earned.get("evaluations", {}).items()]
 
 
-def evaluation_text(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return one line for each evaluation: means over its episodes."""
-    import numpy as np
-
-    return table([{"evaluation": name, **{key: float(np.mean(np.asarray(value, float)))
-                                          for key, value in row.items() if key in ("return", "length", "success")},
-                   "episodes": len(row["return"]), "steps so far": row["steps"]} for name, row in rows.items()])
-
-
 def dry_run(assembly: Assembly, allowed: Settings, until: str | None) -> tuple[str, dict[str, Any]]:
     """Build an assembly and say what would run."""
     from ..assemblies import recording

@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from ..components.parts.termination_check import Agreement
     from .settings import Settings
 
-_ASSEMBLY = '''# Learning in {env}. Run it:  stimloop run {name}.yaml{allow}
+_ASSEMBLY = '''# Learning in {env}: the policy practises in a model of it that is learned beside it (learners.mbpo).
+#
+#     stimloop run {name}.yaml --small{allow}     # seconds
+#     stimloop run {name}.yaml{allow}             # hours
+#
+# The learner asks `ended` in {name}_rules.py when an imagined episode is over; --allow lets the run load that file.
+# Schedules are [first epoch, last epoch, value at the first, value at the last]; an epoch is `epoch_length` steps.
 name: {name}
-about: A brain learns in {env}.
+about: A brain learns in {env}, and in a model of it.
 until: 20000 steps
 components:
   body: {{type: bodies.gymnasium_env, params: {{env: "{env}"}}, inputs: [brain.action]}}
@@ -24,22 +30,50 @@ components:
     params: {{hidden: [256, 256], explore: true, random_steps: 500}}
     inputs: [body.observation, body.status]
   critic: {{type: critics.q_ensemble, params: {{hidden: [256, 256]}}, inputs: [body.observation, brain.action]}}
-  # A learner that imagines (it also uses a model of the world) is told when imagined episodes are over by the function
-  # in {name}_rules.py, which it gets as its param  termination: {name}_rules:ended  and which is loaded only if you
-  # allow it: --allow {name}_rules
+  model:
+    type: world_models.gaussian_ensemble
+    params: {{hidden: [200, 200, 200, 200]}}
+    inputs: [body.observation, brain.action, body.reward, body.status]
   learner:
-    type: learners.sac
+    type: learners.mbpo
+    params:
+      termination: {name}_rules:ended
+      learning_starts: 500
+      min_buffer: 500
+      epoch_length: 1000
+      gradient_steps: 20                    # updates for each real step
+      model_train_freq: 250                 # real steps between two fits of the model
+      rollout_batch_size: 10000             # imagined lives each time
+      rollout_schedule: [0, 20, 1, 5]       # how long they are
+      ratio_schedule: [0, 1, 0.05, 0.05]    # share of real steps in what is learned from
     inputs: [body.observation, body.reward, body.status, brain.action]
-    uses: {{policy: brain, value: critic}}
+    uses: {{policy: brain, value: critic, model: model}}
   metrics: {{type: learners.metrics, inputs: [body.status, body.reward]}}
 evaluate:
   test:
-    every: 2000 steps
+    every: 1000 steps
     episodes: 10
     seeds: 1000
-    without: [learner, critic, metrics]
+    without: [learner, critic, model, metrics]
     set: {{brain.params.explore: false}}
-small: {{until: 150 steps, evaluate.test.every: 100 steps, evaluate.test.episodes: 1, learner.params.batch_size: 32}}
+checkpoint: {{every: 10 min wall, keep: 3}}
+variants:
+  sac: {{learner.params.ratio_schedule: [0, 1, 1, 1]}}   # real steps alone, as many updates for each
+small:
+  until: 60 steps
+  brain.params.random_steps: 30
+  brain.params.hidden: [16, 16]
+  critic.params.hidden: [16, 16]
+  model.params.hidden: [16, 16]
+  learner.params.learning_starts: 30
+  learner.params.min_buffer: 30
+  learner.params.epoch_length: 20
+  learner.params.gradient_steps: 2
+  learner.params.batch_size: 32
+  learner.params.model_train_freq: 20
+  learner.params.rollout_batch_size: 20
+  evaluate.test.every: 60 steps
+  evaluate.test.episodes: 1
 '''
 
 _RULES = '''"""When an episode of {env} is over: asked about transitions that a model imagines."""
@@ -76,7 +110,7 @@ def new_environment(name: str, env: str) -> tuple[list[str], str]:
     rules = f"{name}_rules"
     new_module(name)
     module, _, _ = env.rpartition(":")
-    allow = f" --allow {module}" if module else ""
+    allow = "".join(f" --allow {each}" for each in (module, rules) if each)
     texts = {Path(f"{name}.yaml"): _ASSEMBLY, new_module(rules): _RULES, Path(f"test_{rules}.py"): _TEST}
     for path in texts:
         if path.exists():
@@ -87,7 +121,7 @@ def new_environment(name: str, env: str) -> tuple[list[str], str]:
     files = [str(path) for path in texts]
     return files, (f"wrote {', '.join(files)}\n1. write when an episode ends: {rules}.py\n"
                    f"2. compare:  stimloop check-termination {env} --function {rules}:ended\n"
-                   f"3. learn:    stimloop run {name}.yaml{allow}")
+                   f"3. learn:    stimloop run {name}.yaml{allow}  (--small: seconds)")
 
 
 def check_rule(env: str, function: str, transitions: int, seed: int, allowed: Settings) -> Agreement:

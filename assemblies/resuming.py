@@ -20,8 +20,6 @@ from .loading import assembly_of
 from .session import CHECKPOINTS, Outcome, Session
 from .settings import Settings
 
-_AN_EVALUATION = ("--set 'evaluate.test={every: 1 episode, episodes: 10, set: {brain.params.explore: false}}'")
-
 
 def resume(path: Path, until: str | int | None = None, *, show: bool | None = None, allowed: Settings | None = None,
            prepare: Callable[[Loop], None] | None = None) -> Outcome:
@@ -70,8 +68,8 @@ def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str
     assembly = assembly_of(attributes, allowed)
     assembly = assembly.set(changes) if changes else assembly
     if not assembly.get("evaluate"):
-        raise RunError(f"the assembly of {path} has no evaluation, so nothing says how many episodes, from which seeds "
-                       f"and with what set. Say it, for example with: {_AN_EVALUATION}")
+        raise RunError(f"the assembly of {path} has no evaluation, so nothing says how many episodes. Say it, for "
+                       "example with: --episodes 10 --no-explore")
     state = _newest(path, attributes)
     state.pop("recorder")
     loop = build_loop(assembly, allowed)

@@ -153,7 +153,7 @@ def _evaluation(assembly: Assembly, name: str, entry: Mapping[str, Any], problem
     second = replace(second, lanes=_lanes(second, episodes))
     return EvaluationPlan(second, entries.every(entry.get("every", "1 episode"), f"{where}.every", problems), episodes,
                           entry.get("seeds", _SEEDS), entry.get("at_start", True),
-                          parse_duration(entry["longest"]) if "longest" in entry else None, learners)
+                          *entries.longest(entry.get("longest"), f"{where}.longest", Problems()), learners)
 
 
 def _second(assembly: Assembly, entry: Mapping[str, Any], allowed: Settings, form: Problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..loops.time import say
+from ..loops.time import Clock, say, say_period
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "catalogue.md"
 _TIMES = ("duration", "period")  # types of parameters that are whole nanoseconds
@@ -83,6 +83,8 @@ def _default(value: dict[str, Any]) -> str:
     default, kinds = value.get("default"), [value, *value.get("anyOf", ())]
     if isinstance(default, int) and any(kind.get("description") in _TIMES for kind in kinds):
         return say(default)
+    if isinstance(default, dict) and default.keys() == {"numerator", "denominator"}:
+        return say_period(Clock(**default))
     return _value(default)
 
 

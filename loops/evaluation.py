@@ -20,19 +20,20 @@ if TYPE_CHECKING:
     from .loop import Loop
 
 COLUMNS = ("time", "steps", "episodes", "updates", "return", "length", "success", "wall")  # of each row
+FOREVER = 2**62  # ns
 PATIENCE = 600 * SECOND  # of simulated time, for an episode of which nobody says how long it may be
 
 
 class Episodes:
     """Adds up return, length and success of the first episode of each lane."""
 
-    def __init__(self, loop: Loop, body: str) -> None:
+    def __init__(self, loop: Loop, body: str, most_steps: int | None = None) -> None:
         lanes = loop.graph.lanes(body)
         self.returns = np.zeros(lanes, np.float64)
         self.lengths = np.zeros(lanes, np.int64)
         self.success = np.full(lanes, np.nan)
         self.done = np.zeros(lanes, bool)
-        self._loop, self._body = loop, body
+        self._loop, self._body, self._most = loop, body, most_steps
         self._releases = [loop.tap(f"{body}.reward", self._reward), loop.tap(f"{body}.status", self._status)]
         self._solved: np.ndarray | None = None
         if f"{body}.solved" in loop.cells:
@@ -60,6 +61,8 @@ class Episodes:
         self.returns[stepped] += self._last_reward[stepped]
         self.lengths += stepped
         over = ended(self._last_status) & ~self.done
+        if self._most is not None:
+            over |= stepped & (self.lengths >= self._most)
         if self._solved is not None:
             self.success[over] = self._solved[over]
         self.done |= over
@@ -167,9 +170,9 @@ class Evaluation:
         for address in loop.injected:
             lane = np.arange(episodes)
             loop.inject(address, Events.of(np.full(episodes, -1), lane, 0, np.arange(seed, seed + episodes), "int64"))
-        tally = Episodes(loop, self.body)
+        tally = Episodes(loop, self.body, self.plan.most_steps)
         stop = loop.attend(lambda now: loop.halt() if tally.done[:episodes].all() else None)
-        limit = PATIENCE if self.plan.longest is None else self.plan.longest
+        limit = self._limit()
         try:
             loop.run(limit)
         finally:
@@ -183,6 +186,12 @@ class Evaluation:
             return None
         return {"return": tally.returns[:episodes], "length": tally.lengths[:episodes],
                 "success": tally.success[:episodes]}
+
+    def _limit(self) -> int:
+        """Return the instant at which what has not ended is cut off, or is an error; steps are counted by the tally."""
+        if self.plan.longest is not None:
+            return self.plan.longest
+        return PATIENCE if self.plan.most_steps is None else FOREVER
 
     def _overdue(self, lanes: np.ndarray, still: bool) -> None:
         """Refuse an evaluation that does not end, unless it was said after what time an episode is cut off."""

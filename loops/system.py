@@ -63,6 +63,7 @@ class EvaluationPlan:
     seeds: int  # seed of the first episode; the next ones count up
     at_start: bool = True
     longest: int | None = None  # ns after which an episode is cut off; None: one that does not end is an error
+    most_steps: int | None = None  # after which an episode is cut off
     learners: tuple[str, ...] = ()  # left out of `system` because they learn, though nobody said so
 
 

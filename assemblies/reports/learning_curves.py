@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,9 @@ class Axis:
         return self._steps.until(times) if self._steps else times / SECOND
 
 
-def draw(run: Run) -> Any:
-    """Return the figure of all measures, a small one for each; None where there is none."""
-    keys = measures(run)
+def draw(run: Run, without: Collection[str] = ()) -> Any:
+    """Return the figure of all measures but some, a small one for each; None where there is none."""
+    keys = [key for key in measures(run) if key not in without]
     if not keys:
         return None
     figure, axes = canvas.grid(len(keys), _COLUMNS)

@@ -184,7 +184,13 @@ class GymnasiumEnv(Component):
         if self._success is not None:
             out["solved"][lane] = bool(info.get(self._success, False))
         for name, key in self._info.items():
-            out[name][lane] = info.get(key, 0)
+            value = info.get(key, 0)
+            shape = out[name].shape[1:]
+            if np.shape(value) != shape and key in info:  # NumPy would stretch a number over an array without a word
+                raise PortError(f"info: {key!r} of {self.env} is {short(value)} now, of shape {np.shape(value)}, but "
+                                f"was of shape {shape} when it was made: let the environment tell it in one shape, or "
+                                "leave it out of params.info")
+            out[name][lane] = value
 
     def _begin(self, start: np.ndarray, out: dict[str, np.ndarray], keep_step: bool = False) -> None:
         """Begin an episode in the lanes `start` [lanes] bool; `keep_step` leaves what the step before it told."""

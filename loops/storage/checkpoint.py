@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,27 +118,48 @@ def _whole(parent: Path) -> list[Path]:
 
 def read(folder: Path) -> dict[str, Any]:
     """Read a checkpoint directory that `write` made; raises RunError when a file is missing or altered."""
+    found = _read(Path(folder), read_manifest(folder), None)
+    if "loop" not in found:
+        raise RunError(f"the checkpoint {folder} cannot be read: it says nothing of the loop")
+    state = found.pop("loop")
+    state["components"] = {name.removeprefix("component."): part for name, part in found.items()}
+    return state
+
+
+def _read(folder: Path, manifest: dict[str, Any], only: str | None) -> dict[str, dict[str, Any]]:
+    """Return the parts of a checkpoint by the names of their files, or only one of them."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    folder = Path(folder)
-    manifest = read_manifest(folder)
     if manifest.get("format") != FORMAT:
         raise RunError(f"{folder} has format {manifest.get('format')!r}; this version reads {FORMAT}")
     try:
         trees = json.loads((folder / "state.json").read_bytes())
         large = json.loads((folder / "chunks.json").read_bytes()) if "chunks.json" in manifest["files"] else {}
-        parts = {}
-        for name, tree in trees.items():
+        found = {}
+        for name in trees if only is None else (only,):
             arrays = load((folder / f"{name}.safetensors").read_bytes())
             for path, entry in large.get(name, {}).items():
                 arrays[path] = read_array(folder, entry, manifest["files"])
-            parts[name] = unflatten(arrays, tree)
-        state = parts.pop("loop")
+            found[name] = unflatten(arrays, trees[name])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise RunError(f"the checkpoint {folder} cannot be read: {error}") from error
-    state["components"] = {name.removeprefix("component."): part for name, part in parts.items()}
-    return state
+    return found
+
+
+def parts(parent: Path, component: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the instant (ns) and the state of one component of each checkpoint, the newest first.
+
+    No file of another component is read, and nothing is verified. One of which these files cannot be read is passed
+    over, and so is one that was removed for a newer one just now.
+    """
+    for folder in reversed(_whole(Path(parent))):
+        try:
+            manifest = read_manifest(folder, verify=False)
+            found = _read(folder, manifest, f"component.{component}")
+        except RunError:
+            continue
+        yield int(manifest["now"]), found[f"component.{component}"]
 
 
 def newest_array(parent: Path, component: str, path: str) -> np.ndarray | None:

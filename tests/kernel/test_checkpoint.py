@@ -293,3 +293,27 @@ def test_a_disk_that_fails_anywhere_in_a_checkpoint_is_told_and_harms_none_befor
         assert checkpoint.newest(place)["now"] in (0, 1)  # type: ignore[index]
         checkpoint.write(state_of(buffer_of(800), 2), place, keep=1)
         assert [path.name for path in place.iterdir()] == [f"{2:020d}"]
+
+
+def test_one_component_is_read_from_each_the_newest_first(tmp_path: Path) -> None:
+    for now in range(3):
+        checkpoint.write({"now": now, "components": {"a": {"x": np.full(2, now), "of": {"y": now}},
+                                                     "b": {"x": np.arange(now)}}}, tmp_path)
+    newest, middle, oldest = sorted(tmp_path.iterdir(), reverse=True)
+    (newest / "component.b.safetensors").unlink()  # nobody asks for it
+    assert [(now, state["x"].tolist(), state["of"]) for now, state in checkpoint.parts(tmp_path, "a")] == [
+        (2, [2, 2], {"y": 2}), (1, [1, 1], {"y": 1}), (0, [0, 0], {"y": 0})]
+    (middle / "component.a.safetensors").write_bytes(b"x")
+    (oldest / "state.json").unlink()
+    assert [now for now, _ in checkpoint.parts(tmp_path, "a")] == [2]
+    assert list(checkpoint.parts(tmp_path, "c")) == []
+    assert list(checkpoint.parts(tmp_path / "nowhere", "a")) == []
+
+
+def test_a_large_array_of_one_component_is_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "LARGE", 64)
+    array = np.arange(100.0)
+    checkpoint.write({"now": 5, "components": {"a": {"x": array}}}, tmp_path)
+    (now, state), = checkpoint.parts(tmp_path, "a")
+    assert now == 5
+    np.testing.assert_array_equal(state["x"], array)

@@ -293,10 +293,10 @@ class Endless(Corridor):
         return said
 
 
-def endless(longest: int | None) -> Loop:
+def endless(longest: int | None, most_steps: int | None = None) -> Loop:
     wired = {"body": Part(Endless, {"action": Source("brain", "action")}),
              "brain": Part(Teachable, {"place": Source("body", "place")})}
-    plan = EvaluationPlan(System(wired, 3), (45, "ns"), 3, 1000, True, longest)
+    plan = EvaluationPlan(System(wired, 3), (45, "ns"), 3, 1000, True, longest, most_steps)
     return Loop(System(wired, 2, evaluations={"test": plan}))
 
 
@@ -313,6 +313,15 @@ def test_an_episode_is_cut_off_where_it_was_said_how_long_one_may_be() -> None:
     row, = rows(made)
     assert row["length"].tolist() == [1, 9, 9]  # ticks 1 to 9: the one at 100 ns is not run
     assert not np.isnan(row["success"]).any()
+
+
+def test_an_episode_is_cut_off_after_so_many_steps() -> None:
+    made = endless(None, 5)
+    assert made.run(50) == 40
+    row, = rows(made)
+    assert row["length"].tolist() == [1, 5, 5]
+    assert row["return"].tolist() == [1, 5, 5]  # each step pays one
+    assert row["success"].tolist() == [0, 1, 0]  # as it stands when it is cut off
 
 
 def test_an_evaluation_in_which_nothing_happens_any_more_is_told() -> None:

@@ -8,7 +8,7 @@ gymnasium = pytest.importorskip("gymnasium")
 from stimloop.components.bodies.gymnasium_env import GymnasiumEnv  # noqa: E402
 from stimloop.components.parts.roles import Body  # noqa: E402
 from stimloop.loops.component import Inputs  # noqa: E402
-from stimloop.loops.errors import RunError  # noqa: E402
+from stimloop.loops.errors import PortError, RunError  # noqa: E402
 from stimloop.loops.lanes import Lanes  # noqa: E402
 from stimloop.loops.status import FIRST, TERMINATED, TRUNCATED  # noqa: E402
 from stimloop.loops.time import Clock  # noqa: E402
@@ -131,6 +131,17 @@ def test_dictionaries_images_and_info():
     assert shown[rose]["is_success"].tolist() == [True, False]
     assert shown[rose + 1]["solved"].tolist() == [False, False]
     np.testing.assert_array_equal(shown[2]["observation_plant_height"], shown[2]["observation"])
+
+
+@pytest.mark.parametrize("later", [7.0, [1.0], [[1.0, 2.0]]])
+def test_an_entry_of_info_that_changes_its_shape_is_an_error(later, monkeypatch):
+    body = built(GymnasiumEnv(env="StimloopGarden-v0", info=["soil"], action_scale=1.0))
+    body.step(0, push([[0.0]]))
+    step = Garden.step
+    monkeypatch.setattr(Garden, "step", lambda self, action: (*step(self, action)[:4], {"soil": later}))
+    with pytest.raises(PortError, match=r"info: 'soil' of StimloopGarden-v0 is .* now, of shape .*, but was of shape "
+                                        r"\(2,\) when it was made"):
+        body.step(1, push([[0.0]]))
 
 
 @pytest.mark.parametrize("restart", ["next_tick", "at_once"])

@@ -244,6 +244,7 @@ class Explained:
 def test_the_page_shows_times_as_people_write_them():
     text = page.component("bodies.cartpole", index.load()["bodies.cartpole"])
     assert "| `period` | period | `20 ms` | time between ticks in the loop. |" in text
+    assert "| `period` | period | `120 Hz` |" in page.component("bodies.hand_gait", index.load()["bodies.hand_gait"])
     lesion = page.component("brains.mlp", index.load()["brains.mlp"])
     assert "| entry of Lesion | type | default | meaning |" in lesion
 

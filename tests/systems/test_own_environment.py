@@ -13,6 +13,7 @@ pytest.importorskip("mujoco", reason="the environments of MuJoCo are not install
 
 from stimloop.assemblies.cli import app
 from stimloop.components.parts import allowed
+from stimloop.loops.storage.runs import Run
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +40,14 @@ def test_what_is_written_agrees_checks_runs_and_tests():
                             "--transitions", 1000, "--json").stdout)
     assert found["passed"]
     assert found["ends"] > 10
-    call("check", "mine_reach.yaml")
-    call("run", "mine_reach.yaml", "--small", "--json")
+    call("check", "mine_reach.yaml", "--allow", "mine_reach_rules")
+    assert "--allow mine_reach_rules" in call("run", "mine_reach.yaml", "--small", code=1).stderr
+    for variant in ("base", "sac"):
+        facts = json.loads(call("run", "mine_reach.yaml", "--small", "--variant", variant, "--allow",
+                                "mine_reach_rules", "--json").stdout)
+        assert facts["ended"] == "finished"
+        fits = Run(facts["path"]).streams["learner.model_loss"].rows
+        assert (fits > 0) == (variant == "base"), "a model is fitted, unless real steps alone are learned from"
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:nengo", "-p", "no:cacheprovider",
                            "test_mine_reach_rules.py"], capture_output=True, text=True, check=False,
                           env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])})
@@ -72,7 +79,9 @@ def test_an_environment_of_ones_own_module(monkeypatch, tmp_path):
     call("new", "environment", "mine_thing", "--env", "mine_worlds:Mine-v0")
     assert "import mine_worlds" in Path("test_mine_thing_rules.py").read_text()
     assert 'compare("Mine-v0"' in Path("test_mine_thing_rules.py").read_text()
-    assert "--allow mine_worlds" in Path("mine_thing.yaml").read_text()
+    assert "--allow mine_worlds --allow mine_thing_rules" in Path("mine_thing.yaml").read_text()
+    Path("mine_thing_rules.py").write_text("def ended(o, a, then):\n    return then[..., 0] < -2\n")
+    call("run", "mine_thing.yaml", "--small", "--allow", "mine_worlds", "--allow", "mine_thing_rules")
 
 
 @pytest.mark.parametrize(("words", "said"), [(["os"], "cannot name a module"), (["Mine"], "cannot name a module"),

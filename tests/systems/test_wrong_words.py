@@ -154,5 +154,6 @@ def test_a_run_without_an_evaluation_is_not_judged_by_one_made_up():
     run = sl.load("point_mass").set("evaluate", None).run("100 ms", show=False)
     said = told("evaluate", run.path)
     assert "has no evaluation" in said
-    assert "--set 'evaluate.test={every: 1 episode, episodes: 10, set: {brain.params.explore: false}}'" in said
+    assert "--episodes 10 --no-explore" in said
+    assert "test" in told("evaluate", run.path, "--episodes", 1, code=0)
     assert "test" in told("evaluate", run.path, "--set", "evaluate.test={every: 1 episode, episodes: 1}", code=0)

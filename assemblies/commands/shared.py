@@ -1,4 +1,4 @@
-"""Options and output that the commands share; imported for `--help`, so nothing heavy here."""
+"""Options and output that the commands share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 if TYPE_CHECKING:
-    from ..loops.errors import Problem
-    from .settings import Settings
+    from ...loops.errors import Problem
+    from ..settings import Settings
 
 _LONGEST, _PART = 4096, 255  # characters that a path, and each of its parts, may have
 
@@ -75,7 +76,7 @@ def jsonable(value: Any) -> Any:
 
 def allowing(modules: list[str]) -> Settings:
     """Return what the user allows, and say on stderr which stimloop.toml allowed what."""
-    from ..assemblies import settings
+    from .. import settings
 
     found = settings.read()
     for notice in found.notices:
@@ -93,7 +94,7 @@ def say_notices(notices: list[Any], as_json: bool) -> None:
 
 def say_damage(damage: str, as_json: bool) -> None:
     """Warn on stderr that something of a run is damaged; in JSON that is part of the value."""
-    from .reports.warnings import damaged
+    from ..reports.warnings import damaged
 
     if damage and not as_json:
         typer.echo(f"warning: {damaged(damage)}", err=True)
@@ -102,10 +103,49 @@ def say_damage(damage: str, as_json: bool) -> None:
 def say_version(asked: bool) -> None:
     """Print the version and leave, when asked for it."""
     if asked:
-        from .. import __version__
+        from ... import __version__
 
         typer.echo(f"stimloop {__version__}")
         raise typer.Exit
+
+
+def changed(sets: list[str]) -> dict[str, Any]:
+    """Return what the options `--set` change, by address."""
+    from ...loops.errors import Problems
+    from ..overrides import parse_set
+
+    problems, changes = Problems(), {}
+    for text in sets:
+        changes.update(parse_set(text, problems))
+    problems.raise_if_any()
+    return changes
+
+
+def finish(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> None:
+    """Tell how a session of a run ended; exit code 130 where it was interrupted."""
+    facts, text = ending(outcome, as_json, profile)
+    emit(facts, as_json, text)
+    if outcome.reason == "interrupted":
+        raise typer.Exit(130)
+
+
+def ending(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """Return facts and text about how a session of a run ended, and say its notices."""
+    from ...loops.errors import Problem
+    from ...loops.storage.runs import Run
+    from ..earned import earned
+    from ..inspection import outcome_text, table
+    from ..reports.learning_signs import never_updated
+
+    run = Run(outcome.path)
+    found = earned(run)
+    notices = [*outcome.notices, *(Problem(text, notice=True) for text in never_updated(run))]
+    say_notices(notices, as_json)
+    facts = {"path": str(outcome.path), "ended": outcome.reason, **outcome.facts, **found,
+             "notices": [str(notice) for notice in notices]}
+    if profile:
+        facts["profile"] = profile
+    return facts, outcome_text(outcome, found) + ("\n" + table(profile) if profile else "")
 
 
 @contextmanager
@@ -114,7 +154,7 @@ def told(as_json: bool) -> Iterator[None]:
 
     With `as_json` nothing but what is emitted reaches stdout.
     """
-    from ..loops.errors import AssemblyError, StimloopError, notes
+    from ...loops.errors import AssemblyError, StimloopError
 
     try:
         with redirect_stdout(Aside(sys.stdout)) if as_json else nullcontext():
@@ -124,14 +164,24 @@ def told(as_json: bool) -> Iterator[None]:
             problems = error.problems if isinstance(error, AssemblyError) else []
             emit({"error": str(error), "problems": [_problem(problem) for problem in problems]})
         else:
-            typer.echo("\n".join([str(error), *notes(error)]), err=True)
+            typer.echo(error_text(error), err=True)
         raise typer.Exit(1) from error
     except MemoryError as error:
-        typer.echo("\n".join([f"not enough memory: {error}", *notes(error)]), err=True)
+        typer.echo(error_text(error), err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as stopped:
         typer.echo(str(stopped) or "interrupted", err=True)
         raise typer.Exit(130) from stopped
+
+
+def error_text(error: BaseException) -> str:
+    """Return an error in words with what was noted on its way; one that nobody foresaw with its traceback."""
+    from ...loops.errors import StimloopError, notes
+
+    if not isinstance(error, StimloopError | MemoryError):
+        return "".join(traceback.format_exception(error)).rstrip()
+    what = str(error) if isinstance(error, StimloopError) else f"not enough memory: {error}"
+    return "\n".join([what, *notes(error)])
 
 
 def _problem(problem: Problem) -> dict[str, str]:
