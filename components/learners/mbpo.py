@@ -47,6 +47,9 @@ class Mbpo(ModelLearner):
         unfinished: what to do with a step whose successor nobody saw: `error`, or `drop` it.
         cost: how long one time of learning takes before its weights are in force: 0, a duration, or `measured`.
         threads: threads of torch; more than one is seldom worth it beside physics.
+        device: where it learns and imagines: `cpu`, or `cuda`, a GPU, where then lie both buffers, optimisers, and
+            copies of the networks and of the model. Policy and model act and predict on the processor, with what was
+            learned copied to them each time.
     """
 
     def __init__(self, *, termination: str, learning_rate: Positive = 3e-4, buffer_size: Count = 1_000_000,

@@ -44,6 +44,8 @@ class Ppo(PolicyLearner):
         unfinished: what to do with a step whose successor nobody saw: `error`, or `drop` it.
         cost: how long one time of learning takes before its weights are in force: 0, a duration, or `measured`.
         threads: threads of torch; more than one is seldom worth it beside physics.
+        device: where it learns: `cpu`, or `cuda`, a GPU, where then lie the steps while it learns, optimiser and copies
+            of the networks. The policy acts on the processor, with weights that are copied to it each time.
     """
 
     measures = {

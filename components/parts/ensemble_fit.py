@@ -90,7 +90,7 @@ class EnsembleFit:
         began = perf_counter()
         given, wanted = self._checked(inputs, targets)
         if self.device.type == "cpu":
-            self.network.gather()  # parameters that somebody put elsewhere are not those in `_tensors`
+            self.network.gather()  # what somebody put into new memory is not in `_tensors` yet
         held, learned = self._split(len(given), generator)
         self._scale(given[learned])
         given, depth = self._scaled(given), len(self.network.layers)

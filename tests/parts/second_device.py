@@ -54,9 +54,15 @@ class Elsewhere(torch.Tensor):
 
 
 class Generator(torch.Generator):
-    """Draws for the second device."""
+    """Draws for the second device; its state is longer than a processor's, as a GPU's is shorter."""
 
     device = property(lambda self: ELSEWHERE)  # type: ignore[assignment]
+
+    def get_state(self) -> torch.Tensor:
+        return torch.cat([super().get_state(), torch.zeros(8, dtype=torch.uint8)])
+
+    def set_state(self, state: torch.Tensor) -> None:
+        super().set_state(state[:-8].clone())
 
 
 def _run(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:

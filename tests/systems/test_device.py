@@ -9,9 +9,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="learning needs torch")
 import stimloop as sl  # noqa: E402
 from parts.second_device import ELSEWHERE, Elsewhere, second_device, waits  # noqa: E402
+from stimloop.assemblies import resuming  # noqa: E402
 from stimloop.assemblies.settings import Settings  # noqa: E402
 from stimloop.components.parts.flat_parameters import flatten  # noqa: E402
-from stimloop.loops.errors import AssemblyError  # noqa: E402
+from stimloop.loops.errors import AssemblyError, RunError  # noqa: E402
 
 HEAD = """
 name: elsewhere
@@ -163,6 +164,40 @@ def test_what_somebody_else_changes_is_what_it_goes_on_from():
     np.testing.assert_allclose(*found, atol=1e-4)
 
 
+def test_what_it_begins_anew_with_is_what_the_components_know():
+    with second_device(), build("sac") as loop:
+        loop.run("20 steps")
+        learner, critic = loop.components["learner"], loop.components["critic"]
+        learned = critic.state_dict()["learned"]
+        learned["out"]["bias"][...] = 0.25
+        critic.load_state_dict({"learned": learned})
+        learner.reset(1)
+        for mine, theirs in zip(learner.core._target, critic.parameters(), strict=True):
+            assert np.array_equal(mine.cpu().numpy(), theirs.detach().numpy())
+
+
+@pytest.mark.parametrize("name", ["sac", "mopac"])
+@pytest.mark.parametrize("devices", [("cpu", "cuda"), ("cuda", "cpu")])
+def test_a_checkpoint_of_another_device_is_refused(name, devices):
+    with second_device(), build(name, devices[0]) as one, build(name, devices[1]) as other:
+        one.run("25 steps")
+        with pytest.raises(RunError, match=r"made on another kind of device than .* set params\.device of the"):
+            other.load(one.save())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what is said where there is no GPU")
+def test_what_was_learned_on_a_gpu_can_be_looked_at_without_one(tmp_path):
+    told = "evaluate: {test: {every: 20 steps, episodes: 2, set: {brain.params.explore: false}}}\n"
+    text = SAC % ("", "", ", device: cuda") + told
+    with second_device():
+        run = sl.Assembly.from_yaml(text).run("40 steps", folder=tmp_path)
+    last = run.evaluations("test")["return"].values[-1]
+    assert resuming.evaluate(run.path)["test"]["return"].mean() == pytest.approx(last, abs=1e-12)
+    resuming.export_weights(run.path, "brain", tmp_path / "brain.safetensors")
+    with pytest.raises(AssemblyError, match="cannot learn on device cuda"):
+        resuming.resume(run.path, "60 steps")  # to go on is to learn
+
+
 @pytest.mark.parametrize(("name", "most"), [("sac", 3), ("mopac", 4), ("ppo", 5)])
 def test_updates_are_waited_for_once_however_many_they_are(name, most):
     """One wait for the measures, one for the weights of each network, two of PPO for what its value says of steps."""
@@ -190,6 +225,21 @@ def test_where_there_is_no_gpu_that_is_said(name):
     with pytest.raises(AssemblyError, match=r"learner.*params\.device .*: cannot learn on device cuda: torch .* "
                                             r"(was built without CUDA|finds no GPU)(.|\n)*Write device: cpu"):
         build(name)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_gpu_learns_and_goes_on_exactly(name):
+    with build(name) as whole, build(name) as first, build(name) as second:
+        before = weights(whole)
+        whole.run("37 steps")
+        first.run("21 steps")
+        second.load(first.save())
+        second.run("37 steps")
+        after, states = weights(whole), [loop.components["learner"].state_dict() for loop in (whole, second)]
+        assert _same(after, weights(second))
+        assert _same(*states)
+    assert all(np.isfinite(after[part]).all() and not np.array_equal(after[part], before[part]) for part in before)
 
 
 def test_another_word_is_no_device():
