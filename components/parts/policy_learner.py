@@ -34,7 +34,7 @@ class PolicyLearner(Component):
     uses = {"policy": Use(Policy, changes=True), "value": Use(Value, changes=True)}
     measures: ClassVar[Mapping[str, str]] = {}  # what it publishes of its learning, and what each says
 
-    def __init__(self, unfinished: Unfinished, cost: Cost, threads: int, device: Device) -> None:
+    def __init__(self, unfinished: Unfinished, cost: Cost, threads: int, device: Device = "cpu") -> None:
         self.unfinished, self.cost, self.threads, self.device = unfinished, cost, threads, device
         self.inputs = {
             "observation": Port("what the policy perceives", ("observation",), wakes=True),
