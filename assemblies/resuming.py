@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..assemblies import going_on, identity, recording, settings
 from ..loops.errors import Problems, RunError, nearest
@@ -19,6 +19,9 @@ from .execute import build_loop, stop_of
 from .loading import assembly_of
 from .session import CHECKPOINTS, Outcome, Session
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .assembly import Assembly
 
 
 def resume(path: Path, until: str | int | None = None, *, show: bool | None = None, allowed: Settings | None = None,
@@ -72,7 +75,7 @@ def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str
                        "example with: --episodes 10 --no-explore")
     state = _newest(path, attributes)
     state.pop("recorder")
-    loop = build_loop(assembly, allowed)
+    loop = build_loop(_without_gpu(assembly, state), allowed)
     try:
         loop.load(state)
         for name in names or ():
@@ -96,7 +99,7 @@ def export_weights(path: Path, component: str, target: Path, *, allowed: Setting
         raise RunError(f"{target} is there already; choose another name with --to")
     state = _newest(path, attributes)
     state.pop("recorder")
-    loop = build_loop(assembly, allowed)
+    loop = build_loop(_without_gpu(assembly, state), allowed)
     try:
         loop.load(state)
         digest = artifact.save(target, loop.components[component], assembly.get(f"{component}.type"),
@@ -104,6 +107,17 @@ def export_weights(path: Path, component: str, target: Path, *, allowed: Setting
         return {"weights": str(target), "component": component, "at": say(loop.now), "hash": digest}
     finally:
         loop.close()
+
+
+def _without_gpu(assembly: Assembly, state: dict[str, Any]) -> Assembly:
+    """Return the assembly for looking at what was learned: where that was on a GPU, none need be here.
+
+    What learned there has nothing to look at, and its state, which only a GPU can go on from, is left out.
+    """
+    away = [name for name in assembly.components if str(assembly.get(f"{name}.type")).startswith("learners.")
+            and assembly.get(f"{name}.params.device") == "cuda"]
+    state["components"] |= {name: {} for name in away}
+    return assembly.set({f"{name}.params.device": "cpu" for name in away}) if away else assembly
 
 
 def _is_there(path: Path, loop: Loop, rows: Mapping[str, Any], stop: Until, before: Until | None, asked: bool) -> bool:

@@ -151,6 +151,10 @@ class Mlp(PolicyBrain):
         """Return torch parameters that share memory with the weights; change them in place."""
         return list(self.network.parameters().values())
 
+    def move(self, device: Any) -> None:
+        """Let the torch parameters lie on a device; see `SharedArrays.move`."""
+        self.network.move(device)
+
     def plain(self) -> Perceptron | None:
         """Return the network that is all there is to an answer; None for an injured or normalised brain."""
         return None if self.lesion is not None or self.normalise else self.network

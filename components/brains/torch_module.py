@@ -202,6 +202,10 @@ class TorchModule(PolicyBrain):
         """Return those of the module's own parameters that may learn; the frozen ones are left as they are."""
         return [parameter for parameter in self._net.parameters() if parameter.requires_grad]
 
+    def move(self, device: Any) -> None:
+        """Let the module lie on a device, where it answers tensors only."""
+        self._net.to(device)
+
     def _weights(self, net: Any) -> dict[str, Any]:
         return artifact.nested({name.replace(".", "/"): np.asarray(tensor.detach().cpu().numpy()).copy()
                                 for name, tensor in net.state_dict().items()})

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from ...loops.bounds import Amount, Count, NonNegative, Positive, Share
+from ..parts.devices import Device
 from ..parts.hidden_weights import Cost
 from ..parts.model_learner import ModelLearner, Practice
 from ..parts.transitions import Unfinished
@@ -46,6 +47,9 @@ class Mbpo(ModelLearner):
         unfinished: what to do with a step whose successor nobody saw: `error`, or `drop` it.
         cost: how long one time of learning takes before its weights are in force: 0, a duration, or `measured`.
         threads: threads of torch; more than one is seldom worth it beside physics.
+        device: where it learns and imagines: `cpu`, or `cuda`, a GPU, where then lie both buffers, optimisers, and
+            copies of the networks and of the model. Policy and model act and predict on the processor, with what was
+            learned copied to them each time.
     """
 
     def __init__(self, *, termination: str, learning_rate: Positive = 3e-4, buffer_size: Count = 1_000_000,
@@ -58,21 +62,22 @@ class Mbpo(ModelLearner):
                  rollout_batch_size: Count = 100_000, rollout_schedule: list[float] = [20, 150, 1, 1],  # noqa: B006
                  ratio_schedule: list[float] = [0, 1, 0.05, 0.05],  # noqa: B006
                  model_retain_epochs: Count = 1, insert: Literal["step", "episode_end"] = "step",
-                 unfinished: Unfinished = "error", cost: Cost = 0, threads: Count = 1) -> None:
+                 unfinished: Unfinished = "error", cost: Cost = 0, threads: Count = 1, device: Device = "cpu"
+                 ) -> None:
         practice = Practice(learning_starts, min_buffer, epoch_length, gradient_steps, train_freq, batch_size,
                             model_train_freq, model_train_end_epoch, max_model_t, rollout_batch_size,
                             list(rollout_schedule), list(ratio_schedule), model_retain_epochs, insert)
         core = {"learning_rate": learning_rate, "gamma": gamma, "tau": tau, "ent_coef": ent_coef,
                 "target_entropy": target_entropy, "target_update_interval": target_update_interval,
                 "reward_scale": reward_scale}
-        super().__init__(practice, termination, core, buffer_size, unfinished, cost, threads)
+        super().__init__(practice, termination, core, buffer_size, unfinished, cost, threads, device)
 
     @classmethod
     def example(cls) -> Mbpo:
         return cls(termination="never", buffer_size=100, learning_starts=6, min_buffer=6, epoch_length=10,
                    batch_size=8, gradient_steps=2, model_train_freq=5, rollout_batch_size=6)
 
-    def imagine(self, start: Any, length: int) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
+    def imagine(self, start: Any, length: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Let the policy act from real observations."""
         from ..parts.imagination import branch
 

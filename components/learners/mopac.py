@@ -10,6 +10,7 @@ from ...loops.component import Use
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.seeds import derive
+from ..parts.devices import Device
 from ..parts.hidden_weights import Cost
 from ..parts.model_learner import ModelLearner, Practice
 from ..parts.roles import Value
@@ -74,6 +75,9 @@ class Mopac(ModelLearner):
         unfinished: what to do with a step whose successor nobody saw: `error`, or `drop` it.
         cost: how long one time of learning takes before its weights are in force: 0, a duration, or `measured`.
         threads: threads of torch; more than one is seldom worth it beside physics.
+        device: where it learns and imagines: `cpu`, or `cuda`, a GPU, where then lie both buffers, optimisers, and
+            copies of the networks and of the model. Policy and model act and predict on the processor, with what was
+            learned copied to them each time.
     """
 
     uses = {**ModelLearner.uses, "state_value": Use(Value, changes=True, optional=True)}
@@ -103,14 +107,15 @@ class Mopac(ModelLearner):
                  mask_terminated: bool = True, effective_noise: bool = True,
                  last_action: Literal["policy", "zero"] = "policy", closed_loop: bool = False,
                  pessimism: NonNegative = 0.0, insert: Literal["step", "episode_end"] = "step",
-                 unfinished: Unfinished = "error", cost: Cost = 0, threads: Count = 1) -> None:
+                 unfinished: Unfinished = "error", cost: Cost = 0, threads: Count = 1, device: Device = "cpu"
+                 ) -> None:
         practice = Practice(learning_starts, min_buffer, epoch_length, gradient_steps, train_freq, batch_size,
                             model_train_freq, model_train_end_epoch, max_model_t, rollout_batch_size,
                             list(rollout_schedule), list(ratio_schedule), model_retain_epochs, insert)
         core = {"learning_rate": learning_rate, "gamma": gamma, "tau": tau, "ent_coef": ent_coef,
                 "target_entropy": target_entropy, "target_update_interval": target_update_interval,
                 "reward_scale": reward_scale}
-        super().__init__(practice, termination, core, buffer_size, unfinished, cost, threads)
+        super().__init__(practice, termination, core, buffer_size, unfinished, cost, threads, device)
         if proposal == "particles" and (iterations > 1 or pessimism or effective_noise):
             raise AssemblyError([Problem("where each variant follows the policy through states of its own, there is no "
                                          "plan to improve twice, to judge in several models, or to tell noise from",
@@ -131,8 +136,7 @@ class Mopac(ModelLearner):
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make what plans, beside what learns."""
-        import torch
-
+        from ..parts import devices
         from ..parts.guidance import Guidance, Planner
         from ..parts.path_integral import Weighing
 
@@ -140,7 +144,7 @@ class Mopac(ModelLearner):
             raise AssemblyError([Problem("nothing says what an observation at the horizon is worth", "uses",
                                          "Add a critics.value_mlp and write uses: {state_value: its name}, or "
                                          "horizon_value: q, or none.")])
-        self._noise = torch.Generator()
+        self._noise = devices.generator(devices.find(self.device))
         super().build(lanes, seed)
         self.planner = Planner(Guidance(**self.guidance, weighing=Weighing(**self.weighing)), self.world, self.actor,
                                self.core.gamma, None if self.horizon_value == "none" else self._worth, self._noise)
@@ -156,7 +160,7 @@ class Mopac(ModelLearner):
             return self.core.states.value(observation)
         return self.core.judge(observation, self.actor.mean(observation))
 
-    def imagine(self, start: Any, length: int) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
+    def imagine(self, start: Any, length: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Plan from real observations, and live the plans; or let the policy act."""
         from ..parts.imagination import branch
 
@@ -165,9 +169,11 @@ class Mopac(ModelLearner):
             return
         if not self.planner.guidance.fresh_noise:
             self._noise.manual_seed(derive(self._noise_seed, self.epoch))
-        sizes, cut, done = 0.0, 0.0, 0
+        sizes: Any = 0.0
+        cut: Any = 0.0
+        done = 0
         for plan, rows in self.planner.refresh(start, length):
-            sizes, cut = sizes + float(plan.size.sum()), cut + float(plan.cut) * len(plan.size)
+            sizes, cut = sizes + plan.size.sum().double(), cut + plan.cut.double() * len(plan.size)
             done += len(plan.size)
             yield rows, {"effective_size": sizes / done, "cut_share": cut / done}
 

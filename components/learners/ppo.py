@@ -12,6 +12,7 @@ from ...loops.component import Inputs
 from ...loops.errors import AssemblyError, PortError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
+from ..parts.devices import Device
 from ..parts.hidden_weights import Cost
 from ..parts.policy_learner import PolicyLearner
 from ..parts.returns import advantages
@@ -43,6 +44,8 @@ class Ppo(PolicyLearner):
         unfinished: what to do with a step whose successor nobody saw: `error`, or `drop` it.
         cost: how long one time of learning takes before its weights are in force: 0, a duration, or `measured`.
         threads: threads of torch; more than one is seldom worth it beside physics.
+        device: where it learns: `cpu`, or `cuda`, a GPU, where then lie the steps while it learns, optimiser and copies
+            of the networks. The policy acts on the processor, with weights that are copied to it each time.
     """
 
     measures = {
@@ -60,8 +63,8 @@ class Ppo(PolicyLearner):
                  n_epochs: Count = 10, gamma: Share = 0.99, gae_lambda: Share = 0.95, clip_range: Schedule = 0.2,
                  ent_coef: NonNegative = 0.0, vf_coef: NonNegative = 0.5, max_grad_norm: Positive = 0.5,
                  target_kl: Positive | None = None, unfinished: Unfinished = "error", cost: Cost = 0,
-                 threads: Count = 1) -> None:
-        super().__init__(unfinished, cost, threads)
+                 threads: Count = 1, device: Device = "cpu") -> None:
+        super().__init__(unfinished, cost, threads, device)
         self.n_steps, self.batch_size, self.n_epochs = n_steps, batch_size, n_epochs
         self.gamma, self.gae_lambda = gamma, gae_lambda
         self.learning_rate, self.clip_range = Ramp(learning_rate, "learning_rate"), Ramp(clip_range, "clip_range")
@@ -90,7 +93,8 @@ class Ppo(PolicyLearner):
             raise AssemblyError([Problem("the policy draws no actions, so it never says with which probability it "
                                          "acted", "uses.policy", "Write explore: true in its params.")])
         self.check_teachable(self._judge_nothing())
-        self.core = ProximalPolicy(self.used["policy"], self.used["value"], **self._settings)  # type: ignore[arg-type]
+        parts = self.workplace.parts
+        self.core = ProximalPolicy(parts["policy"], parts["value"], **self._settings)  # type: ignore[arg-type]
         seen, done = self.inputs["observation"], self.inputs["action"]
         wide = (self.n_steps, lanes.count)
         self._steps = {"observation": np.zeros((*wide, *seen.shape), seen.dtype),  # type: ignore[arg-type]
@@ -152,19 +156,19 @@ class Ppo(PolicyLearner):
         """Return the steps that were made as tensors [rows, ...], with advantage and return of each."""
         import torch
 
-        steps, made = self._steps, self._steps["made"]
-        seen = {name: torch.from_numpy(steps[name][made]) for name in ("observation", "successor")}
+        steps, made, device = self._steps, self._steps["made"], self.workplace.device
+        seen = {name: torch.from_numpy(steps[name][made]).to(device) for name in ("observation", "successor")}
         with torch.no_grad():
             judged = {name: np.zeros(made.shape) for name in seen}
             for name, rows in seen.items():
-                judged[name][made] = self.core.value.value(rows).numpy()
+                judged[name][made] = self.core.value.value(rows).cpu().numpy()
         advantage = advantages(steps["reward"], judged["observation"], judged["successor"], steps["terminated"],
                                steps["follows"], made, self.gamma, self.gae_lambda)
         columns = {"action": steps["action"], "log_prob": steps["log_prob"],
                    "advantage": advantage.astype(np.float32),
                    "return": (advantage + judged["observation"]).astype(np.float32)}
         return {"observation": seen["observation"],
-                **{name: torch.from_numpy(column[made]) for name, column in columns.items()}}
+                **{name: torch.from_numpy(column[made]).to(device) for name, column in columns.items()}}
 
     def keep(self) -> dict[str, Any]:
         return {"core": self.core.state_dict(), "steps": {name: column.copy() for name, column in self._steps.items()},

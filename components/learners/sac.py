@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ...loops.bounds import Amount, Count, NonNegative, Positive, Share
 from ...loops.component import Inputs
 from ...loops.lanes import Lanes
+from ..parts.devices import Device
 from ..parts.hidden_weights import Cost
 from ..parts.policy_learner import PolicyLearner
 from ..parts.transitions import Rows, Unfinished
@@ -36,6 +37,8 @@ class Sac(PolicyLearner):
         unfinished: what to do with a step whose successor nobody saw: `error`, or `drop` it.
         cost: how long one time of learning takes before its weights are in force: 0, a duration, or `measured`.
         threads: threads of torch; more than one is seldom worth it beside physics.
+        device: where it learns: `cpu`, or `cuda`, a GPU, where then lie replay buffer, optimiser and copies of the
+            networks. The policy acts on the processor, with weights that are copied to it each time.
     """
 
     measures = {
@@ -53,8 +56,9 @@ class Sac(PolicyLearner):
                  batch_size: Count = 256, tau: Share = 0.005, gamma: Share = 0.99, train_freq: Count = 1,
                  gradient_steps: Count = 1, ent_coef: Literal["auto"] | NonNegative = "auto",
                  target_entropy: Literal["auto"] | float = "auto", target_update_interval: Count = 1,
-                 unfinished: Unfinished = "error", cost: Cost = 0, threads: Count = 1) -> None:
-        super().__init__(unfinished, cost, threads)
+                 unfinished: Unfinished = "error", cost: Cost = 0, threads: Count = 1, device: Device = "cpu"
+                 ) -> None:
+        super().__init__(unfinished, cost, threads, device)
         self.buffer_size, self.batch_size, self.learning_starts = buffer_size, batch_size, learning_starts
         self.train_freq, self.gradient_steps = train_freq, gradient_steps
         self._settings = {"learning_rate": learning_rate, "gamma": gamma, "tau": tau, "ent_coef": ent_coef,
@@ -76,13 +80,13 @@ class Sac(PolicyLearner):
 
         super().build(lanes, seed)
         seen, done = self.inputs["observation"], self.inputs["action"]
-        policy, critic = self.used["policy"], self.used["value"]
         actions = check_action(done.shape)
-        self.warnings = [*self.warnings, *check_partners(policy, critic)]
+        self.warnings = [*self.warnings, *check_partners(self.used["policy"], self.used["value"])]
         self.buffer = ReplayBuffer(self.buffer_size, transition_columns(
-            seen.shape, done.shape, done.dtype, seen.dtype))  # type: ignore[arg-type]
+            seen.shape, done.shape, done.dtype, seen.dtype), self.workplace.device)  # type: ignore[arg-type]
         self.check_sampled(actions)
-        self.core = SoftActorCritic(policy, critic, actions, **self._settings)  # type: ignore[arg-type]
+        parts = self.workplace.parts
+        self.core = SoftActorCritic(parts["policy"], parts["value"], actions, **self._settings)  # type: ignore[arg-type]
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
@@ -107,10 +111,9 @@ class Sac(PolicyLearner):
         return times * self.gradient_steps
 
     def learn(self, times: int) -> tuple[int, dict[str, float]]:
-        measured: dict[str, float] = {}
         for _ in range(times):
-            measured = self.core.update(self.buffer.sample(self.batch_size, self._generator), self._generator)
-        return self.core.updates, measured
+            told = self.core.advance(self.buffer.sample(self.batch_size, self._generator), self._generator)
+        return self.core.updates, self.core.told(told)
 
     def keep(self) -> dict[str, Any]:
         return {"buffer": self.buffer.state_dict(), "core": self.core.state_dict(), "owed": self._owed,

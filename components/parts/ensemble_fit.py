@@ -52,14 +52,14 @@ class EnsembleFit:
         holdout_most: rows of the hold-out at most.
         improvement: share by which a member's error must fall below its best to count.
         patience: passes in which no member improves that are put up with.
-        device: where the arithmetic is done.
+
+    The arithmetic is done where the network's parameters lie.
     """
 
     def __init__(self, network: DynamicsEnsemble, *, learning_rate: float = 1e-3, eps: float = 1e-8,
                  decays: Sequence[float] | None = None, batch_size: int = 256, holdout: float = 0.2,
-                 holdout_most: int = 5000, improvement: float = 0.01, patience: int = 5,
-                 device: str = "cpu") -> None:
-        self.network, self.device, self.batch_size = network, torch.device(device), batch_size
+                 holdout_most: int = 5000, improvement: float = 0.01, patience: int = 5) -> None:
+        self.network, self.batch_size = network, batch_size
         self.holdout, self.holdout_most = holdout, holdout_most
         self.improvement, self.patience = improvement, patience
         depth, each = len(network.layers), decays if decays is not None else spread(len(network.layers))
@@ -67,8 +67,8 @@ class EnsembleFit:
             raise RunError(f"{len(each)} weight decays for {depth} layers: give one for each hidden layer and the last")
         self._names = [*(f"{name}/{part}" for part in ("weight", "bias") for name in network.layers),
                        "bounds/most", "bounds/least"]
-        here = [torch.from_numpy(network.arrays[name]) for name in self._names]
-        self._tensors = here if self.device.type == "cpu" else [tensor.to(self.device) for tensor in here]
+        self._tensors = [network.parameters()[name].detach() for name in self._names]
+        self.device = self._tensors[0].device
         self._optimiser = Adam(self._tensors, learning_rate, eps, [*each, *[0.0] * (depth + 2)])
         self._kept: dict[int, Slopes] = {}  # by rows of a minibatch
 
@@ -89,7 +89,8 @@ class EnsembleFit:
         """
         began = perf_counter()
         given, wanted = self._checked(inputs, targets)
-        self._exchange(from_network=True)
+        if self.device.type == "cpu":
+            self.network.gather()  # what somebody put into new memory is not in `_tensors` yet
         held, learned = self._split(len(given), generator)
         self._scale(given[learned])
         given, depth = self._scaled(given), len(self.network.layers)
@@ -108,7 +109,6 @@ class EnsembleFit:
         self._check(best, f"in {passes} passes of this fit", np.where(best.errors < Best.START, best.errors, np.inf),
                     loss)  # who never fell below the start has learned nothing
         errors = self._errors(*tests)
-        self._exchange(from_network=False)
         chosen = np.argsort(errors, kind="stable")[:len(self.network.elites)]
         self.network.set({"holdout": errors, "elites": chosen})
         return FitReport(len(given), passes, steps, perf_counter() - began, loss, errors, chosen,
@@ -194,22 +194,10 @@ class EnsembleFit:
         if not wrong and np.isfinite(loss):
             return
         best.restore()
-        self._exchange(from_network=False)
         raise Diverged(f"fitting the model has diverged {when}: {', '.join([*wrong, f'loss {loss:g}'])}. Lower its "
                        "learning_rate, or look for rows of extreme scale (rewards and changes of observation are not "
                        "normalised; basics.gain brings them back). The weights are those of each member's best pass "
                        "before; the optimiser's moments are not to be used again")
-
-    def _exchange(self, from_network: bool) -> None:
-        """Bring weights from the network to the device, or back; on a processor they are the same memory."""
-        self.network.gather()
-        if self.device.type == "cpu":
-            return
-        for name, tensor in zip(self._names, self._tensors, strict=True):
-            if from_network:
-                tensor.copy_(torch.from_numpy(self.network.arrays[name]))
-            else:
-                self.network.arrays[name][...] = tensor.cpu().numpy()
 
     def state_dict(self) -> dict[str, Any]:
         return {"optimiser": self._optimiser.state_dict()}

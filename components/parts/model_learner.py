@@ -17,6 +17,8 @@ from ...loops.component import Inputs, Use
 from ...loops.errors import AssemblyError, Diverged, Problem
 from ...loops.lanes import Lanes
 from ...loops.seeds import derive
+from . import devices
+from .devices import Device
 from .hidden_weights import Cost
 from .policy_learner import PolicyLearner
 from .roles import Model
@@ -90,8 +92,8 @@ class ModelLearner(PolicyLearner):
                     "model": ("world_models.gaussian_ensemble", {"hidden": [8], "members": 2, "elites": 1})}
 
     def __init__(self, practice: Practice, termination: str, core: Mapping[str, Any], buffer_size: int,
-                 unfinished: Unfinished, cost: Cost, threads: int) -> None:
-        super().__init__(unfinished, cost, threads)
+                 unfinished: Unfinished, cost: Cost, threads: int, device: Device) -> None:
+        super().__init__(unfinished, cost, threads, device)
         self.practice, self.termination, self._core_settings = practice, termination, dict(core)
         self.buffer_size = buffer_size
         self.rollout_length = Ramp(practice.rollout_schedule, "rollout_schedule", "epoch")
@@ -129,19 +131,20 @@ class ModelLearner(PolicyLearner):
 
         super().build(lanes, seed)
         seen, done = self.inputs["observation"], self.inputs["action"]
-        policy, critic, model = (self.used[name] for name in ("policy", "value", "model"))
         actions = check_action(done.shape)
-        self.warnings = [*self.warnings, *check_partners(policy, critic)]
+        self.warnings = [*self.warnings, *check_partners(self.used["policy"], self.used["value"])]
         columns = transition_columns(seen.shape, done.shape, done.dtype, seen.dtype)  # type: ignore[arg-type]
         self.check_sampled(actions)
-        self.imagined = ReplayBuffer(1, columns)
-        self.buffer = ReplayBuffer(self.buffer_size, {**columns, "reached": ((), torch.bool)})
-        self._imagining, self._fitting = torch.Generator(), torch.Generator()
+        device, parts = self.workplace.device, self.workplace.parts
+        policy, critic, model = (parts[name] for name in ("policy", "value", "model"))
+        self.imagined = ReplayBuffer(1, columns, device)
+        self.buffer = ReplayBuffer(self.buffer_size, {**columns, "reached": ((), torch.bool)}, device)
+        self._imagining, self._fitting = devices.generator(device), devices.generator(device)
         self.world = ImaginedWorld(model, terminations.find(self.termination), self._imagining)
         self.actor = Actor(policy, actions, self._imagining)
         self.fit = EnsembleFit(model.network)
         self.core = SoftActorCritic(policy, critic, actions, **self._core_settings,
-                                    state_value=self.used.get("state_value"))
+                                    state_value=parts.get("state_value"))
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
@@ -207,19 +210,20 @@ class ModelLearner(PolicyLearner):
             begun = self.steps - self.practice.learning_starts
             self._refreshed = begun // self.practice.model_train_freq + 1
             if self.real_ratio.at(self.epoch) < 1:
-                measured |= self._refresh()
+                with self.workplace.learning("model"):
+                    measured |= self._refresh()
         return self.core.updates + self._fits, measured
 
     def _update(self, times: int) -> dict[str, float]:
-        measured: dict[str, float] = {}
+        told: Any = None
         before = max(0, self.steps - 1 - self.practice.learning_starts) // self.practice.epoch_length
         ratio = self.real_ratio.at(before) if len(self.imagined) else 1.0
         for _ in range(times):
-            measured = self.core.update(self._batch(ratio), self._generator)
-        if times:
-            self._owed %= self.practice.train_freq
-            measured["real_ratio"] = ratio
-        return measured
+            told = self.core.advance(self._batch(ratio), self._generator)
+        if told is None:
+            return {}
+        self._owed %= self.practice.train_freq
+        return {**self.core.told(told), "real_ratio": ratio}
 
     def _batch(self, ratio: float) -> dict[str, Any]:
         """Draw real and imagined rows, int(ratio * batch_size) of them real."""
@@ -237,18 +241,20 @@ class ModelLearner(PolicyLearner):
         room = length * how.rollout_batch_size * how.epoch_length // how.model_train_freq
         self.imagined.resize(max(1, how.model_retain_epochs * room))
         start = self.buffer.sample(how.rollout_batch_size, self._imagining)["observation"]
-        lived = 0
-        for rows, told in self.imagine(start, length):
+        lived, told = 0, dict[str, Any]()
+        for rows, latest in self.imagine(start, length):
             self._check_imagined(rows)
             self.imagined.add(rows)
-            lived += len(rows["reward"])
-            measured |= told
-        return {**measured, "rollout_length": length, "mean_rollout_length": lived / len(start),
-                "model_rows": len(self.imagined)}
+            lived, told = lived + len(rows["reward"]), latest
+        return {**measured, **{name: float(value) for name, value in told.items()}, "rollout_length": length,
+                "mean_rollout_length": lived / len(start), "model_rows": len(self.imagined)}
 
     def _check_imagined(self, rows: Mapping[str, Any]) -> None:
         """Refuse what is no number before it is remembered: an end would hide it, and critics would learn from it."""
-        if wrong := [name for name, column in rows.items() if not bool(column.isfinite().all())]:
+        import torch
+
+        finite = torch.stack([column.isfinite().all() for column in rows.values()]).tolist()  # one host read
+        if wrong := [name for name, is_finite in zip(rows, finite, strict=True) if not is_finite]:
             raise Diverged(f"what was imagined in epoch {self.epoch} is not finite ({', '.join(wrong)}): the model "
                            "predicts too far from what it has seen. Shorten rollout_schedule, or fit it on more steps")
 
@@ -268,26 +274,27 @@ class ModelLearner(PolicyLearner):
         return {"model_loss": report.val_loss, "model_steps": report.steps}
 
     @abstractmethod
-    def imagine(self, start: Any, length: int) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
-        """Yield imagined steps as columns of a replay buffer, and measures of how they came about."""
+    def imagine(self, start: Any, length: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Yield imagined steps as columns of a replay buffer, and measures of how all so far came about.
+
+        Measures are numbers, or tensors that nobody waits for before the end.
+        """
 
     def keep(self) -> dict[str, Any]:
         return {"buffer": self.buffer.state_dict(), "imagined": self.imagined.state_dict(), "room": self.imagined.size,
                 "core": self.core.state_dict(), "fit": self.fit.state_dict(), "counted": self._counted,
                 "owed": self._owed, "refreshed": self._refreshed, "fits": self._fits,
-                "generators": {name: generator.get_state().numpy().copy() for name, generator in self._generators()},
+                "generators": {name: devices.keep(generator) for name, generator in self._generators()},
                 "pending": {str(i): rows.state_dict() for i, rows in enumerate(self._pending)}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        import torch
-
         self.imagined.resize(int(state["room"]))
         for name in ("buffer", "imagined", "core", "fit"):
             getattr(self, name).load_state_dict(state[name])
         self._counted, self._owed = int(state["counted"]), int(state["owed"])
         self._refreshed, self._fits = int(state["refreshed"]), int(state["fits"])
         for name, generator in self._generators():
-            generator.set_state(torch.from_numpy(np.array(state["generators"][name], np.uint8)))
+            devices.restore(generator, state["generators"][name])
         self._pending = [Rows.from_state(state["pending"][str(i)]) for i in range(len(state["pending"]))]
 
     def _generators(self) -> list[tuple[str, Any]]:

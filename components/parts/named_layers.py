@@ -118,12 +118,15 @@ def watched(net: torch.nn.Module, names: Sequence[str], layer: str | None = None
     watch, hooks = Watch(), []
     lives = None if mask is None else torch.from_numpy(mask != 0)
 
+    def beside(tensor: torch.Tensor) -> Any:
+        return None if lives is None else lives.to(tensor.device)
+
     def keep(name: str) -> Any:
         def hook(part: torch.nn.Module, given: Any, answer: torch.Tensor) -> torch.Tensor:
             _check_answer(name, answer, flat=name == layer)
             if name == layer:
                 answer = answer if watch.current is None else answer + watch.current
-                answer = answer if lives is None or lives.ndim == 2 else answer.where(lives, 0)
+                answer = answer if lives is None or lives.ndim == 2 else answer.where(beside(answer), 0)
             watch.activity[name] = answer
             return answer
 
@@ -131,7 +134,7 @@ def watched(net: torch.nn.Module, names: Sequence[str], layer: str | None = None
 
     def without(part: torch.nn.Module, given: Any, answer: torch.Tensor) -> torch.Tensor:
         weight: Any = part.weight
-        kept = weight.where(lives, 0)  # not a product: infinity times 0 would be no number
+        kept = weight.where(beside(weight), 0)  # not a product: infinity times 0 would be no number
         return torch.nn.functional.linear(given[0], kept, part.bias)  # type: ignore[arg-type]
 
     if layer is not None and lives is not None and lives.ndim == 2:

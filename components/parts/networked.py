@@ -32,6 +32,10 @@ class Networked(Component):
         """Return torch parameters that share memory with the weights; change them in place."""
         return list(self.network.parameters().values())
 
+    def move(self, device: Any) -> None:
+        """Let the torch parameters lie on a device; see `SharedArrays.move`."""
+        self.network.move(device)
+
     def state_dict(self) -> dict[str, Any]:
         self.network.gather()
         return {"learned": artifact.nested({name: array.copy() for name, array in self.network.arrays.items()})}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import normaliser
+from . import devices, normaliser
 
 ACTIVATIONS = ("relu", "tanh")
 _ZERO = np.zeros((), np.float32)  # as an array: half the cost of a call
@@ -28,9 +28,11 @@ class SharedArrays:
         self.arrays: dict[str, np.ndarray] = {}
         self._shared: dict[str, Any] = {}  # torch parameters, once somebody asked
         self._places: dict[str, int] = {}  # where in memory each of them lies
+        self._device: Any = None  # where they lie, if not in the arrays' memory
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SharedArrays:
         """Copy what is true; the copy's torch parameters are its own."""
+        self.gather()
         other = copy(self)
         other.arrays = {name: array.copy() for name, array in self.arrays.items()}
         other._shared, other._places = {}, {}
@@ -40,6 +42,16 @@ class SharedArrays:
         """Write weights in place; names and sizes are the caller's to check."""
         for name, value in arrays.items():
             self.arrays[name][...] = value
+        if self._device is not None and (there := [name for name in arrays if name in self._shared]):
+            devices.send([self.arrays[name] for name in there], [self._shared[name] for name in there])
+
+    def move(self, device: Any) -> None:
+        """Let torch parameters lie on another device, as copies: `gather` fetches them, `set` sends them there.
+
+        Parameters handed out before do not belong to this network any more.
+        """
+        self.gather()
+        self._device, self._shared, self._places = device, {}, {}
 
     @property
     def statistics(self) -> dict[str, np.ndarray]:
@@ -48,20 +60,27 @@ class SharedArrays:
                 if f"normaliser/{name}" in self.arrays}
 
     def parameters(self) -> dict[str, Any]:
-        """Return torch parameters by name, sharing memory with the arrays: change them in place only."""
+        """Return torch parameters by name: change them in place. On a processor they share memory with the arrays."""
         if not self._shared:
             import torch
 
-            self._shared = {name: torch.nn.Parameter(torch.from_numpy(array)) for name, array in self.arrays.items()
-                            if not name.startswith(self.fixed)}
+            found = {name: torch.from_numpy(array) for name, array in self.arrays.items()
+                     if not name.startswith(self.fixed)}
+            self._shared = {name: torch.nn.Parameter(tensor if self._device is None else tensor.to(self._device))
+                            for name, tensor in found.items()}
             self._places = {name: parameter.data_ptr() for name, parameter in self._shared.items()}
         return self._shared
 
     def gather(self) -> None:
         """Take back what a learner put into new memory (`parameter.data = ...`), so that truth stays one.
 
-        Called before every use; nothing to do unless somebody broke the sharing.
+        Called before every use; nothing to do unless somebody broke the sharing, or parameters lie on another device.
         """
+        if self._device is not None:
+            for array, told in zip((self.arrays[name] for name in self._shared),
+                                   devices.fetch(list(self._shared.values())) if self._shared else (), strict=True):
+                array[...] = told
+            return
         for name, parameter in self._shared.items():
             if parameter.data_ptr() != self._places[name]:
                 import torch
@@ -85,9 +104,10 @@ class SharedArrays:
 
     def arrays_for(self, values: Any) -> Mapping[str, Any]:
         """Return the weights as the kind of array that `values` is: NumPy, or torch with gradients."""
-        if self._shared:
+        as_arrays = isinstance(values, np.ndarray)
+        if self._shared and (as_arrays or self._device is None):
             self.gather()
-        return self.arrays if isinstance(values, np.ndarray) else self.parameters()
+        return self.arrays if as_arrays else self.parameters()
 
 
 class Perceptron(SharedArrays):

@@ -14,11 +14,14 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import status_input
-from . import normaliser
+from . import devices, normaliser
+from .devices import Device
 from .hidden_weights import Cost, HiddenWeights
 from .roles import Normalised, Policy, Value
 from .torch_threads import threads
 from .transitions import Rows, Transitions, Unfinished
+
+_CHANGED = ("policy", "value", "state_value")  # by every time of learning, as far as they are used
 
 
 class PolicyLearner(Component):
@@ -31,8 +34,8 @@ class PolicyLearner(Component):
     uses = {"policy": Use(Policy, changes=True), "value": Use(Value, changes=True)}
     measures: ClassVar[Mapping[str, str]] = {}  # what it publishes of its learning, and what each says
 
-    def __init__(self, unfinished: Unfinished, cost: Cost, threads: int) -> None:
-        self.unfinished, self.cost, self.threads = unfinished, cost, threads
+    def __init__(self, unfinished: Unfinished, cost: Cost, threads: int, device: Device = "cpu") -> None:
+        self.unfinished, self.cost, self.threads, self.device = unfinished, cost, threads, device
         self.inputs = {
             "observation": Port("what the policy perceives", ("observation",), wakes=True),
             "reward": Port("reward of the step that just ended", (), wakes=True),
@@ -59,16 +62,15 @@ class PolicyLearner(Component):
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make what remembers and what learns."""
-        import torch
-
         super().build(lanes, seed)
+        self.workplace = devices.Workplace(self.used, devices.find(self.device))
         if self.cost and not self.peers.get("learned"):
             raise AssemblyError([Problem("what is learned would reach nobody, for learning takes time here", "learned",
                                          "Wire it to the policy, for example brain: {inputs: [learner.learned]}, or "
                                          "leave cost out.")])
         self._check_heard()
         self._transitions = Transitions(lanes, self.unfinished)
-        self._generator = torch.Generator()
+        self._generator = devices.generator(self.workplace.device)
         self._hidden = HiddenWeights(self.used["policy"], self.cost)
         statistics = [part.statistics() for part in self.used.values() if isinstance(part, Normalised)]
         self._normalisers = [known for known in statistics if known]
@@ -111,6 +113,7 @@ class PolicyLearner(Component):
 
     def reset(self, seed: int) -> None:
         """Forget every step and every moment of the optimisers; what was learned stays."""
+        self.workplace.tell(*_CHANGED)
         self._transitions.forget()
         self._hidden.forget()
         self._seen: list[np.ndarray] = []  # observations [rows, ...] that the normalisers do not know yet
@@ -128,7 +131,8 @@ class PolicyLearner(Component):
         times = self.due() if self._hidden.due is None else 0
         if times:
             with threads(self.threads), self._hidden.learning(now, acts):
-                updates, measured = self.learn(times)
+                with self.workplace.learning(*_CHANGED):
+                    updates, measured = self.learn(times)
                 self._normalise()
             said |= {"updates": np.asarray(updates, np.int64), **self._check(updates, measured)}
         return said
@@ -171,17 +175,15 @@ class PolicyLearner(Component):
     def state_dict(self) -> dict[str, Any]:
         return {"transitions": self._transitions.state_dict(), "hidden": self._hidden.state_dict(),
                 "seen": np.concatenate(self._seen) if self._seen else np.zeros(0, np.float32),
-                "generator": self._generator.get_state().numpy().copy(), **self.keep()}
+                "generator": devices.keep(self._generator), **self.keep()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if "transitions" not in state:
             return
-        import torch
-
         self._transitions.load_state_dict(state["transitions"])
         self._hidden.load_state_dict(state["hidden"])
         self._seen = [np.array(state["seen"])] if state["seen"].size else []
-        self._generator.set_state(torch.from_numpy(np.array(state["generator"], np.uint8)))
+        devices.restore(self._generator, state["generator"])
         self.restore(state)
 
     def keep(self) -> dict[str, Any]:

@@ -50,6 +50,11 @@ class ProximalPolicy:
 
         A minibatch that ends the round is measured and not learned from, so it has no gradient to speak of.
         """
+        return dict(zip(MEASURES, self.advance(batch, epochs, size, generator).tolist(), strict=True))
+
+    def advance(self, batch: Mapping[str, torch.Tensor], epochs: int, size: int, generator: torch.Generator
+                ) -> torch.Tensor:
+        """The same; return the measures without waiting for them (with a `target_kl` every minibatch is waited for)."""
         rows, said, norms = len(batch["advantage"]), [], []
         for _ in range(epochs):
             order = torch.randperm(rows, generator=generator, device=generator.device)
@@ -63,8 +68,9 @@ class ProximalPolicy:
             else:
                 continue
             break
-        of_gradients = torch.stack(norms).mean() if norms else torch.zeros(())
-        return dict(zip(MEASURES, [*torch.stack(said).mean(dim=0).tolist(), float(of_gradients)], strict=True))
+        measures = torch.stack(said).mean(dim=0)
+        of_gradients = torch.stack(norms).mean() if norms else measures.new_zeros(())
+        return torch.cat([measures, of_gradients[None]])
 
     def _update(self, part: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return all MEASURES but the last, and the length of the gradient: None where the policy had moved too far."""

@@ -55,6 +55,20 @@ class Normalised(Protocol):
 
 
 @runtime_checkable
+class Movable(Protocol):
+    """Can learn on a GPU: any policy, value or model whose torch parameters go where they are told.
+
+    A learner moves a copy of it and never lets that act; docs/decisions/0023.
+    """
+
+    def move(self, device: Any) -> None:
+        """Let the torch parameters lie on a device of torch, where tensors are answered from then on.
+
+        `state_dict()["learned"]` still answers with arrays, and `load_state_dict` reaches the parameters there.
+        """
+
+
+@runtime_checkable
 class Model(Protocol):
     """Predicts what comes next, or what a brain will do."""
 
@@ -144,7 +158,7 @@ class Search(Protocol):
         """Return commands [batch, channels] for observations; pure, any batch size."""
 
 
-ROLES = (Policy, Value, Normalised, Model, Plastic, Body, Placeable, Rendered, Search)
+ROLES = (Policy, Value, Normalised, Movable, Model, Plastic, Body, Placeable, Rendered, Search)
 
 
 def offered(component: Any) -> list[str]:

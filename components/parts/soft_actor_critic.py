@@ -71,12 +71,13 @@ class SoftActorCritic:
         self.policy, self.critic, self.actions = policy, critic, actions
         self.gamma, self.tau, self.interval = gamma, tau, target_update_interval
         self.target_entropy = -float(actions) if target_entropy == "auto" else float(target_entropy)
-        self.fixed = None if ent_coef == "auto" else float(ent_coef)
         self.target = deepcopy(critic)
         self._scales = list(zip(self.target.statistics().values(), critic.statistics().values(), strict=True)) \
             if isinstance(critic, Normalised) else []
-        self.log_ent_coef = torch.zeros((), requires_grad=True)
         self._policy, self._critic = list(policy.parameters()), list(critic.parameters())
+        device = self._policy[0].device
+        self.log_ent_coef = torch.zeros((), requires_grad=True, device=device)
+        self._fixed = None if ent_coef == "auto" else torch.full((), float(ent_coef), device=device)
         self.reward_scale, self.state_value = reward_scale, state_value
         self.states = None if state_value is None else deepcopy(state_value)
         self._value = [] if state_value is None else list(state_value.parameters())
@@ -97,13 +98,22 @@ class SoftActorCritic:
 
     def update(self, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> dict[str, float]:
         """Make one update from rows [batch, ...]; return the measures named in MEASURES."""
+        return self.told(self.advance(batch, generator))
+
+    def told(self, measures: torch.Tensor) -> dict[str, float]:
+        """Return measures of an update by name: of all that a learner does with a device, what waits for it."""
+        names = MEASURES if self.states is None else MEASURES + OF_STATES
+        return dict(zip(names, measures.tolist(), strict=True))
+
+    def advance(self, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
+        """Make one update from rows [batch, ...]; return its measures for `told`, without waiting for them."""
         noise = torch.randn((2, len(batch["reward"]), self.actions), generator=generator, device=generator.device)
-        ent_coef = self.log_ent_coef.detach().exp() if self.fixed is None else torch.tensor(self.fixed)
+        ent_coef = self.log_ent_coef.detach().exp() if self._fixed is None else self._fixed
         slopes, of_states = self._written(batch)
         found = self._differentiated(batch, noise, ent_coef) if slopes is None else slopes.compute(
             batch, noise, ent_coef, self.gamma, self.reward_scale, worth=of_states is not None)
         entropy = -found.log_prob.detach().mean()
-        of_ent_coef = entropy - self.target_entropy if self.fixed is None else None  # of log_ent_coef
+        of_ent_coef = entropy - self.target_entropy if self._fixed is None else None  # of log_ent_coef
         of_value, told_value = self._learn_states(batch["observation"], found, ent_coef, of_states)
         self.optimiser.descend([*found.of_critic, *found.of_policy, of_ent_coef, *of_value])
         self.updates += 1
@@ -111,8 +121,7 @@ class SoftActorCritic:
             torch._foreach_lerp_(self._target, [kept.detach() for kept in (*self._critic, *self._value)], self.tau)
         norm = torch.stack(torch._foreach_norm([g for g in found.of_policy if g is not None])).norm()
         told_of = (found.q_loss, found.policy_loss, ent_coef, entropy, found.q_mean, norm, *told_value)
-        names = MEASURES if self.states is None else MEASURES + OF_STATES
-        return dict(zip(names, torch.stack([value.detach() for value in told_of]).tolist(), strict=True))
+        return torch.stack([value.detach() for value in told_of])
 
     def _written(self, batch: Mapping[str, torch.Tensor]) -> tuple[SoftSlopes | None, StateSlopes | None]:
         """Return what works out slopes for minibatches of this size without autograd, where networks are plain."""

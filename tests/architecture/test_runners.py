@@ -52,6 +52,26 @@ def test_every_benchmark_can_be_imported_and_measures():
         assert all(p.default is not p.empty for p in inspect.signature(module.measure).parameters.values())
 
 
+def test_where_there_is_no_gpu_its_benchmark_says_so_and_claims_nothing(monkeypatch, capsys):
+    torch = pytest.importorskip("torch", reason="what it measures needs torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert bench.main(["device", "--json"]) == 0, "no bound is broken"
+    answer = json.loads(capsys.readouterr().out)
+    assert [(line["what"], line["value"], line["bound"]) for line in answer["checks"]] == [("gpus", 0, None)]
+    assert "nothing was measured: torch finds no GPU here" in answer["notes"][0]
+
+
+def test_what_the_benchmark_of_gpus_does_runs_on_another_device_than_the_processor():
+    pytest.importorskip("torch", reason="what it measures needs torch")
+    from benchmarks import bench_device
+    from parts.second_device import second_device
+
+    with second_device():
+        pieces = {name: work() for name, work in bench_device.works("cuda", updates=2, starts=4).items()}
+    assert pieces == {"sac_updates_per_s": 2, "mopac_updates_per_s": 2, "fit_steps_per_s": 79, "refresh_s": 1,
+                      "hand_over_ms": 1}
+
+
 @pytest.fixture
 def proof(monkeypatch):
     """Stand a module `toy_proofs` in the place of a file; calls are counted."""

@@ -39,7 +39,7 @@ def rows_drawn() -> dict[str, np.ndarray]:
             "terminated": (rng.random(ROWS) < 0.01).astype(np.float32)}
 
 
-def learner(rows: dict[str, np.ndarray], state_value: bool = True) -> Any:
+def learner(rows: dict[str, np.ndarray], state_value: bool = True, device: str = "cpu") -> Any:
     """Return a learner of HalfCheetah's sizes with full buffers, real and imagined; MBPO's has no state value."""
     import stimloop as sl
     from stimloop.loops.component import Component
@@ -57,7 +57,8 @@ def learner(rows: dict[str, np.ndarray], state_value: bool = True) -> Any:
                             "status": status_output()}
 
     text = ASSEMBLY if state_value else ASSEMBLY.replace(", state_value: state_value", "")
-    a = sl.Assembly.from_yaml(text).with_class("bench:Source", Source).set("learner.params.planning", state_value)
+    a = sl.Assembly.from_yaml(text).with_class("bench:Source", Source)
+    a = a.set({"learner.params.planning": state_value, "learner.params.device": device})
     made = a.build().components["learner"]
     made.buffer.add({**rows, "reached": np.ones(ROWS, bool)})
     made.imagined.resize(ROWS)
