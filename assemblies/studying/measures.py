@@ -9,6 +9,10 @@ of the same stage at the same point of the sweep; `stage:variant` names one of a
 
 is the number of steps after which the mean over an evaluation's episodes first stands there, for 2 evaluations in a
 row; 4000 where it never does.
+
+    area_under(test.return)
+
+is the area under the curve of that mean over steps, divided by the steps: its mean over the run.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from ...loops.errors import AssemblyError, Problem
 
 _TOKEN = re.compile(r"\s*(?:(?P<number>\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?)"
                     r"|(?P<name>(?:[A-Za-z_]\w*:)?[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)"
-                    r"|(?P<until>steps_until)|(?P<sign>>=|<=|[-+*/(),])|(?P<odd>\S))")
+                    r"|(?P<curve>steps_until|area_under)|(?P<sign>>=|<=|[-+*/(),])|(?P<odd>\S))")
 MOST = 2_000  # characters
 DEEPEST = 50  # brackets and signs within one another
 
@@ -36,13 +40,34 @@ class Until:
     held: int  # evaluations in a row
     limit: float  # steps, where it never does
 
-    def steps(self, counts: Sequence[int], means: Sequence[float]) -> float:
+    def of(self, counts: Sequence[int], means: Sequence[float]) -> float:
         """Return the steps of the first of `held` evaluations in a row that stand there."""
         there = [mean >= self.bound if self.sign == ">=" else mean <= self.bound for mean in means]
         for i in range(len(there) - self.held + 1):
             if all(there[i:i + self.held]):
                 return float(counts[i])
         return self.limit
+
+    def around(self, name: str) -> str:
+        """Return how it is written of a name."""
+        return f"steps_until({name} {self.sign} {self.bound:g}, {self.held}, {self.limit:g})"
+
+
+@dataclass(frozen=True)
+class Area:
+    """The area under the curve of an evaluation, in straight lines from one to the next, for each step."""
+
+    def of(self, counts: Sequence[int], means: Sequence[float]) -> float:
+        """Return the area by the steps from the first evaluation to the last; of a single one, what it says."""
+        whole = counts[-1] - counts[0]
+        if not whole:
+            return means[-1]
+        return sum((after - before) / whole * (left + right) / 2
+                   for before, after, left, right in zip(counts, counts[1:], means, means[1:], strict=False))
+
+    def around(self, name: str) -> str:
+        """Return how it is written of a name."""
+        return f"area_under({name})"
 
 
 @dataclass(frozen=True)
@@ -53,13 +78,12 @@ class Name:
     column: str
     variant: str | None = None
     stage: str | None = None
-    until: Until | None = None  # the number is not the column but the steps until it stood there
+    curve: Until | Area | None = None  # the number is not the last of the column but one of the whole run
 
     def __str__(self) -> str:
         cell = f"{self.stage}:{self.variant}." if self.stage else f"{self.variant}." if self.variant else ""
-        name, until = f"{cell}{self.source}.{self.column}", self.until
-        return name if until is None else (
-            f"steps_until({name} {until.sign} {until.bound:g}, {until.held}, {until.limit:g})")
+        name = f"{cell}{self.source}.{self.column}"
+        return name if self.curve is None else self.curve.around(name)
 
 
 @dataclass(frozen=True)
@@ -111,8 +135,8 @@ class _Reader:
             return float(self._take()[1].replace("_", ""))
         if kind == "name":
             return self._name(self._take()[1])
-        if kind == "until":
-            return self._until()
+        if kind == "curve":
+            return self._until() if word == "steps_until" else self._area()
         if word not in ("-", "("):
             self._refuse()
         self._take()
@@ -129,12 +153,21 @@ class _Reader:
         self.depth -= 1
         return found
 
-    def _until(self) -> Name:
+    def _area(self) -> Name:
+        name = self._curve()
+        self._expect(")")
+        return replace(name, curve=Area())
+
+    def _curve(self) -> Name:
+        """Read a word, a bracket, and the name of the column that it is said of."""
         self._take()
         self._expect("(")
         if self._next()[0] != "name":
             self._refuse()
-        name, sign = self._name(self._take()[1]), self._next()[1]
+        return self._name(self._take()[1])
+
+    def _until(self) -> Name:
+        name, sign = self._curve(), self._next()[1]
         self._expect(">=", "<=")
         bound = self._number(signed=True)
         self._expect(",")
@@ -144,7 +177,7 @@ class _Reader:
         self._expect(")")
         if held < 1 or held % 1:
             self._refuse(f"asks that a bound be held for {held:g} evaluations in a row: write a whole number from 1")
-        return replace(name, until=Until(sign, bound, int(held), limit))
+        return replace(name, curve=Until(sign, bound, int(held), limit))
 
     def _number(self, signed: bool = False) -> float:
         minus = signed and self._next()[1] == "-"
@@ -180,8 +213,8 @@ class _Reader:
         kind, word = self._next()
         why = why or f"is not understood at {word if kind == 'end' else repr(word)}"
         raise AssemblyError([Problem(f"{self.text!r} {why}", self.where,
-                                     "Write names such as test.return or healthy.test.return, numbers, + - * / ( ), or "
-                                     "steps_until(test.return >= 100, 2, 5000).")])
+                                     "Write names such as test.return or healthy.test.return, numbers, + - * / ( ), "
+                                     "steps_until(test.return >= 100, 2, 5000), or area_under(test.return).")])
 
 
 def names(measure: Measure) -> Iterator[Name]:

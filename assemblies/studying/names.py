@@ -104,7 +104,7 @@ def _unknown(name: Name, known: Known) -> Problem | None:
                            "Choose another column, such as return.")
         return None if name.column in columns else Problem(
             f"{name}: evaluation {name.source} has no column {name.column!r}", "", nearest(name.column, columns))
-    if name.until is not None:
+    if name.curve is not None:
         return Problem(f"{name}: there is no evaluation {name.source!r}", "", nearest(name.source, known.evaluations))
     if name.source not in known.components:
         return Problem(f"{name}: there is no evaluation or component {name.source!r}", "",

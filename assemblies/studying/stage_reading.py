@@ -129,7 +129,7 @@ def _keep(said: Any, where: str, sweep: Mapping[str, Any], variants: list[str], 
     if at.startswith("best "):
         best = read_measure(at.removeprefix("best "), f"{where}.at", problems)
         named = list(measures.names(best))
-        if not named or any(name.variant or name.until for name in named):
+        if not named or any(name.variant or name.curve for name in named):
             problems.add(f"{short(at)} names no moment", f"{where}.at",
                          "Write `best` and a column of the run's own evaluations, such as best test.return.")
     elif at != "end":

@@ -13,7 +13,7 @@ from ...loops.errors import AssemblyError, Problem, nearest
 from ...loops.storage.runs import Run
 from .cells import Place, joined, points
 from .description import Description, Expectation, Stage
-from .measures import Measure, Name, Until, names, value
+from .measures import Area, Measure, Name, Until, names, value
 from .statistics import interquartile_mean, interval, interval_over_episodes
 
 COUNTERS = ("steps", "episodes", "updates", "wall", "time")
@@ -114,7 +114,7 @@ class Numbers:
     def _episodes(self, name: Name, place: Place, after: After) -> np.ndarray:
         """Return a column of an evaluation [episodes]; empty where it is none."""
         run = self._run(name, place)
-        if run is None or name.until is not None or name.source not in run.stored.evaluations:
+        if run is None or name.curve is not None or name.source not in run.stored.evaluations:
             return np.empty(0)
         return _column(run.stored.evaluations[name.source], name.column, after)
 
@@ -126,8 +126,8 @@ class Numbers:
         run = self._run(name, place)
         if run is None:
             return None
-        if name.until is not None:
-            return _steps(list(run.stored.evaluations.get(name.source, ())), name.column, name.until)
+        if name.curve is not None:
+            return _of_curve(list(run.stored.evaluations.get(name.source, ())), name.column, name.curve)
         if name.source in run.stored.evaluations:
             column = _column(run.stored.evaluations[name.source], name.column, after)
             return float(np.mean(column)) if len(column) else None
@@ -147,11 +147,11 @@ class Numbers:
         return Place(name.stage, str(name.variant), tuple((address, here.get(address)) for address in there.sweep))
 
 
-def _steps(rows: list[Mapping[str, Any]], column: str, until: Until) -> float | None:
-    """Return the steps until an evaluation stood where it should; None where it never took place."""
+def _of_curve(rows: list[Mapping[str, Any]], column: str, curve: Until | Area) -> float | None:
+    """Return a number of a whole run of an evaluation; None where it never took place."""
     said = [row for row in rows if column in row]
-    return until.steps([int(row["steps"]) for row in said],
-                       [float(np.mean(row[column])) for row in said]) if said else None
+    return curve.of([int(row["steps"]) for row in said],
+                    [float(np.mean(row[column])) for row in said]) if said else None
 
 
 def _column(rows: Iterable[Mapping[str, Any]], column: str, after: After) -> np.ndarray:

@@ -24,7 +24,7 @@ from ...loops.status import status_input
 from ...loops.storage import artifact
 from ...loops.time import Period
 from ..parts.lesions import Lesion, draw_connections, draw_neurons
-from ..parts.networks import Perceptron, mixed
+from ..parts.networks import Init, Perceptron, mixed
 from ..parts.policy_brain import PolicyBrain
 
 
@@ -38,6 +38,8 @@ class Mlp(PolicyBrain):
             makes one of `choices`, `auto` squashes or chooses as the receiver of the action wants it.
         choices: number of choices of a categorical head (0: the receiver's).
         weights: artifact to begin with; without it weights are drawn from the seed.
+        init: how weights begin where there is no artifact: uniform within 1 / sqrt(inputs), biases too (`fan_in`), or
+            within sqrt(6 / (inputs + outputs)) with biases of 0 (`glorot`).
         layer: hidden layer (from 1) that lesion and stimulation act on; left out, the second, or the only one.
         lesion: what a stroke has silenced in that layer; None is a healthy brain.
         explore: draw actions, and publish their log-probability, instead of taking the likeliest.
@@ -49,14 +51,14 @@ class Mlp(PolicyBrain):
 
     def __init__(self, *, hidden: list[Count] = [64, 64], activation: Literal["relu", "tanh"] = "relu",  # noqa: B006
                  head: Literal["auto", "gaussian", "clipped", "categorical"] = "auto", choices: Amount = 0,
-                 weights: Weights | None = None, layer: Count | None = None, lesion: Lesion | None = None,
-                 explore: bool = False, random_steps: Amount = 0, normalise: bool = False,
-                 period: Period | None = None, wake_on_current: bool = False) -> None:
+                 weights: Weights | None = None, init: Init = "fan_in", layer: Count | None = None,
+                 lesion: Lesion | None = None, explore: bool = False, random_steps: Amount = 0,
+                 normalise: bool = False, period: Period | None = None, wake_on_current: bool = False) -> None:
         if not hidden or min(hidden) < 1:
             raise AssemblyError([Problem(f"a brain needs layers of neurons, not {hidden}", "hidden",
                                          "Write for example [32, 32].")])
         self.hidden, self.activation, self.head = list(hidden), activation, head
-        self.weights, self.lesion, self.normalise = weights, lesion, normalise
+        self.weights, self.init, self.lesion, self.normalise = weights, init, lesion, normalise
         self.explore, self.random_steps, self.period = explore, random_steps, period
         self.check_head(choices)
         self.layer = min(2, len(hidden)) if layer is None else layer
@@ -110,7 +112,7 @@ class Mlp(PolicyBrain):
         self.check_choices()
         size = int(self.inputs["observation"].shape[0])  # type: ignore[arg-type]
         self.network = Perceptron(size, self.hidden, self._heads(), self.activation, derive(seed, "weights"),
-                                  self.normalise)
+                                  self.normalise, self.init)
         self.mask = self._draw_lesion(derive(seed, "lesion"))  # of connections [out, in], of neurons [neurons], or None
         if self.weights is not None:
             expected = artifact.nested(self.network.arrays)

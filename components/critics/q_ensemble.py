@@ -14,6 +14,7 @@ from ...loops.port import Port
 from ...loops.seeds import derive
 from ..parts.ensembles import Ensemble
 from ..parts.networked import Networked
+from ..parts.networks import Init
 
 
 class QEnsemble(Networked):
@@ -28,11 +29,15 @@ class QEnsemble(Networked):
         hidden: number of neurons of each layer.
         activation: of every layer.
         weights: artifact to begin with; without it weights are drawn from the seed.
+        init: how weights begin where there is no artifact: uniform within 1 / sqrt(inputs), biases too (`fan_in`), or
+            within sqrt(6 / (inputs + outputs)) with biases of 0 (`glorot`).
     """
 
     def __init__(self, *, members: Count = 2, hidden: list[Count] = [256, 256],  # noqa: B006
-                 activation: Literal["relu", "tanh"] = "relu", weights: Weights | None = None) -> None:
+                 activation: Literal["relu", "tanh"] = "relu", weights: Weights | None = None,
+                 init: Init = "fan_in") -> None:
         self.members, self.hidden, self.activation, self.weights = members, list(hidden), activation, weights
+        self.init = init
         self.inputs = {
             "observation": Port("the situation", ("observation",), wakes=True),
             "action": Port("what is done in it", ("action",), wakes=True),
@@ -48,7 +53,7 @@ class QEnsemble(Networked):
         super().build(lanes, seed)
         size = sum(int(self.inputs[name].shape[0]) for name in ("observation", "action"))  # type: ignore[arg-type]
         self.network: Ensemble = Ensemble(size, self.hidden, 1, self.activation,
-                                [derive(seed, "weights", member) for member in range(self.members)])
+                                [derive(seed, "weights", member) for member in range(self.members)], self.init)
         self.take_weights()
 
     def plain(self) -> Ensemble:

@@ -13,7 +13,7 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
 from ..parts.networked import Networked
-from ..parts.networks import Perceptron
+from ..parts.networks import Init, Perceptron
 
 
 class ValueMlp(Networked):
@@ -23,13 +23,15 @@ class ValueMlp(Networked):
         hidden: number of neurons of each layer.
         activation: of every layer.
         weights: artifact to begin with; without it weights are drawn from the seed.
+        init: how weights begin where there is no artifact: uniform within 1 / sqrt(inputs), biases too (`fan_in`), or
+            within sqrt(6 / (inputs + outputs)) with biases of 0 (`glorot`).
         normalise: bring observations to one scale, by the mean and deviation of those its learner has seen.
     """
 
     def __init__(self, *, hidden: list[Count] = [64, 64], activation: Literal["relu", "tanh"] = "tanh",  # noqa: B006
-                 weights: Weights | None = None, normalise: bool = False) -> None:
+                 weights: Weights | None = None, init: Init = "fan_in", normalise: bool = False) -> None:
         self.hidden, self.activation, self.weights = list(hidden), activation, weights
-        self.normalise = normalise
+        self.init, self.normalise = init, normalise
         self.inputs = {"observation": Port("the situation", ("observation",), wakes=True)}
         self.outputs = {"value": Port("reward promised, discounted", ())}
 
@@ -42,7 +44,7 @@ class ValueMlp(Networked):
         super().build(lanes, seed)
         size = int(self.inputs["observation"].shape[0])  # type: ignore[arg-type]
         self.network: Perceptron = Perceptron(size, self.hidden, {"out": 1}, self.activation, derive(seed, "weights"),
-                                  self.normalise)
+                                  self.normalise, self.init)
         self.take_weights()
 
     def plain(self) -> Perceptron | None:

@@ -18,6 +18,7 @@ class Groups:
     """
 
     def __init__(self, member: Any, members: int) -> None:
+        self.member = member
         order: Any
         if isinstance(member, np.ndarray):
             counts, order = np.bincount(member, minlength=members).tolist(), np.argsort(member, kind="stable")

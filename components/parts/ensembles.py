@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from .networks import Perceptron, SharedArrays, activate
+from .networks import Init, Perceptron, SharedArrays, activate
 
 
 class Ensemble(SharedArrays):
     """Perceptrons with one linear head `out`, one a seed; arrays are named as theirs, [members, ...] each."""
 
-    def __init__(self, inputs: int, hidden: list[int], outputs: int, activation: str, seeds: list[int]) -> None:
+    def __init__(self, inputs: int, hidden: list[int], outputs: int, activation: str, seeds: list[int],
+                 init: Init = "fan_in") -> None:
         super().__init__()
         self.activation = activation
-        members = [Perceptron(inputs, hidden, {"out": outputs}, activation, seed) for seed in seeds]
+        members = [Perceptron(inputs, hidden, {"out": outputs}, activation, seed, init=init) for seed in seeds]
         self.layers = [*members[0].layers, "out"]
         self.arrays = {name: np.stack([member.arrays[name] for member in members]) for name in members[0].arrays}
 

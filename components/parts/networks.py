@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import copy
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from . import devices, normaliser
 
 ACTIVATIONS = ("relu", "tanh")
+Init = Literal["fan_in", "glorot"]
 _ZERO = np.zeros((), np.float32)  # as an array: half the cost of a call
 
 
@@ -114,10 +115,13 @@ class Perceptron(SharedArrays):
     """Layers of neurons with one activation, and linear heads that read the last one.
 
     Arrays are named `layer1/weight` [out, in], `layer1/bias` [out], ..., `head/weight` of each head.
+
+    Weights begin uniform: within 1 / sqrt(in), biases too (`fan_in`, as linear layers of torch), or within
+    sqrt(6 / (in + out)) with biases of 0 (`glorot`, as dense layers of Keras: Glorot and Bengio 2010, AISTATS, eq. 16).
     """
 
     def __init__(self, inputs: int, hidden: list[int], heads: Mapping[str, int], activation: str, seed: int,
-                 normalise: bool = False) -> None:
+                 normalise: bool = False, init: Init = "fan_in") -> None:
         super().__init__()
         if normalise:
             self.arrays |= {f"normaliser/{name}": array for name, array in normaliser.start(inputs).items()}
@@ -127,15 +131,16 @@ class Perceptron(SharedArrays):
         rng = np.random.default_rng(seed)
         sizes = [inputs, *hidden]
         for name, fan_in, size in zip(self.layers, sizes[:-1], sizes[1:], strict=True):
-            self._draw(rng, name, fan_in, size)
+            self._draw(rng, name, fan_in, size, init)
         for name, size in heads.items():
-            self._draw(rng, name, sizes[-1], size)
+            self._draw(rng, name, sizes[-1], size, init)
 
-    def _draw(self, rng: np.random.Generator, name: str, fan_in: int, size: int) -> None:
-        """Draw weights and biases uniformly within 1 / sqrt(inputs), the usual start of linear layers."""
-        bound = 1 / np.sqrt(max(fan_in, 1))
+    def _draw(self, rng: np.random.Generator, name: str, fan_in: int, size: int, init: Init) -> None:
+        """Draw weights [size, fan_in] and biases [size] of one layer."""
+        bound = 1 / np.sqrt(max(fan_in, 1)) if init == "fan_in" else np.sqrt(6 / (fan_in + size))
         self.arrays[f"{name}/weight"] = rng.uniform(-bound, bound, (size, fan_in)).astype(np.float32)
-        self.arrays[f"{name}/bias"] = rng.uniform(-bound, bound, size).astype(np.float32)
+        self.arrays[f"{name}/bias"] = (rng.uniform(-bound, bound, size).astype(np.float32) if init == "fan_in"
+                                       else np.zeros(size, np.float32))
 
     def forward(self, values: Any, layer: int = 0, current: Any = None,
                 mask: np.ndarray | None = None, heads: Iterable[str] | None = None) -> tuple[dict[str, Any], Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -36,13 +36,16 @@ class GaussianEnsemble(Networked):
         weights: artifact to begin with; without it weights are drawn from the seed.
         deterministic_obs: draw next observations without their noise.
         deterministic_rewards: draw rewards without their noise.
+        ask: who answers for an imagined row: the member `assigned` to it, or `all` of them, of which that one is heard.
+            It comes to the same but for rounding, and takes as many times longer as there are members.
     """
 
     def __init__(self, *, members: Count = 7, elites: Count = 5, hidden: list[Count] = [200] * 4,
                  weights: Weights | None = None, deterministic_obs: bool = False,
-                 deterministic_rewards: bool = False) -> None:
+                 deterministic_rewards: bool = False, ask: Literal["assigned", "all"] = "assigned") -> None:
         self.members, self.trusted, self.hidden, self.weights = members, elites, list(hidden), weights
         self.deterministic_obs, self.deterministic_rewards = deterministic_obs, deterministic_rewards
+        self.ask = ask
         self.inputs = {
             "observation": Port("what is seen of the body", ("observation",), wakes=True),
             "action": Port("what is done to it", ("action",), reads="hold", also=("now",)),
@@ -126,7 +129,8 @@ class GaussianEnsemble(Networked):
         if member is None:
             member = at_random(len(input), self.network.elites, generator)
             member = np.asarray(member) if isinstance(input, np.ndarray) else _beside(input, member)
-        mean, variance = self.network.assigned(input, member)
+        asked = self.network.assigned if self.ask == "assigned" else self.network.heard
+        mean, variance = asked(input, member)
         if generator is None:
             return mean
         noise = _normal(generator, mean)

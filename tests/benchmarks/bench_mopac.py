@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .common import Seconds, check, interleave, ratio_check, timed
-from .mopac_sides import ACTIONS, BATCH, OBSERVATIONS, ROWS, AllMembers, learner, rows_drawn
+from .mopac_sides import ACTIONS, BATCH, OBSERVATIONS, ROWS, learner, rows_drawn
 from .peers import HERE, Worker, interpreter
 
 UPDATES, STEPS, IMAGINED = 20, 79, 10_000  # pieces of one round; so many steps are one pass through 20 000 rows
@@ -37,8 +38,10 @@ def _ours(made: Any) -> dict[str, Measure]:
                          made.buffer.columns["successor"] - made.buffer.columns["observation"]], dim=1)
     drawn = torch.randint(ROWS, (made.world.model.members, STEPS * BATCH), generator=made._fitting)
     start = made.buffer.sample(IMAGINED, made._imagining)["observation"]
+    wasteful = copy(made.world.model)  # the same networks: every member answers for every row, and one answer is kept
+    wasteful.ask = "all"
     worlds = {"assigned": made.world,
-              "all members": ImaginedWorld(AllMembers(made.world.model), made.world.terminated, made._imagining)}
+              "all members": ImaginedWorld(wasteful, made.world.terminated, made._imagining)}
 
     def fit() -> int:
         made.fit._pass((inputs, targets), drawn, made._fitting)

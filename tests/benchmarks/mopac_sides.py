@@ -66,22 +66,6 @@ def learner(rows: dict[str, np.ndarray], state_value: bool = True, device: str =
     return made
 
 
-class AllMembers:
-    """The same model asked the wasteful way: every member answers for every row, and one answer is kept."""
-
-    def __init__(self, model: Any) -> None:
-        self._network, self.elites = model.network, model.elites
-
-    def predict(self, rows: Any, generator: Any, member: Any) -> Any:
-        """Return a draw of what the assigned member says of each row."""
-        import torch
-
-        mean, variance = self._network.forward(rows)
-        every = torch.arange(len(rows))
-        chosen = mean[member, every]
-        return chosen + torch.randn(chosen.shape, generator=generator) * (0.5 * variance[member, every]).exp()
-
-
 def refresh(starts: int, length: int) -> dict[str, float]:
     """Plan from so many starts and live the plans, as a learner does; return seconds and growth of memory in GB.
 

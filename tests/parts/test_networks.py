@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
+from stimloop.components.brains.mlp import Mlp
+from stimloop.components.critics.q_ensemble import QEnsemble
+from stimloop.components.critics.value_mlp import ValueMlp
 from stimloop.components.parts import distributions as dist
 from stimloop.components.parts.networks import Perceptron
+from stimloop.loops.lanes import Lanes
 
 torch = pytest.importorskip("torch")
 
@@ -45,6 +49,35 @@ def test_a_row_has_the_same_bits_whatever_stands_beside_it(sizes):
     whole = net.forward(values)[0]["mean"]
     for batch in (1, 2, 3, 7, 16, 33):
         np.testing.assert_array_equal(net.forward(values[:batch])[0]["mean"], whole[:batch])
+
+
+@pytest.mark.parametrize(("init", "bound"), [("fan_in", lambda into, out: into**-0.5),
+                                             ("glorot", lambda into, out: (6 / (into + out))**0.5)])
+def test_weights_begin_uniform_within_a_bound(init, bound):
+    """The deviation of a uniform number is its bound by the root of 3; biases of `glorot` are 0."""
+    net = Perceptron(90, [320, 240], {"mean": 60, "log_deviation": 60}, "relu", seed=3, init=init)
+    for name in (*net.layers, *net.heads):
+        weight, bias = net.arrays[f"{name}/weight"], net.arrays[f"{name}/bias"]
+        most = bound(*weight.shape[::-1])
+        assert 0.999 * most < np.abs(weight).max() <= most
+        assert weight.std() == pytest.approx(most / 3**0.5, rel=0.02)
+        assert abs(weight.mean()) < 0.02 * most
+        assert 0.9 * most < np.abs(bias).max() <= most if init == "fan_in" else not bias.any()
+
+
+def test_every_network_that_a_policy_learns_by_may_begin_so():
+    made = [Mlp(hidden=[30, 20], init="glorot"), QEnsemble(hidden=[30, 20], init="glorot"),
+            ValueMlp(hidden=[30, 20], init="glorot")]
+    for component in made:
+        for name, size in (("observation", 7), ("action", 3)):
+            if name in component.inputs:
+                component.inputs[name] = component.inputs[name].sized((size,))
+        if "action" in component.outputs:
+            component.outputs["action"] = component.outputs["action"].sized((3,))
+        component.build(Lanes.of(1), 0)
+        found = {name: array for name, array in component.network.arrays.items() if name.startswith("layer2")}
+        assert 0.9 * (6 / 50)**0.5 < np.abs(found["layer2/weight"]).max() <= (6 / 50)**0.5  # 30 in and 20 out
+        assert not found["layer2/bias"].any()
 
 
 def test_an_optimiser_changes_what_acts_without_copying():

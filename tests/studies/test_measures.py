@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stimloop.assemblies.studying import tables
-from stimloop.assemblies.studying.measures import Name, names, parse, value
+from stimloop.assemblies.studying.measures import Area, Name, names, parse, value
 from stimloop.assemblies.studying.statistics import interquartile_mean, interval
 from stimloop.loops.errors import AssemblyError
 
@@ -61,13 +61,25 @@ ROWS = [{"steps": np.array(250 * i), "return": np.array([mean - 1, mean + 1])}
 def test_steps_until_a_bound_is_held(text, expected):
     name = parse(text)
     assert isinstance(name, Name)
-    assert name.until.steps([int(row["steps"]) for row in ROWS], [row["return"].mean() for row in ROWS]) == expected
-    assert tables._steps(ROWS, "return", name.until) == expected
+    assert name.curve.of([int(row["steps"]) for row in ROWS], [row["return"].mean() for row in ROWS]) == expected
+    assert tables._of_curve(ROWS, "return", name.curve) == expected
     assert parse(str(name)) == name
     assert value(parse(f"{text} / 2"), lambda asked: float(expected)) == expected / 2
 
 
+@pytest.mark.parametrize(("rows", "expected"), [
+    (ROWS, -274),  # (-900 / 2 - 150 - 250 - 190 - 180 - 300 / 2) / 5
+    ([*ROWS[:2], ROWS[5]], -285),  # 250 steps of -525 and 1000 of -225, by 1250
+    (ROWS[:1], -900), ([], None)])
+def test_area_under_a_curve_by_steps(rows, expected):
+    name = parse("area_under(a.test.return)")
+    assert name == Name("test", "return", "a", curve=Area())
+    assert parse(str(name)) == name
+    assert tables._of_curve(rows, "return", name.curve) == (expected if expected is None else pytest.approx(expected))
+
+
 @pytest.mark.parametrize("text", [
+    "area_under(test.return", "area_under", "area_under(3)", "area_under(test.return >= 1)",
     "steps_until(test.return)", "steps_until(test.return >= 1)", "steps_until(test.return >= 1, 0, 5)",
     "steps_until(test.return >= 1, 1.5, 5)", "steps_until(3 >= 1, 1, 5)", "steps_until(test.return > 1, 1, 5)",
     "steps_until(test.return >= other.return, 1, 5)", "test.return >= 1", "steps_until", "test.return, 3"])
@@ -77,7 +89,7 @@ def test_a_bound_that_cannot_be_read_is_refused(text):
 
 
 def test_an_evaluation_that_never_took_place_says_nothing_of_steps():
-    assert tables._steps([], "return", parse("steps_until(test.return >= 1, 1, 5)").until) is None
+    assert tables._of_curve([], "return", parse("steps_until(test.return >= 1, 1, 5)").curve) is None
 
 
 def test_the_mean_of_the_middle_half():

@@ -318,7 +318,7 @@ def test_nothing_says_when_to_stop(a, tmp_path):
         a.set("until", None).run(folder=tmp_path)
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", [name for name in shipped() if not name.startswith("mopac_")])  # test_mopac_assemblies
 def test_shipped_files_and_all_their_variants(name, monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "disable")
     a = sl.load(name)

@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import stimloop as sl  # noqa: E402
+from stimloop.components.parts.assignment import Groups  # noqa: E402
 from stimloop.components.parts.ensemble_fit import EnsembleFit  # noqa: E402
 from stimloop.components.world_models.gaussian_ensemble import GaussianEnsemble  # noqa: E402
 from stimloop.loops.component import Inputs  # noqa: E402
@@ -44,6 +45,19 @@ def test_without_a_generator_it_says_the_elites_mean():
     np.testing.assert_allclose(said.detach().numpy(), mean, atol=1e-5)
     member = np.arange(8) % 7
     np.testing.assert_array_equal(made.predict(rows, member=member), made.network.assigned(rows, member)[0])
+
+
+@pytest.mark.parametrize("given", ["numpy", "torch", "groups"])
+def test_all_members_asked_say_what_the_assigned_one_says(given):
+    """With noise too: it is drawn alike."""
+    rows, member = asked(40), np.random.default_rng(2).integers(7, size=40)
+    rows, member = (rows, member) if given == "numpy" else (torch.from_numpy(rows), torch.from_numpy(member))
+    member = Groups(member, 7) if given == "groups" else member
+    for generator in (lambda: None, lambda: torch.Generator().manual_seed(0)):
+        one, every = (model(ask=ask).predict(rows, generator(), member) for ask in ("assigned", "all"))
+        if given != "numpy":
+            one, every = one.detach(), every.detach()
+        np.testing.assert_allclose(one, every, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["numpy", "torch"])

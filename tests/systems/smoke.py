@@ -1,0 +1,90 @@
+"""Every assembly of MoPAC, in every variant, lives for a while and says all it has to: `python tests/systems/smoke.py`.
+
+300 real steps with networks of full size, 100 starts of imagined lives and 10 variants of a plan; one line each, and
+exit code 1 if a number is missing or not finite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+import stimloop as sl
+from stimloop.assemblies.loading import shipped
+from stimloop.catalogue.lookup import find
+
+NAMES = [name for name in shipped() if name.startswith("mopac_")]
+OF_STATES = {"v_loss", "v_mean"}  # said where a value of states is learned
+OF_PLANS = {"effective_size", "cut_share"}  # where plans are made
+OF_MODELS = {"model_loss", "model_steps", "rollout_length", "mean_rollout_length", "model_rows"}  # where one is fitted
+EVALUATED = ("return", "length", "steps", "episodes", "updates", "wall")
+OF_EPISODES = ("episodes", "steps", "return", "length")
+LIFE = {"until": "300 steps", "body.params.max_steps": 100, "brain.params.random_steps": 100,
+        "learner.params.learning_starts": 100, "evaluate.test.every": "300 steps",
+        "evaluate.test.episodes": 2}
+PRACTICE = {"learner.params.min_buffer": 100, "learner.params.model_train_freq": 100,
+            "learner.params.epoch_length": 100, "learner.params.rollout_batch_size": 100}  # of learners that imagine
+
+def expected(assembly: sl.Assembly) -> set[str]:
+    """Return what the learner of an assembly has to have said by the end."""
+    kind: Any = find(assembly.get("learner.type"))
+    params = assembly.get("learner.params")
+    names = {"updates", *kind.measures}
+    if "state_value" not in assembly.get("learner.uses"):
+        names -= OF_STATES
+    if not params.get("planning", True):
+        names -= OF_PLANS
+    if params.get("ratio_schedule", [0, 1, 0, 0])[2:] == [1, 1]:
+        names -= OF_MODELS | OF_PLANS
+    return names
+
+
+def complaints(assembly: sl.Assembly, folder: Path) -> Iterator[str]:
+    """Run an assembly, and name each number that its learner or its evaluation never said, or that is not finite."""
+    run = assembly.run(folder=folder)
+    metrics = OF_EPISODES if "metrics" in assembly.components else ()
+    for key in (*(f"learner.{name}" for name in sorted(expected(assembly))), *(f"metrics.{name}" for name in metrics)):
+        said = _values(run, key)
+        if not said.size or not np.isfinite(said).all():
+            yield f"{key} {'was never said' if not said.size else 'is not finite'}"
+    table = run.evaluations("test")
+    yield from (f"test.{column} is not there or not finite" for column in EVALUATED
+                if column not in table or not np.isfinite(np.asarray(table[column], float)).all())
+
+
+def _values(run: Any, key: str) -> np.ndarray:
+    return run.columns(key)["value"].read() if key in run.streams and run.streams[key].rows else np.empty(0)
+
+
+def for_a_while(name: str, variant: str) -> sl.Assembly:
+    """Return an assembly that lives for 300 steps with networks of full size."""
+    made = sl.load(name).resolve(variant=variant)
+    kind = made.get("learner.type")
+    plans = {"learner.params.particles": 10} if kind == "learners.mopac" else {}
+    return made.set({**LIFE, **({} if kind == "learners.sac" else PRACTICE), **plans})
+
+
+def main() -> int:
+    """Run, print, and say by the exit code whether all said all."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--name", action="append", choices=NAMES, help="only this one; repeatable")
+    options, wrong = parser.parse_args(), 0
+    for name in options.name or NAMES:
+        for variant in ("base", *sl.load(name).variants):
+            began = perf_counter()
+            with TemporaryDirectory() as folder:
+                found = list(complaints(for_a_while(name, variant), Path(folder)))
+            wrong += bool(found)
+            print(f"{name} {variant}: {'; '.join(found) or 'all said'} ({perf_counter() - began:.0f} s)", flush=True)
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
