@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..assemblies import settings
+from ..assemblies import filming, settings
 from ..components.parts import rendering
 from ..components.parts.roles import Rendered
 from ..loops.errors import RunError
@@ -47,16 +47,14 @@ def play(path: Path, to: Path | None = None, *, episode: int | None = None, lane
         chosen = replay.episodes if episode is None else [replay.episode(episode)]
         if not chosen:
             raise RunError(f"{run.path.name} has no episode in lane {lane} that could be shown")
-        if not isinstance(replay.body, Rendered):
-            raise RunError(f"{replay.name} ({type(replay.body).__name__}) cannot be shown: it has no method "
-                           "`frame(lane, width, height)`; docs/write_a_body.md says how to write one")
+        seen = filming.rendered(replay.name, replay.body)
         stride, rate = pace(_tick(run, replay.name), speed)
         with Video(to or run.path.with_name(f"{run.name}.mp4"), pixels, rate) as video:
-            _film(replay, replay.body, chosen, stride, video, _words(run, lane, replay.name), show)
+            _film(replay, seen, chosen, stride, video, _words(run, lane, replay.name), show)
     finally:
         replay.close()
-    return {"video": str(video.path), "frames": video.frames, "frames_per_second": rate, "lane": lane,
-            "episodes": [each.number for each in chosen], "differs": replay.difference}
+    return {**video.facts(), "lane": lane, "episodes": [each.number for each in chosen],
+            "differs": replay.difference}
 
 
 def _film(replay: Replay, body: Rendered, chosen: list[Episode], stride: int, video: Video,
@@ -93,18 +91,17 @@ def _tick(run: Run, body: str) -> float:
 
 def _words(run: Run, lane: int, body: str) -> Callable[[Tick], list[str]]:
     """Return what tells of a tick: episode, time, reward, and the strongest current where one was recorded."""
-    current = next((key for ending in (".current", ".command") for key, facts in run.streams.items()
-                    if key.endswith(ending) and facts.kind == "signal" and facts.dimensions[1:2] == ("lane",)), None)
+    current = filming.current(key for key, facts in run.streams.items()
+                              if facts.kind == "signal" and facts.dimensions[1:2] == ("lane",))
     columns = run.columns(current) if current else {}
     times = columns["time"].read() if current else np.zeros(0, np.int64)
     unit = run.attributes.get("units", {}).get(current, "")
 
     def words(tick: Tick) -> list[str]:
-        told = [f"{body}, episode {tick.episode}, {tick.now / 1e9:.3f} s", f"reward {tick.reward:.3g}"]
+        told = filming.words(f"{body}, episode {tick.episode}", tick.now, tick.reward)
         row = int(np.searchsorted(times, tick.now, "right")) - 1
         if row >= 0:
-            strongest = np.abs(columns["value"].read(row, row + 1)[0, lane]).max(initial=0)
-            told.append(f"{current} up to {strongest:.3g} {unit}".rstrip())
+            told.append(filming.strongest(current, columns["value"].read(row, row + 1)[0, lane], unit))
         return told
 
     return words

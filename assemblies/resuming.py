@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..assemblies import going_on, identity, recording, settings
 from ..loops.errors import Problems, RunError, nearest
+from ..loops.evaluation import Evaluation
 from ..loops.loop import Loop
 from ..loops.storage import artifact, checkpoint
 from ..loops.storage.damage import rows_kept
@@ -63,8 +64,12 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
 
 
 def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str, Any] | None = None,
-             allowed: Settings | None = None) -> dict[str, dict[str, Any]]:
-    """Evaluate what a run has learned by its newest checkpoint; returns one row for each evaluation. Writes nothing."""
+             allowed: Settings | None = None, how: Callable[[Evaluation], Any] = Evaluation.evaluate
+             ) -> dict[str, dict[str, Any]]:
+    """Evaluate what a run has learned by its newest checkpoint; returns one row for each evaluation. Writes nothing.
+
+    `how` evaluates, and returns the row (filmed: `filming.Film.of`).
+    """
     path = Path(path)
     allowed = allowed or settings.read()
     attributes = identity.read_attributes(path)
@@ -81,7 +86,7 @@ def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str
         for name in names or ():
             if name not in loop.evaluations:
                 raise RunError(f"{path} has no evaluation {name!r}; it has {', '.join(loop.evaluations)}")
-        return {name: evaluation.evaluate() for name, evaluation in loop.evaluations.items()
+        return {name: how(evaluation) for name, evaluation in loop.evaluations.items()
                 if not names or name in names}
     finally:
         loop.close()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("time", "steps", "episodes", "updates", "return", "length", "success", "wall")  # of each row
 FOREVER = 2**62  # ns
+Look = Callable[[int, int], None]  # told the number of an episode, and its lane
 PATIENCE = 600 * SECOND  # of simulated time, for an episode of which nobody says how long it may be
 
 
@@ -119,25 +120,27 @@ class Evaluation:
         if passed > self.fired and self.evaluate() is not None:
             self.fired = passed
 
-    def evaluate(self) -> dict[str, Any] | None:
-        """Run the episodes; return (and keep) one row, or None when the second loop was halted before it was over."""
+    def evaluate(self, look: Look | None = None) -> dict[str, Any] | None:
+        """Run the episodes; return (and keep) one row, or None when the second loop was halted before it was over.
+
+        `look` is called after each instant, for one episode after the other. Each is the very one that it is without:
+        it has the same lane, beside the same others. So there are as many rounds as episodes.
+        """
         began = perf_counter()
         try:
-            return self._evaluate(began)
+            return self._evaluate(began, look)
         finally:
             self.seconds += perf_counter() - began
 
-    def _evaluate(self, began: float) -> dict[str, Any] | None:
+    def _evaluate(self, began: float, look: Look | None) -> dict[str, Any] | None:
         parts = []
-        lanes, left, seed = self.plan.system.lanes, self.plan.episodes, self.plan.seeds
-        while left > 0:
-            with self._named(seed, min(lanes, left)):
-                part = self._round(min(lanes, left), seed)
+        for first, episodes, asked in self._rounds(look is not None):
+            seed = self.plan.seeds + first
+            with self._named(seed + asked.start, len(asked)), self._shown(look, first, asked.start):
+                part = self._round(episodes, seed, slice(asked.start, asked.stop))
             if part is None:
                 return None
             parts.append(part)
-            left -= lanes
-            seed += lanes
         row: dict[str, Any] = {"time": self.main.now, **self._counts()}
         for key in ("return", "length", "success"):
             row[key] = np.concatenate([part[key] for part in parts])
@@ -146,6 +149,23 @@ class Evaluation:
         for sink in self.sinks:
             sink(self.name, row)
         return row
+
+    def _rounds(self, one_by_one: bool) -> Iterator[tuple[int, int, range]]:
+        """Return of each round its first episode, how many it has, and which lanes are asked for."""
+        for first in range(0, self.plan.episodes, self.plan.system.lanes):
+            lanes = range(min(self.plan.system.lanes, self.plan.episodes - first))
+            for asked in [lanes[i:i + 1] for i in lanes] if one_by_one else [lanes]:
+                yield first, len(lanes), asked
+
+    @contextmanager
+    def _shown(self, look: Look | None, first: int, lane: int) -> Iterator[None]:
+        """Let somebody look at one lane of a round after each of its instants."""
+        release = None if look is None else self.loop.attend(lambda now: look(first + lane, lane))
+        try:
+            yield
+        finally:
+            if release is not None:
+                release()
 
     @contextmanager
     def _named(self, seed: int, episodes: int) -> Iterator[None]:
@@ -158,7 +178,8 @@ class Evaluation:
                            "run")
             raise
 
-    def _round(self, episodes: int, seed: int) -> dict[str, np.ndarray] | None:
+    def _round(self, episodes: int, seed: int, asked: slice) -> dict[str, np.ndarray] | None:
+        """Run an episode in each lane until those that are asked for are over; None: halted before."""
         loop = self.loop
         loop.reset()
         for name, component in loop.components.items():
@@ -171,7 +192,7 @@ class Evaluation:
             lane = np.arange(episodes)
             loop.inject(address, Events.of(np.full(episodes, -1), lane, 0, np.arange(seed, seed + episodes), "int64"))
         tally = Episodes(loop, self.body, self.plan.most_steps)
-        stop = loop.attend(lambda now: loop.halt() if tally.done[:episodes].all() else None)
+        stop = loop.attend(lambda now: loop.halt() if tally.done[asked].all() else None)
         limit = self._limit()
         try:
             loop.run(limit)
@@ -179,13 +200,12 @@ class Evaluation:
             stop()
             tally.close()
         following = loop.next_instant()
-        if not tally.done[:episodes].all() and (following is None or following >= limit):
-            self._overdue(np.flatnonzero(~tally.done[:episodes]), following is None)
+        if not tally.done[asked].all() and (following is None or following >= limit):
+            self._overdue(asked.start + np.flatnonzero(~tally.done[asked]), following is None)
             tally.cut()
-        if not tally.done[:episodes].all():
+        if not tally.done[asked].all():
             return None
-        return {"return": tally.returns[:episodes], "length": tally.lengths[:episodes],
-                "success": tally.success[:episodes]}
+        return {"return": tally.returns[asked], "length": tally.lengths[asked], "success": tally.success[asked]}
 
     def _limit(self) -> int:
         """Return the instant at which what has not ended is cut off, or is an error; steps are counted by the tally."""

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 
+SIZE = Annotated[str, typer.Option(help="Width and height of the video in pixels.")]
+SPEED = Annotated[float, typer.Option(help="How much faster than life it is shown.")]
+
+
 def resume(places: Annotated[list[str], typer.Argument(
         callback=named, metavar="RUN", help="The directory of a run; several, folders or patterns such as "
                                                "'runs/*/*.zarr' to go on with each in turn.")],
@@ -85,18 +89,27 @@ def evaluate(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", 
              steps: Annotated[int | None, typer.Option(min=1, help="Cut an episode off after so many.")] = None,
              explore: Annotated[bool | None, typer.Option(
                  "--explore/--no-explore", help="Draw actions, or take the likeliest.", show_default=False)] = None,
+             film: Annotated[str, typer.Option("--video", callback=named, metavar="FILE.mp4",
+                                               help="Film the episodes, one after another.")] = "",
+             size: SIZE = "640x480", speed: SPEED = 1.0,
              sets: SET = [], allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
-    """Run the evaluations of a run's assembly with what its newest checkpoint has learned; the run is not changed.
+    """Let what a run's newest checkpoint has learned act anew, in numbers and on video; the run is not changed.
 
-    Prints mean, standard deviation, least and most of return and length; --json also those of each episode.
+    Runs the evaluations of its assembly, or of one without any the --episodes asked for. Prints mean, standard
+    deviation, least and most of return and length; --json also those of each episode.
 
     Example: stimloop evaluate runs/first/....zarr --episodes 50 --seed 0 --explore
+
+    Example: stimloop evaluate runs/first/....zarr --episodes 3 --no-explore --video learned.mp4
     """
+    if not film and (size, speed) != ("640x480", 1.0):
+        raise typer.BadParameter("--size and --speed go with --video FILE.mp4")
     with told(as_json):
         from ..evaluate_command import Options, command
+        from ..filming import Film
 
         rows, text = command(Path(path), list(name), Options(episodes, seed, steps, explore), changed(sets),
-                             allowing(allow))
+                             allowing(allow), Film(Path(film), size, speed) if film else None)
         emit(rows, as_json, text)
 
 
@@ -138,25 +151,24 @@ def play(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help
          episode: Annotated[int | None, typer.Option(min=-1, help="Only this episode; -1: the last.")] = None,
          lane: Annotated[int, typer.Option(min=0, help="Which of the parallel worlds is shown.")] = 0,
          body: Annotated[str, typer.Option(callback=named, help="Name of the body, where there are several.")] = "",
-         size: Annotated[str, typer.Option(help="Width and height of the video in pixels.")] = "640x480",
-         speed: Annotated[float, typer.Option(help="How much faster than life it is shown.")] = 1.0,
+         size: SIZE = "640x480", speed: SPEED = 1.0,
          allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Show a run again as video: its actions are played into its body, and held against what was recorded.
 
-    Exit code 3 says that the body did not do again what was recorded; the video is written all the same.
+    Exit code 3 says that the body did not do again what was recorded; the video is written all the same. A video of
+    what was learned, acting anew: stimloop evaluate RUN --video FILE.mp4
 
     Example: stimloop play runs/point_mass/....zarr --episode -1 --to last.mp4
     """
     with told(as_json):
-        from ...loops.errors import counted
         from ..playing import play as show_again
+        from ..reports import video
 
         facts = show_again(Path(path), Path(to) if to else None, episode=episode, lane=lane, body=body or None,
                            size=size, speed=speed, allowed=allowing(allow), show=False if as_json else None)
         if facts["differs"] and not as_json:
             typer.echo(f"notice: {facts['differs']}", err=True)
-        emit(facts, as_json, f"{facts['video']}: {counted(facts['frames'], 'frame')}, "
-                             f"{facts['frames'] / facts['frames_per_second']:.1f} s")
+        emit(facts, as_json, video.told(facts))
         if facts["differs"]:
             raise typer.Exit(3)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...loops.errors import counted
 from ...loops.storage.runs import Run
-from .reading import entry, said
+from .reading import parameters, said
 
 
 def never_updated(run: Run) -> list[str]:
@@ -22,7 +22,7 @@ def never_updated(run: Run) -> list[str]:
 
 def _cause(run: Run, name: str) -> str:
     """Compare the steps that were made with what a learner waits for."""
-    steps, params = _steps(run), _parameters(run, name)
+    steps, params = _steps(run), parameters(run, name)
     lanes = max(said(run, "lanes", 1), 1)
     for waits, each in (("learning_starts", 1), ("min_buffer", 1), ("n_steps", lanes)):
         number = params.get(waits)
@@ -37,22 +37,11 @@ def _cause(run: Run, name: str) -> str:
             "show), and at whether it hears of every step.")
 
 
-def _parameters(run: Run, name: str) -> dict[str, Any]:
-    """Return what a component was given, and the defaults of the rest where the catalogue knows it."""
-    from ...catalogue import index
-
-    described = entry(run, name)
-    known = index.load().get(str(described.get("type")), {}).get("parameters", {}).get("properties", {})
-    given = described.get("params")
-    return {**{key: schema["default"] for key, schema in known.items() if "default" in schema},
-            **(given if isinstance(given, dict) else {})}
-
-
 def never_begun(run: Run) -> list[str]:
     """Schedules of epochs that stayed at their first value because the run ended before the first of their epochs."""
     found, components = [], said(run, "assembly", {}).get("components")
     for name in components if isinstance(components, dict) else ():
-        params = _parameters(run, name)
+        params = parameters(run, name)
         epoch, starts = params.get("epoch_length"), params.get("learning_starts")
         if not (isinstance(epoch, int) and isinstance(starts, int) and epoch > 0):
             continue

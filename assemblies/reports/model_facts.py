@@ -12,6 +12,7 @@ from ...loops.time import say
 from . import canvas, learning_curves
 from .model_quality import ahead, coverage, deviation
 from .model_record import Judged, judged, learner_of, models
+from .reading import parameters
 
 # measures of its learner: what they show of the model, and what is drawn beside
 MEASURES = {"model_loss": ("error on steps held out", ()), "effective_size": ("variants of a plan that count", ()),
@@ -21,7 +22,10 @@ _LEAST, _MOST = 5, 30  # steps ahead
 
 
 def facts(run: Run) -> list[dict[str, Any]]:
-    """Return what is known of each learned model of a run; `missing` says why it could not be judged."""
+    """Return what is known of each learned model of a run; `missing` says why it could not be judged.
+
+    `meant` is true where that is no fault: nothing was to be fitted.
+    """
     return [_facts(run, name) for name in models(run)]
 
 
@@ -30,11 +34,22 @@ def _facts(run: Run, name: str) -> dict[str, Any]:
     found["measures"] = {port: {"last": float(values[-1]), "mean": float(np.mean(values))}
                          for port in measured(run, found["learner"])
                          if len(values := run.columns(f"{found['learner']}.{port}")["value"].read())}
+    found["meant"] = _from_real_alone(run, found["learner"])
+    if found["meant"]:
+        return {**found, "missing": "never fitted: this run learns from real steps alone"}
     try:
         basis = judged(run, name)
         return {**found, "missing": "", **_quality(run, basis, _horizon(run, found["learner"]))}
     except StimloopError as error:
         return {**found, "missing": str(error)}
+
+
+def _from_real_alone(run: Run, learner: str | None) -> bool:
+    """Did a learner fit no model because all its rows are real?"""
+    if learner is None or run.streams[f"{learner}.model_loss"].rows:
+        return False
+    shares = parameters(run, learner).get("ratio_schedule")
+    return isinstance(shares, list) and shares[2:] == [1, 1]
 
 
 def _quality(run: Run, basis: Judged, horizon: int) -> dict[str, Any]:

@@ -27,7 +27,9 @@ def section(run: Run, known: list[dict[str, Any]]) -> str | None:
 
 def _one(run: Run, found: Mapping[str, Any]) -> str:
     parts = []
-    if found["missing"]:
+    if found["missing"] and found["meant"]:
+        parts.append(f"<p class=note>{escape(found['model'])} was {escape(found['missing'])}.</p>")
+    elif found["missing"]:
         parts.append(f"<p class=warn>{escape(found['model'])} cannot be judged: {escape(found['missing'])}.</p>")
     else:
         parts.append(f"<p class=note>{escape(found['model'])}, on {escape(found['on'])}.</p>")

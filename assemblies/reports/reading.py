@@ -20,3 +20,14 @@ def entry(run: Run, component: str) -> dict[str, Any]:
     components = said(run, "assembly", {}).get("components")
     found = components.get(component) if isinstance(components, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def parameters(run: Run, name: str) -> dict[str, Any]:
+    """Return what a component was given, and the defaults of the rest where the catalogue knows it."""
+    from ...catalogue import index
+
+    described = entry(run, name)
+    known = index.load().get(str(described.get("type")), {}).get("parameters", {}).get("properties", {})
+    given = described.get("params")
+    return {**{key: schema["default"] for key, schema in known.items() if "default" in schema},
+            **(given if isinstance(given, dict) else {})}

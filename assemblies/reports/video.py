@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from ...loops.errors import AssemblyError, Problem, RunError, reason
+from ...loops.errors import AssemblyError, Problem, RunError, counted, reason
 
 MOST_FRAMES = 60  # a second of video; of a faster body every second, third, ... tick is shown
 LARGEST = 4096  # pixels of a side
@@ -40,16 +41,16 @@ def pace(tick_ns: float, speed: float) -> tuple[int, float]:
 class Video:
     """Takes frames one after another; the file is there when all of them are."""
 
-    def __init__(self, path: Path, size: tuple[int, int], rate: float) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], rate: float, option: str = "--to") -> None:
         if path.suffix.lower() != ".mp4":
-            raise AssemblyError([Problem(f"{path.name[:80]!r} is no name of a video", "--to", "End it in .mp4.")])
+            raise AssemblyError([Problem(f"{path.name[:80]!r} is no name of a video", option, "End it in .mp4.")])
         try:
             import imageio.v2 as imageio
             import imageio_ffmpeg  # noqa: F401 (what writes, found here rather than at the first frame)
         except ImportError as error:
             raise RunError(f"a video needs imageio and ffmpeg: {error}. Install them: pip install "
                            "'stimloop[reports]'") from error
-        self.path, self.size, self.frames = path, size, 0
+        self.path, self.size, self.rate, self.frames = path, size, rate, 0
         self._part = path.with_name(f".{path.stem[:200]}.part{path.suffix}")
         try:
             self._writer: Any = imageio.get_writer(self._part, fps=rate, codec="libx264", quality=7, macro_block_size=2,
@@ -65,6 +66,10 @@ class Video:
             raise RunError(f"{self.path} cannot be written: {reason(error)}") from error
         self.frames += 1
 
+    def facts(self) -> dict[str, Any]:
+        """Return what is known of the video."""
+        return {"video": str(self.path), "frames": self.frames, "frames_per_second": self.rate}
+
     def __enter__(self) -> Video:
         return self
 
@@ -75,6 +80,12 @@ class Video:
             os.replace(self._part, self.path)
         else:
             self._part.unlink(missing_ok=True)
+
+
+def told(facts: Mapping[str, Any]) -> str:
+    """Say in a line what `Video.facts` says."""
+    seconds = facts["frames"] / facts["frames_per_second"]
+    return f"{facts['video']}: {counted(facts['frames'], 'frame')}, {seconds:.1f} s"
 
 
 def fitted(picture: np.ndarray, size: tuple[int, int], words: list[str]) -> np.ndarray:

@@ -74,6 +74,7 @@ class GymnasiumEnv(Component):
             self.outputs |= state_output(self._state_door().size)
         self._tells = bool(self._info) or self._success is not None
         self._envs: list[Any] = []
+        self._visible: set[int] = set()  # lanes whose environments were made anew to be drawn
         self._workers: Workers | None = None
 
     def _new_env(self) -> Any:
@@ -119,6 +120,10 @@ class GymnasiumEnv(Component):
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
+        for lane in self._visible:  # what draws holds much memory
+            self._envs[lane].close()
+            self._envs[lane] = self._new_env()
+        self._visible.clear()
         self.episodes.reset(seed)
         self._log.clear()
         self._last = {name: np.zeros(port.full_shape(self.lanes.count), port.dtype)
@@ -248,6 +253,7 @@ class GymnasiumEnv(Component):
                            f"{', '.join(map(str, modes)) or 'none'}")
         self._envs[lane].close()
         self._envs[lane] = self._make(self.env, {**self.env_params, "render_mode": "rgb_array"}, self.max_steps)
+        self._visible.add(lane)
         self._replay(lane)
 
     def state(self) -> dict[str, Any]:

@@ -141,6 +141,8 @@ class Myosuite(Component):
         return stride
 
     def reset(self, seed: int) -> None:
+        for camera in self._cameras.values():  # what draws holds much memory
+            camera.close()
         for base, extra in zip(self._bases, self._extra, strict=True):
             self._edits.bring_back(base.model, {})
             extra.bring_back({"changed": {}, "gone": {}})

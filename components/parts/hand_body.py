@@ -97,6 +97,8 @@ class HandBody(Component):
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
+        for camera in self._cameras.values():  # what draws holds much memory
+            camera.close()
         self.episodes.reset(seed)
         self._drawn = np.full(self.lanes.count, -1, np.int64)  # seed that each lane's model was drawn from; -1: none
         self._redraw(np.ones(self.lanes.count, bool))

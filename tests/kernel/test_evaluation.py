@@ -149,6 +149,20 @@ def test_where_there_are_fewer_lanes_it_runs_in_rounds(lanes: int) -> None:
     assert len(rows(made)[0]["return"]) == 5
 
 
+@pytest.mark.parametrize("lanes", [1, 2, 3, 5])
+def test_one_episode_after_another_may_be_looked_at_and_is_the_same(lanes: int) -> None:
+    made = loop((1000, "ns"), episodes=5, lanes=lanes)
+    made.run(1)
+    evaluation, seen = made.evaluations["test"], []
+    row = evaluation.evaluate(lambda episode, lane: seen.append(
+        (episode, int(evaluation.loop.components["body"].seeds[lane]), int(evaluation.loop.peek("body.place")[lane]))))
+    assert row is not None
+    assert all(np.array_equal(row[key], rows(made)[0][key]) for key in ("return", "length", "success"))
+    assert seen == [(i, 1000 + i, left) for i in range(5) for left in range(1 + i % 4, -1, -1)], "from FIRST to its end"
+    evaluation.evaluate()
+    assert len(seen) == 5 + 11, "nobody looks any more"
+
+
 def test_every_so_often_once_after_the_instant_in_which_a_multiple_was_passed() -> None:
     made = loop((45, "ns"))
     made.run(200)
@@ -322,6 +336,23 @@ def test_an_episode_is_cut_off_after_so_many_steps() -> None:
     assert row["length"].tolist() == [1, 5, 5]
     assert row["return"].tolist() == [1, 5, 5]  # each step pays one
     assert row["success"].tolist() == [0, 1, 0]  # as it stands when it is cut off
+
+
+@pytest.mark.parametrize("steps", [None, 5])
+def test_an_episode_that_is_looked_at_is_cut_off_as_others_are(steps: int | None) -> None:
+    made = endless(100 if steps is None else None, steps)
+    made.run(1)
+    row = made.evaluations["test"].evaluate(lambda episode, lane: None)
+    assert row is not None
+    assert row["length"].tolist() == [1, steps or 9, steps or 9]
+
+
+def test_an_episode_that_is_looked_at_and_does_not_end_is_told_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = endless(None)
+    monkeypatch.setattr("stimloop.loops.evaluation.PATIENCE", 500)
+    with pytest.raises(AssemblyError, match="has not ended in lane 1: after 500 ns") as failed:
+        made.evaluations["test"].evaluate(lambda episode, lane: None)
+    assert "episodes of seed 1001, " in failed.value.__notes__[0]
 
 
 def test_an_evaluation_in_which_nothing_happens_any_more_is_told() -> None:

@@ -266,6 +266,17 @@ def test_why_a_model_cannot_be_judged_is_said(harm, why, tmp_path):
     assert ("error on steps held out" in text) == (harm != "not fitted"), "what is recorded is shown all the same"
 
 
+@pytest.mark.parametrize(("shares", "meant"), [([0, 1, 1, 1], True), ([5, 9, 1, 0.5], False)])
+def test_a_model_that_was_never_to_be_fitted_is_a_fact_and_no_warning(shares, meant, tmp_path):
+    run = sl.load("mopac_pendulum").small().set({"evaluate": None, "learner.params.ratio_schedule": shares}).run(
+        folder=tmp_path, show=False)
+    facts, = model_facts.facts(run)
+    assert facts["meant"] == meant
+    text = page.write_report([run], tmp_path / "r.html").read_text()
+    assert ("model was never fitted: this run learns from real steps alone." in text) == meant
+    assert ("cannot be judged" in text) != meant
+
+
 def test_a_run_without_a_model_has_no_such_section(tmp_path):
     run = sl.load("point_mass").small().run("100 ms", folder=tmp_path, show=False)
     assert model_facts.facts(run) == []

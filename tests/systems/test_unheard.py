@@ -1,6 +1,7 @@
 """A learner that no step ever reached is told of: on the command line, in the run, and in its report."""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -9,10 +10,14 @@ pytest.importorskip("torch", reason="learning needs torch")
 
 import stimloop as sl
 from stimloop.assemblies.cli import app
+from stimloop.assemblies.commands.shared import ending
 from stimloop.assemblies.execute import start
 from stimloop.assemblies.reports.warnings import warnings
 from stimloop.assemblies.resuming import resume
+from stimloop.assemblies.session import Outcome
 from stimloop.loops.storage.runs import open as open_run
+
+from . import test_model_learners as model_learners
 
 TEXT = """
 name: deaf
@@ -85,3 +90,31 @@ def test_a_first_update_that_is_never_reached_is_told_at_the_end_of_the_run(tmp_
     assert "never updated" not in CliRunner().invoke(app, ["run", "short.yaml", "--until", "150 steps"]).output
     (tmp_path / "deaf.yaml").write_text(TEXT)
     assert "never updated" not in CliRunner().invoke(app, ["run", "deaf.yaml"]).output, "told once, with its cause"
+
+
+def test_a_schedule_that_never_began_is_told_at_the_end_of_the_run_but_not_of_a_small_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    late = model_learners.TEXT.replace("rollout_schedule: [0, 2, 2, 4]", "rollout_schedule: [20, 40, 1, 5]")
+    (tmp_path / "late.yaml").write_text(late + "small: {until: 60 steps}\n")
+    told = "notice: learner.params.rollout_schedule goes from 1 to 5 from epoch 20 on, and the run ended in epoch 3"
+    assert told in CliRunner().invoke(app, ["run", "late.yaml"]).stderr
+    found = CliRunner().invoke(app, ["run", "late.yaml", "--json"])
+    assert any("rollout_schedule" in line for line in json.loads(found.stdout)["notices"])
+    facts = dict.fromkeys(("simulated_s", "session_simulated_s", "wall_s", "real_time_factor", "evaluation_s"), 1.0)
+    whole, halted = (ending(Outcome(Path(json.loads(found.stdout)["path"]), reason, facts), True, [])[0]["notices"]
+                     for reason in ("finished", "interrupted"))
+    assert len(whole) == len(halted) + 1, "who interrupts a run knows that it is not over"
+    small = CliRunner().invoke(app, ["run", "late.yaml", "--small"])
+    assert small.exit_code == 0
+    assert "rollout_schedule" not in small.output
+    (tmp_path / "soon.yaml").write_text(model_learners.TEXT)
+    assert "rollout_schedule" not in CliRunner().invoke(app, ["run", "soon.yaml"]).output
+
+
+@pytest.mark.parametrize("variant", ["base", "mbpo", "sac", "mopac_compat"])
+def test_a_small_form_that_is_shipped_says_nothing_of_its_schedules(variant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pytest.importorskip("mujoco")
+    done = CliRunner().invoke(app, ["run", "mopac_hopper", "--variant", variant, "--small", "--json"])
+    assert done.exit_code == 0
+    assert [line for line in json.loads(done.stdout)["notices"] if "listens" not in line] == []
