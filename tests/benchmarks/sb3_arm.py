@@ -42,7 +42,7 @@ class Rule:
         """Return the steps until the goal is held, counted by the study's own function."""
         from stimloop.assemblies.studying.measures import Until
 
-        return Until(">=", self.goal, self.held, self.limit).steps(steps, means)
+        return Until(">=", self.goal, self.held, self.limit).of(steps, means)
 
     def over(self, steps: list[int], means: list[float]) -> bool:
         """Is there nothing more to learn from going on?"""
@@ -54,7 +54,7 @@ def rule(study: Any, limit: int = LIMIT) -> Rule:
     """Read the rule from a study of sample efficiency."""
     steps, (stage,) = study.description.measures["steps"], study.description.stages.values()
     assembly = study.cells(stage).cells[0].assembly
-    test, until = assembly.get("evaluate.test"), steps.until
+    test, until = assembly.get("evaluate.test"), steps.curve
     return Rule(assembly.get("body.params.env"), assembly.get("learner.params.learning_starts"),
                 int(test["every"].removesuffix(" steps")), test["episodes"], test["seeds"], until.bound, until.held,
                 int(until.limit), limit)

@@ -38,10 +38,10 @@ def test_the_rule_is_read_from_the_study(name):
 def test_steps_are_counted_as_the_study_counts_them(means, score):
     told, steps = RULES["pendulum"], [250 * i for i in range(len(means))]
     assert told.score(steps, means) == score
-    until = replace(study.load("mopac_sample_efficiency_pendulum").description.measures["steps"].until, limit=10_000)
+    until = replace(study.load("mopac_sample_efficiency_pendulum").description.measures["steps"].curve, limit=10_000)
     rows = [{"steps": np.array(count), "return": np.array([mean - 1, mean + 1])}
             for count, mean in zip(steps, means, strict=True)]
-    assert tables._steps(rows, "return", until) == score
+    assert tables._of_curve(rows, "return", until) == score
 
 
 def test_a_run_goes_on_until_its_score_is_known_and_ours_would_end():
