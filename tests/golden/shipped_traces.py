@@ -8,7 +8,7 @@ first rows where a loop multiplies what rounding leaves.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -85,14 +85,17 @@ def _floats(values: Any) -> list[float]:
     return [float(f"{float(value):.9g}") for value in values]
 
 
-def traces(name: str) -> dict[str, Any]:
-    """Run the `small` of a shipped assembly with every variant, and describe each."""
+def traces(name: str, look: Callable[[str, sl.Assembly, Any], None] | None = None) -> dict[str, Any]:
+    """Run the `small` of a shipped assembly with every variant, and describe each; `look` may look at each run."""
     assembly = sl.load(name)
     found = {}
     for variant in ("base", *assembly.variants):
         with TemporaryDirectory() as folder:
-            run = assembly.resolve(variant=variant, small=True).run(folder=Path(folder))
+            made = assembly.resolve(variant=variant, small=True)
+            run = made.run(folder=Path(folder))
             found[variant] = describe(run, EARLY if f"{name}:{variant}".startswith(CHAOTIC) else None)
+            if look is not None:
+                look(variant, made, run)
     return found
 
 

@@ -46,9 +46,8 @@ def expected(assembly: sl.Assembly) -> set[str]:
     return names
 
 
-def complaints(assembly: sl.Assembly, folder: Path) -> Iterator[str]:
-    """Run an assembly, and name each number that its learner or its evaluation never said, or that is not finite."""
-    run = assembly.run(folder=folder)
+def complaints(assembly: sl.Assembly, run: Any) -> Iterator[str]:
+    """Name each number that the learner or the evaluation of a run never said, or that is not finite."""
     metrics = OF_EPISODES if "metrics" in assembly.components else ()
     for key in (*(f"learner.{name}" for name in sorted(expected(assembly))), *(f"metrics.{name}" for name in metrics)):
         said = _values(run, key)
@@ -80,7 +79,8 @@ def main() -> int:
         for variant in ("base", *sl.load(name).variants):
             began = perf_counter()
             with TemporaryDirectory() as folder:
-                found = list(complaints(for_a_while(name, variant), Path(folder)))
+                made = for_a_while(name, variant)
+                found = list(complaints(made, made.run(folder=Path(folder))))
             wrong += bool(found)
             print(f"{name} {variant}: {'; '.join(found) or 'all said'} ({perf_counter() - began:.0f} s)", flush=True)
     return int(wrong > 0)
