@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ...loops.bounds import Amount, Count, NonNegative, Positive, Share
 from ..parts.devices import Device
 from ..parts.hidden_weights import Cost
-from ..parts.model_learner import ModelLearner, Practice
+from ..parts.model_learner import ModelLearner
 from ..parts.transitions import Unfinished
 
 
@@ -64,13 +64,7 @@ class Mbpo(ModelLearner):
                  model_retain_epochs: Count = 1, insert: Literal["step", "episode_end"] = "step",
                  unfinished: Unfinished = "error", cost: Cost = 0, threads: Count = 1, device: Device = "cpu"
                  ) -> None:
-        practice = Practice(learning_starts, min_buffer, epoch_length, gradient_steps, train_freq, batch_size,
-                            model_train_freq, model_train_end_epoch, max_model_t, rollout_batch_size,
-                            list(rollout_schedule), list(ratio_schedule), model_retain_epochs, insert)
-        core = {"learning_rate": learning_rate, "gamma": gamma, "tau": tau, "ent_coef": ent_coef,
-                "target_entropy": target_entropy, "target_update_interval": target_update_interval,
-                "reward_scale": reward_scale}
-        super().__init__(practice, termination, core, buffer_size, unfinished, cost, threads, device)
+        super().__init__(locals())
 
     @classmethod
     def example(cls) -> Mbpo:

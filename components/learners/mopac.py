@@ -12,7 +12,7 @@ from ...loops.lanes import Lanes
 from ...loops.seeds import derive
 from ..parts.devices import Device
 from ..parts.hidden_weights import Cost
-from ..parts.model_learner import ModelLearner, Practice
+from ..parts.model_learner import ModelLearner
 from ..parts.roles import Value
 from ..parts.transitions import Unfinished
 
@@ -109,13 +109,7 @@ class Mopac(ModelLearner):
                  pessimism: NonNegative = 0.0, insert: Literal["step", "episode_end"] = "step",
                  unfinished: Unfinished = "error", cost: Cost = 0, threads: Count = 1, device: Device = "cpu"
                  ) -> None:
-        practice = Practice(learning_starts, min_buffer, epoch_length, gradient_steps, train_freq, batch_size,
-                            model_train_freq, model_train_end_epoch, max_model_t, rollout_batch_size,
-                            list(rollout_schedule), list(ratio_schedule), model_retain_epochs, insert)
-        core = {"learning_rate": learning_rate, "gamma": gamma, "tau": tau, "ent_coef": ent_coef,
-                "target_entropy": target_entropy, "target_update_interval": target_update_interval,
-                "reward_scale": reward_scale}
-        super().__init__(practice, termination, core, buffer_size, unfinished, cost, threads, device)
+        super().__init__(locals())
         if proposal == "particles" and (iterations > 1 or pessimism or effective_noise):
             raise AssemblyError([Problem("where each variant follows the policy through states of its own, there is no "
                                          "plan to improve twice, to judge in several models, or to tell noise from",

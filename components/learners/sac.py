@@ -46,9 +46,7 @@ class Sac(OffPolicyLearner):
                  target_entropy: Literal["auto"] | float = "auto", target_update_interval: Count = 1,
                  unfinished: Unfinished = "error", cost: Cost = 0, threads: Count = 1, device: Device = "cpu"
                  ) -> None:
-        core = {"learning_rate": learning_rate, "gamma": gamma, "tau": tau, "ent_coef": ent_coef,
-                "target_entropy": target_entropy, "target_update_interval": target_update_interval}
-        super().__init__(core, buffer_size, unfinished, cost, threads, device)
+        super().__init__(locals())
         self.batch_size, self.learning_starts = batch_size, learning_starts
         self.train_freq, self.gradient_steps = train_freq, gradient_steps
 

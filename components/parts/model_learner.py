@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,51 +17,13 @@ from ...loops.errors import AssemblyError, Diverged, Problem
 from ...loops.lanes import Lanes
 from ...loops.seeds import derive
 from . import devices
-from .devices import Device
-from .hidden_weights import Cost
 from .off_policy import OffPolicyLearner
+from .practice import Practice
 from .roles import Model
 from .schedules import Ramp
-from .transitions import Rows, Unfinished
+from .transitions import Rows
 
 _FEWEST = 5  # real steps from which on a model can be fitted: one of them is held out
-
-
-@dataclass(frozen=True)
-class Practice:
-    """When a model is fitted, how much is imagined in it, and how much of that is learned from.
-
-    Args:
-        learning_starts: real steps before anything is learned; epochs are counted from there.
-        min_buffer: real steps that must be remembered before the first update.
-        epoch_length: real steps of an epoch, in which schedules count.
-        gradient_steps: updates after each `train_freq` real steps.
-        train_freq: see there.
-        batch_size: rows of a minibatch, real and imagined ones together.
-        model_train_freq: real steps between two times of fitting and imagining.
-        model_train_end_epoch: epoch from which the model is not fitted any more; None: never.
-        max_model_t: seconds that fitting may take each time; None: as long as it takes.
-        rollout_batch_size: starts of imagined lives each time.
-        rollout_schedule: their length in steps [first epoch, last epoch, length at the first, length at the last].
-        ratio_schedule: share of real rows in a minibatch, in the same form; where it is 1, nothing is fitted.
-        model_retain_epochs: epochs whose imagined steps are remembered.
-        insert: are real steps remembered at each `step`, or at the `episode_end`?
-    """
-
-    learning_starts: int
-    min_buffer: int
-    epoch_length: int
-    gradient_steps: int
-    train_freq: int
-    batch_size: int
-    model_train_freq: int
-    model_train_end_epoch: int | None
-    max_model_t: float | None
-    rollout_batch_size: int
-    rollout_schedule: list[float]
-    ratio_schedule: list[float]
-    model_retain_epochs: int
-    insert: Literal["step", "episode_end"]
 
 
 class ModelLearner(OffPolicyLearner):
@@ -73,6 +34,7 @@ class ModelLearner(OffPolicyLearner):
     """
 
     uses = {**OffPolicyLearner.uses, "model": Use(Model, changes=True)}
+    core_settings = (*OffPolicyLearner.core_settings, "reward_scale")
     measures = {
         **OffPolicyLearner.measures,
         "real_ratio": "share of real rows in a minibatch",
@@ -85,16 +47,17 @@ class ModelLearner(OffPolicyLearner):
     example_uses = {**OffPolicyLearner.example_uses,
                     "model": ("world_models.gaussian_ensemble", {"hidden": [8], "members": 2, "elites": 1})}
 
-    def __init__(self, practice: Practice, termination: str, core: Mapping[str, Any], buffer_size: int,
-                 unfinished: Unfinished, cost: Cost, threads: int, device: Device) -> None:
-        super().__init__(core, buffer_size, unfinished, cost, threads, device)
-        self.practice, self.termination = practice, termination
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        super().__init__(given)
+        self.practice = practice = Practice.among(given)
+        self.termination = given["termination"]
         self.rollout_length = Ramp(practice.rollout_schedule, "rollout_schedule", "epoch")
         self.real_ratio = Ramp(practice.ratio_schedule, "ratio_schedule", "epoch")
         self._check_schedules()
-        if practice.min_buffer > buffer_size:
+        if practice.min_buffer > self.buffer_size:
             raise AssemblyError([Problem("no update would ever be made: the first waits for min_buffer: "
-                                         f"{practice.min_buffer} steps, and buffer_size: {buffer_size} are remembered",
+                                         f"{practice.min_buffer} steps, and buffer_size: {self.buffer_size} are "
+                                         "remembered",
                                          "min_buffer", "Write at most the buffer_size.")])
 
     def _check_schedules(self) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...loops.lanes import Lanes
-from .devices import Device
-from .hidden_weights import Cost
 from .policy_learner import PolicyLearner
-from .transitions import Unfinished
 
 if TYPE_CHECKING:
     import torch
@@ -21,14 +18,11 @@ class OffPolicyLearner(PolicyLearner):
     A learner of this kind writes `remember`, `due` and `learn`, and ends its `build` with a `reset`.
 
     Args:
-        core: settings of `parts/soft_actor_critic.py`.
-        buffer_size: number of steps that are remembered.
-        unfinished: as all learners of policies have it, like the rest.
-        cost: see there.
-        threads: see there.
-        device: see there.
+        given: all parameters of such a learner by name, the `locals()` with which its constructor begins.
     """
 
+    core_settings: ClassVar[tuple[str, ...]] = ("learning_rate", "gamma", "tau", "ent_coef", "target_entropy",
+                                                "target_update_interval")  # of `parts/soft_actor_critic.py`
     measures = {
         "q_loss": "half the mean squared error of the critics, summed over them",
         "policy_loss": "what the policy is to lessen: weighted log-probability minus promised reward",
@@ -40,10 +34,10 @@ class OffPolicyLearner(PolicyLearner):
     example_uses = {"policy": ("brains.mlp", {"hidden": [8, 8], "explore": True}),
                     "value": ("critics.q_ensemble", {"hidden": [8, 8]})}
 
-    def __init__(self, core: Mapping[str, Any], buffer_size: int, unfinished: Unfinished, cost: Cost, threads: int,
-                 device: Device) -> None:
-        super().__init__(unfinished, cost, threads, device)
-        self.buffer_size, self._core_settings = buffer_size, dict(core)
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        super().__init__(*(given[name] for name in ("unfinished", "cost", "threads", "device")))
+        self.buffer_size = given["buffer_size"]
+        self._core_settings = {name: given[name] for name in self.core_settings}
 
     def infer(self) -> None:
         """Refuse choices, before sizes are compared that cannot fit."""
