@@ -29,8 +29,7 @@ _FEWEST = 5  # real steps from which on a model can be fitted: one of them is he
 class ModelLearner(OffPolicyLearner):
     """Learns a model of the world beside a policy, and lets the policy practise in it.
 
-    A learner of this kind writes `imagine`. What it counts as updates are those of the actor-critic and, one each, the
-    times that the model was fitted.
+    A learner of this kind writes `imagine`. Its updates are those of the actor-critic; fits of the model count apart.
     """
 
     uses = {**OffPolicyLearner.uses, "model": Use(Model, changes=True)}
@@ -40,6 +39,7 @@ class ModelLearner(OffPolicyLearner):
         "real_ratio": "share of real rows in a minibatch",
         "model_loss": "mean squared error of the elites on steps held out",
         "model_steps": "steps of fitting this time",
+        "fits": "times that the model was fitted so far",
         "rollout_length": "steps that an imagined life may have",
         "mean_rollout_length": "steps that the imagined lives had, on average",
         "model_rows": "imagined steps that are remembered",
@@ -157,7 +157,7 @@ class ModelLearner(OffPolicyLearner):
             if self.real_ratio.at(self.epoch) < 1:
                 with self.workplace.learning("model"):
                     measured |= self._refresh()
-        return self.core.updates + self._fits, measured
+        return self.core.updates, measured
 
     def _update(self, times: int) -> dict[str, float]:
         told: Any = None
@@ -216,7 +216,7 @@ class ModelLearner(OffPolicyLearner):
         targets = torch.cat([kept["reward"][:, None], kept["successor"] - kept["observation"]], dim=1)
         report = self.fit.fit(inputs, targets, self._fitting, self.practice.max_model_t)
         self._fits += 1
-        return {"model_loss": report.val_loss, "model_steps": report.steps}
+        return {"model_loss": report.val_loss, "model_steps": report.steps, "fits": self._fits}
 
     @abstractmethod
     def imagine(self, start: Any, length: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
