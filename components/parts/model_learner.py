@@ -50,7 +50,7 @@ class ModelLearner(OffPolicyLearner):
     def __init__(self, given: Mapping[str, Any]) -> None:
         super().__init__(given)
         self.practice = practice = Practice.among(given)
-        self.termination = given["termination"]
+        self.termination, self.assign = given["termination"], given["assign"]
         self.rollout_length = Ramp(practice.rollout_schedule, "rollout_schedule", "epoch")
         self.real_ratio = Ramp(practice.ratio_schedule, "ratio_schedule", "epoch")
         self._check_schedules()
@@ -72,7 +72,7 @@ class ModelLearner(OffPolicyLearner):
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make what fits the model, the world that it imagines, and a memory of what was lived there."""
-        from . import terminations
+        from . import assignment, terminations
         from .ensemble_fit import EnsembleFit
         from .imagination import Actor, ImaginedWorld
         from .replay_buffer import ReplayBuffer
@@ -81,7 +81,8 @@ class ModelLearner(OffPolicyLearner):
         device, parts = self.workplace.device, self.workplace.parts
         self.imagined = ReplayBuffer(1, super().columns(), device)
         self._imagining, self._fitting = devices.generator(device), devices.generator(device)
-        self.world = ImaginedWorld(parts["model"], terminations.find(self.termination), self._imagining)
+        self.world = ImaginedWorld(parts["model"], terminations.find(self.termination), self._imagining,
+                                   assignment.HOW[self.assign])
         self.actor = Actor(parts["policy"], self.core.actions, self._imagining)
         self.fit = EnsembleFit(parts["model"].network)
         self.reset(seed)
