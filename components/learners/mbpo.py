@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from ...loops.bounds import Amount, Count, NonNegative, Positive, Share
+from ..parts.assignment import Assign
 from ..parts.devices import Device
 from ..parts.hidden_weights import Cost
-from ..parts.model_learner import ModelLearner, Practice
+from ..parts.model_learner import ModelLearner
 from ..parts.transitions import Unfinished
 
 
@@ -43,6 +44,8 @@ class Mbpo(ModelLearner):
         rollout_schedule: length of imagined lives, in steps.
         ratio_schedule: share of real rows in a minibatch; where it is 1, nothing is fitted or imagined.
         model_retain_epochs: epochs whose imagined steps are remembered.
+        assign: how imagined steps fall to the model's elites: each by chance (`random`), or all equally often
+            (`balanced`).
         insert: are real steps remembered at each `step`, or only at the `episode_end`?
         unfinished: what to do with a step whose successor nobody saw: `error`, or `drop` it.
         cost: how long one time of learning takes before its weights are in force: 0, a duration, or `measured`.
@@ -61,16 +64,11 @@ class Mbpo(ModelLearner):
                  model_train_end_epoch: Amount | None = None, max_model_t: Positive | None = None,
                  rollout_batch_size: Count = 100_000, rollout_schedule: list[float] = [20, 150, 1, 1],  # noqa: B006
                  ratio_schedule: list[float] = [0, 1, 0.05, 0.05],  # noqa: B006
-                 model_retain_epochs: Count = 1, insert: Literal["step", "episode_end"] = "step",
-                 unfinished: Unfinished = "error", cost: Cost = 0, threads: Count = 1, device: Device = "cpu"
+                 model_retain_epochs: Count = 1, assign: Assign = "random",
+                 insert: Literal["step", "episode_end"] = "step", unfinished: Unfinished = "error", cost: Cost = 0,
+                 threads: Count = 1, device: Device = "cpu"
                  ) -> None:
-        practice = Practice(learning_starts, min_buffer, epoch_length, gradient_steps, train_freq, batch_size,
-                            model_train_freq, model_train_end_epoch, max_model_t, rollout_batch_size,
-                            list(rollout_schedule), list(ratio_schedule), model_retain_epochs, insert)
-        core = {"learning_rate": learning_rate, "gamma": gamma, "tau": tau, "ent_coef": ent_coef,
-                "target_entropy": target_entropy, "target_update_interval": target_update_interval,
-                "reward_scale": reward_scale}
-        super().__init__(practice, termination, core, buffer_size, unfinished, cost, threads, device)
+        super().__init__(locals())
 
     @classmethod
     def example(cls) -> Mbpo:

@@ -10,9 +10,10 @@ from ...loops.component import Use
 from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.seeds import derive
+from ..parts.assignment import Assign
 from ..parts.devices import Device
 from ..parts.hidden_weights import Cost
-from ..parts.model_learner import ModelLearner, Practice
+from ..parts.model_learner import ModelLearner
 from ..parts.roles import Value
 from ..parts.transitions import Unfinished
 
@@ -71,6 +72,8 @@ class Mopac(ModelLearner):
             it, `zero` takes what noise left of it.
         closed_loop: while a plan is lived, what was added goes on top of what the policy does in the state reached.
         pessimism: how many standard deviations, over the elites, are taken off a variant's return.
+        assign: how imagined steps fall to the model's elites: each by chance (`random`), or all equally often
+            (`balanced`).
         insert: are real steps remembered at each `step`, or only at the `episode_end`?
         unfinished: what to do with a step whose successor nobody saw: `error`, or `drop` it.
         cost: how long one time of learning takes before its weights are in force: 0, a duration, or `measured`.
@@ -106,16 +109,11 @@ class Mopac(ModelLearner):
                  proposal: Literal["mean", "sample", "particles"] = "mean", fresh_noise: bool = True,
                  mask_terminated: bool = True, effective_noise: bool = True,
                  last_action: Literal["policy", "zero"] = "policy", closed_loop: bool = False,
-                 pessimism: NonNegative = 0.0, insert: Literal["step", "episode_end"] = "step",
-                 unfinished: Unfinished = "error", cost: Cost = 0, threads: Count = 1, device: Device = "cpu"
+                 pessimism: NonNegative = 0.0, assign: Assign = "random",
+                 insert: Literal["step", "episode_end"] = "step", unfinished: Unfinished = "error", cost: Cost = 0,
+                 threads: Count = 1, device: Device = "cpu"
                  ) -> None:
-        practice = Practice(learning_starts, min_buffer, epoch_length, gradient_steps, train_freq, batch_size,
-                            model_train_freq, model_train_end_epoch, max_model_t, rollout_batch_size,
-                            list(rollout_schedule), list(ratio_schedule), model_retain_epochs, insert)
-        core = {"learning_rate": learning_rate, "gamma": gamma, "tau": tau, "ent_coef": ent_coef,
-                "target_entropy": target_entropy, "target_update_interval": target_update_interval,
-                "reward_scale": reward_scale}
-        super().__init__(practice, termination, core, buffer_size, unfinished, cost, threads, device)
+        super().__init__(locals())
         if proposal == "particles" and (iterations > 1 or pessimism or effective_noise):
             raise AssemblyError([Problem("where each variant follows the policy through states of its own, there is no "
                                          "plan to improve twice, to judge in several models, or to tell noise from",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ...loops.errors import RunError
+
+Assign = Literal["random", "balanced"]
 
 
 class Groups:
@@ -87,3 +89,6 @@ def balanced(count: int, among: Any, generator: Any) -> Any:
     device = generator.device
     shuffled = torch.as_tensor(among, device=device)[torch.randperm(len(among), generator=generator, device=device)]
     return shuffled[torch.randperm(count, generator=generator, device=device) % len(among)]
+
+
+HOW = {"random": at_random, "balanced": balanced}

@@ -117,7 +117,7 @@ class DynamicsEnsemble(SharedArrays):
             raw = torch.cat(found)
         return self._said(groups.scatter(raw), arrays)
 
-    def heard(self, values: Any, member: Any) -> tuple[Any, Any]:
+    def assigned_asking_all(self, values: Any, member: Any) -> tuple[Any, Any]:
         """The same as `assigned`, by asking all members for every row: what it saves is measured against this."""
         member = member.member if isinstance(member, Groups) else member
         mean, variance = self.forward(values)

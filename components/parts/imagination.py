@@ -28,15 +28,17 @@ class ImaginedWorld:
             `elites` are the members that may imagine.
         terminated: says of (observation, action, successor) whether the episode is over [rows] bool.
         generator: where every draw comes from.
+        assign: how rows fall to elites, as `parts/assignment.py` can.
     """
 
     model: Any
     terminated: Terminated
     generator: torch.Generator
+    assign: Callable[[int, Any, torch.Generator], torch.Tensor] = at_random
 
     def members(self, count: int) -> torch.Tensor:
         """Draw one of the elites for each of so many rows [count]."""
-        return at_random(count, self.model.elites, self.generator)
+        return self.assign(count, self.model.elites, self.generator)
 
     def step(self, observation: torch.Tensor, action: torch.Tensor, member: torch.Tensor
              ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

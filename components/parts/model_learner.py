@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,90 +17,47 @@ from ...loops.errors import AssemblyError, Diverged, Problem
 from ...loops.lanes import Lanes
 from ...loops.seeds import derive
 from . import devices
-from .devices import Device
-from .hidden_weights import Cost
-from .policy_learner import PolicyLearner
+from .off_policy import OffPolicyLearner
+from .practice import Practice
 from .roles import Model
 from .schedules import Ramp
-from .transitions import Rows, Unfinished
+from .transitions import Rows
 
 _FEWEST = 5  # real steps from which on a model can be fitted: one of them is held out
 
 
-@dataclass(frozen=True)
-class Practice:
-    """When a model is fitted, how much is imagined in it, and how much of that is learned from.
-
-    Args:
-        learning_starts: real steps before anything is learned; epochs are counted from there.
-        min_buffer: real steps that must be remembered before the first update.
-        epoch_length: real steps of an epoch, in which schedules count.
-        gradient_steps: updates after each `train_freq` real steps.
-        train_freq: see there.
-        batch_size: rows of a minibatch, real and imagined ones together.
-        model_train_freq: real steps between two times of fitting and imagining.
-        model_train_end_epoch: epoch from which the model is not fitted any more; None: never.
-        max_model_t: seconds that fitting may take each time; None: as long as it takes.
-        rollout_batch_size: starts of imagined lives each time.
-        rollout_schedule: their length in steps [first epoch, last epoch, length at the first, length at the last].
-        ratio_schedule: share of real rows in a minibatch, in the same form; where it is 1, nothing is fitted.
-        model_retain_epochs: epochs whose imagined steps are remembered.
-        insert: are real steps remembered at each `step`, or at the `episode_end`?
-    """
-
-    learning_starts: int
-    min_buffer: int
-    epoch_length: int
-    gradient_steps: int
-    train_freq: int
-    batch_size: int
-    model_train_freq: int
-    model_train_end_epoch: int | None
-    max_model_t: float | None
-    rollout_batch_size: int
-    rollout_schedule: list[float]
-    ratio_schedule: list[float]
-    model_retain_epochs: int
-    insert: Literal["step", "episode_end"]
-
-
-class ModelLearner(PolicyLearner):
+class ModelLearner(OffPolicyLearner):
     """Learns a model of the world beside a policy, and lets the policy practise in it.
 
-    A learner of this kind writes `imagine`. What it counts as updates are those of the actor-critic and, one each, the
-    times that the model was fitted.
+    A learner of this kind writes `imagine`. Its updates are those of the actor-critic; fits of the model count apart.
     """
 
-    uses = {**PolicyLearner.uses, "model": Use(Model, changes=True)}
+    uses = {**OffPolicyLearner.uses, "model": Use(Model, changes=True)}
+    core_settings = (*OffPolicyLearner.core_settings, "reward_scale")
     measures = {
-        "q_loss": "half the mean squared error of the critics, summed over them",
-        "policy_loss": "what the policy is to lessen: weighted log-probability minus promised reward",
-        "ent_coef": "weight of the entropy",
-        "entropy": "entropy of the policy in the minibatch",
-        "q_mean": "mean promised reward of the actions in the minibatch",
-        "grad_norm": "length of the policy's gradient",
+        **OffPolicyLearner.measures,
         "real_ratio": "share of real rows in a minibatch",
         "model_loss": "mean squared error of the elites on steps held out",
         "model_steps": "steps of fitting this time",
+        "fits": "times that the model was fitted so far",
         "rollout_length": "steps that an imagined life may have",
         "mean_rollout_length": "steps that the imagined lives had, on average",
         "model_rows": "imagined steps that are remembered",
     }
-    example_uses = {"policy": ("brains.mlp", {"hidden": [8, 8], "explore": True}),
-                    "value": ("critics.q_ensemble", {"hidden": [8, 8]}),
+    example_uses = {**OffPolicyLearner.example_uses,
                     "model": ("world_models.gaussian_ensemble", {"hidden": [8], "members": 2, "elites": 1})}
 
-    def __init__(self, practice: Practice, termination: str, core: Mapping[str, Any], buffer_size: int,
-                 unfinished: Unfinished, cost: Cost, threads: int, device: Device) -> None:
-        super().__init__(unfinished, cost, threads, device)
-        self.practice, self.termination, self._core_settings = practice, termination, dict(core)
-        self.buffer_size = buffer_size
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        super().__init__(given)
+        self.practice = practice = Practice.among(given)
+        self.termination, self.assign = given["termination"], given["assign"]
         self.rollout_length = Ramp(practice.rollout_schedule, "rollout_schedule", "epoch")
         self.real_ratio = Ramp(practice.ratio_schedule, "ratio_schedule", "epoch")
         self._check_schedules()
-        if practice.min_buffer > buffer_size:
+        if practice.min_buffer > self.buffer_size:
             raise AssemblyError([Problem("no update would ever be made: the first waits for min_buffer: "
-                                         f"{practice.min_buffer} steps, and buffer_size: {buffer_size} are remembered",
+                                         f"{practice.min_buffer} steps, and buffer_size: {self.buffer_size} are "
+                                         "remembered",
                                          "min_buffer", "Write at most the buffer_size.")])
 
     def _check_schedules(self) -> None:
@@ -114,49 +70,39 @@ class ModelLearner(PolicyLearner):
                                          "rollout_schedule", "Write lengths of at least 1; to imagine nothing, write "
                                          "ratio_schedule: [0, 1, 1, 1].")])
 
-    def infer(self) -> None:
-        """Refuse choices, before sizes are compared that cannot fit."""
-        super().infer()
-        self.refuse_choices()
-
     def build(self, lanes: Lanes, seed: int) -> None:
-        """Make both buffers, what fits the model, and the actor-critic."""
-        import torch
-
-        from . import terminations
+        """Make what fits the model, the world that it imagines, and a memory of what was lived there."""
+        from . import assignment, terminations
         from .ensemble_fit import EnsembleFit
         from .imagination import Actor, ImaginedWorld
-        from .replay_buffer import ReplayBuffer, transition_columns
-        from .soft_actor_critic import SoftActorCritic, check_action, check_partners
+        from .replay_buffer import ReplayBuffer
 
         super().build(lanes, seed)
-        seen, done = self.inputs["observation"], self.inputs["action"]
-        actions = check_action(done.shape)
-        self.warnings = [*self.warnings, *check_partners(self.used["policy"], self.used["value"])]
-        columns = transition_columns(seen.shape, done.shape, done.dtype, seen.dtype)  # type: ignore[arg-type]
-        self.check_sampled(actions)
         device, parts = self.workplace.device, self.workplace.parts
-        policy, critic, model = (parts[name] for name in ("policy", "value", "model"))
-        self.imagined = ReplayBuffer(1, columns, device)
-        self.buffer = ReplayBuffer(self.buffer_size, {**columns, "reached": ((), torch.bool)}, device)
+        self.imagined = ReplayBuffer(1, super().columns(), device)
         self._imagining, self._fitting = devices.generator(device), devices.generator(device)
-        self.world = ImaginedWorld(model, terminations.find(self.termination), self._imagining)
-        self.actor = Actor(policy, actions, self._imagining)
-        self.fit = EnsembleFit(model.network)
-        self.core = SoftActorCritic(policy, critic, actions, **self._core_settings,
-                                    state_value=parts.get("state_value"))
+        self.world = ImaginedWorld(parts["model"], terminations.find(self.termination), self._imagining,
+                                   assignment.HOW[self.assign])
+        self.actor = Actor(parts["policy"], self.core.actions, self._imagining)
+        self.fit = EnsembleFit(parts["model"].network)
         self.reset(seed)
+
+    def columns(self) -> dict[str, Any]:
+        """Return those of all transitions, and whether their successor was seen: real ones alone may lack it."""
+        import torch
+
+        return {**super().columns(), "reached": ((), torch.bool)}
 
     def reset(self, seed: int) -> None:
         """Forget every step, real and imagined; what was learned stays."""
         super().reset(seed)
         self._imagining.manual_seed(derive(seed, "imagination"))
         self._fitting.manual_seed(derive(seed, "fitting"))
-        for part in (self.core, self.fit, self.buffer, self.imagined):
-            part.forget()
+        self.fit.forget()
+        self.imagined.forget()
         self.imagined.resize(1)  # as after build: its room is the schedule's
         self._pending: list[Rows] = []  # real steps of episodes that still run, where these are remembered at their end
-        self._counted = self._owed = self._refreshed = self._fits = 0
+        self._refreshed = self._fits = 0
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Remember what happened, and learn when it is time; whatever goes wrong says in which epoch."""
@@ -212,7 +158,7 @@ class ModelLearner(PolicyLearner):
             if self.real_ratio.at(self.epoch) < 1:
                 with self.workplace.learning("model"):
                     measured |= self._refresh()
-        return self.core.updates + self._fits, measured
+        return self.core.updates, measured
 
     def _update(self, times: int) -> dict[str, float]:
         told: Any = None
@@ -271,7 +217,7 @@ class ModelLearner(PolicyLearner):
         targets = torch.cat([kept["reward"][:, None], kept["successor"] - kept["observation"]], dim=1)
         report = self.fit.fit(inputs, targets, self._fitting, self.practice.max_model_t)
         self._fits += 1
-        return {"model_loss": report.val_loss, "model_steps": report.steps}
+        return {"model_loss": report.val_loss, "model_steps": report.steps, "fits": self._fits}
 
     @abstractmethod
     def imagine(self, start: Any, length: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -281,17 +227,16 @@ class ModelLearner(PolicyLearner):
         """
 
     def keep(self) -> dict[str, Any]:
-        return {"buffer": self.buffer.state_dict(), "imagined": self.imagined.state_dict(), "room": self.imagined.size,
-                "core": self.core.state_dict(), "fit": self.fit.state_dict(), "counted": self._counted,
-                "owed": self._owed, "refreshed": self._refreshed, "fits": self._fits,
+        return {**super().keep(), "imagined": self.imagined.state_dict(), "room": self.imagined.size,
+                "fit": self.fit.state_dict(), "refreshed": self._refreshed, "fits": self._fits,
                 "generators": {name: devices.keep(generator) for name, generator in self._generators()},
                 "pending": {str(i): rows.state_dict() for i, rows in enumerate(self._pending)}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
         self.imagined.resize(int(state["room"]))
-        for name in ("buffer", "imagined", "core", "fit"):
-            getattr(self, name).load_state_dict(state[name])
-        self._counted, self._owed = int(state["counted"]), int(state["owed"])
+        self.imagined.load_state_dict(state["imagined"])
+        self.fit.load_state_dict(state["fit"])
         self._refreshed, self._fits = int(state["refreshed"]), int(state["fits"])
         for name, generator in self._generators():
             devices.restore(generator, state["generators"][name])

@@ -147,11 +147,6 @@ def name_for_env(env: str, params: Mapping[str, Any] | None = None) -> str:
     return name
 
 
-def for_env(env: str, params: Mapping[str, Any] | None = None) -> Termination:
-    """Return the termination function of an environment; see `name_for_env`, errors included."""
-    return NAMED[name_for_env(env, params)]
-
-
 def ended(function: Termination, observation: Any, action: Any, successor: Any) -> Any:
     """Return which transitions end an episode, bool [batch]; raises ValueError when the function answers otherwise."""
     told = function(observation, action, successor)

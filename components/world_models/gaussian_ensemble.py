@@ -129,7 +129,8 @@ class GaussianEnsemble(Networked):
         if member is None:
             member = at_random(len(input), self.network.elites, generator)
             member = np.asarray(member) if isinstance(input, np.ndarray) else _beside(input, member)
-        asked = self.network.assigned if self.ask == "assigned" else self.network.heard
+        network = self.network
+        asked = network.assigned if self.ask == "assigned" else network.assigned_asking_all
         mean, variance = asked(input, member)
         if generator is None:
             return mean

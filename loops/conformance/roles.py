@@ -119,7 +119,7 @@ def policy_evaluates(subject: Subject) -> str:
 
 
 def learner_updates(subject: Subject) -> str:
-    """Learners: what they use changes only when `updates` counts up."""
+    """Learners: what they use changes only when `updates` counts up, or a model when `fits` does."""
     if subject.folder != "learners":
         raise NotApplicable("is no learner")
     learner = subject.fresh(subject.lanes(2))
@@ -128,16 +128,19 @@ def learner_updates(subject: Subject) -> str:
     if not targets:
         raise NotApplicable("uses nothing with parameters or synapses")
     driver = subject.drive(learner, Plan(steps=60))
-    updates = 0.0
+    counted = {"updates": 0.0, "fits": 0.0}
     before = _parameters(targets)
     while len(driver.trace) < 60 and driver.advance():
-        counted = float(np.asarray(driver.trace[-1][1].get("updates", updates)))
-        after = _parameters(targets)
-        if counted == updates and not same(before, after):
-            raise AssertionError("changed what it uses in a step whose output `updates` did not count up")
-        updates, before = counted, after
+        said, last, after = driver.trace[-1][1], counted, _parameters(targets)
+        counted = {name: float(np.asarray(said.get(name, count))) for name, count in last.items()}
+        for name, used in targets.items():
+            counters = ("updates", "fits") if offers(used, "predict") else ("updates",)
+            if all(counted[counter] == last[counter] for counter in counters) and not same(before[name], after[name]):
+                raise AssertionError(f"changed the {name} it uses in a step whose output {' or '.join(counters)} did "
+                                     "not count up")
+        before = after
     learner.close()
-    return f"{updates:g} updates"
+    return f"{counted['updates']:g} updates" + (f", {counted['fits']:g} fits" if counted["fits"] else "")
 
 
 def _parameters(targets: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,6 +86,17 @@ class ChangesAlways(Learner):
         return super().step(now, inputs)
 
 
+class TeachesAsItFits(ChangesAlways):
+    """Counts fits of a model, which do not excuse that a policy changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs["fits"] = Port("fits so far", dtype="int64", per_lane=False)
+
+    def step(self, now, inputs):
+        return {**super().step(now, inputs), "fits": self.steps}
+
+
 class Rehearses(Counter):
     """A learner that asks everyone whom it uses, and changes them every fifth step: sound."""
 

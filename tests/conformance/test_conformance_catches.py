@@ -118,6 +118,7 @@ BROKEN = [  # (class, folder, property that it breaks, words in which that is sa
     (policies.ActsWhileItWaits, "brains", "idle lanes rest", ""),
     (learners.ChangesAlways, "learners", "learner: updates", ""),
     (learners.RewiresAlways, "learners", "learner: updates", ""),
+    (learners.TeachesAsItFits, "learners", "learner: updates", "changed the policy it uses"),
     (models.LooksAtTheBatch, "world_models", "model: rows", ""),
     (models.Detached, "world_models", "model: gradient", ""),
     (models.WithoutGradient, "world_models", "model: gradient", "does not depend on the input by any gradient"),

@@ -23,7 +23,8 @@ from stimloop.catalogue.lookup import find
 NAMES = [name for name in shipped() if name.startswith("mopac_")]
 OF_STATES = {"v_loss", "v_mean"}  # said where a value of states is learned
 OF_PLANS = {"effective_size", "cut_share"}  # where plans are made
-OF_MODELS = {"model_loss", "model_steps", "rollout_length", "mean_rollout_length", "model_rows"}  # where one is fitted
+OF_MODELS = {"model_loss", "model_steps", "fits", "rollout_length", "mean_rollout_length",
+             "model_rows"}  # where one is fitted
 EVALUATED = ("return", "length", "steps", "episodes", "updates", "wall")
 OF_EPISODES = ("episodes", "steps", "return", "length")
 LIFE = {"until": "300 steps", "body.params.max_steps": 100, "brain.params.random_steps": 100,

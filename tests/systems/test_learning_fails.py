@@ -210,9 +210,10 @@ def test_a_schedule_that_begins_after_the_run_is_told(tmp_path):
 
 @pytest.mark.parametrize(("change", "said"), [
     ({"min_buffer": 500}, "begins after min_buffer = 500"),
+    ({"min_buffer": 500, "ratio_schedule": [0, 1, 0.5, 0.5]}, "begins after min_buffer = 500"),  # its model is fitted
     ({"insert": "episode_end"}, "insert: episode_end remembers a step when its episode is over, and none was")])
 def test_what_never_comes_to_an_update_says_why(change, said, tmp_path):
-    run = assembly(**change, ratio_schedule=[0, 1, 1, 1]).set("body.params.max_steps", 0).run(folder=tmp_path)
+    run = assembly(**{"ratio_schedule": [0, 1, 1, 1], **change}).set("body.params.max_steps", 0).run(folder=tmp_path)
     assert any(text.startswith("learner never updated") and said in text for text in warnings(run)), warnings(run)
 
 
