@@ -20,6 +20,7 @@ from typing import Any
 
 from ...loops.errors import StimloopError
 from ...loops.fleet import Ended, Fleet
+from .. import hearing
 from ..settings import Settings
 from . import claims
 from .cells import Cell
@@ -212,7 +213,13 @@ def _signals_as_interrupt() -> Iterator[None]:
         yield
         return
 
+    heard = False
+
     def stop(number: int, frame: Any) -> None:
+        nonlocal heard
+        if not heard:
+            hearing.answer(number, "every running cell stops after its present instant, and saves")
+        heard = True
         raise KeyboardInterrupt
 
     numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
