@@ -83,7 +83,8 @@ def draw(run: Run, found: Mapping[str, Any]) -> Any:
 
 def _draw_errors(axis: Any, found: Mapping[str, Any]) -> None:
     for key, words, colour, style in (("error", "mean", 0, "-"), ("worst_error", "worst number", 0, ":"),
-                                      ("persistence", "nothing changes", 5, "--"), ("reward_error", "reward", 1, "-")):
+                                      ("persistence", "nothing changes", canvas.GREY, "--"),
+                                      ("reward_error", "reward", 1, "-")):
         axis.plot(found["k"][:len(found[key])], found[key], style, marker=".", lw=1.2, color=canvas.COLOURS[colour],
                   label=words)
     if any(value > 0 for key in ("error", "persistence") for value in found[key]):
@@ -97,7 +98,7 @@ def _draw_errors(axis: Any, found: Mapping[str, Any]) -> None:
 
 def _draw_coverage(axis: Any, found: Mapping[str, Any]) -> None:
     nominal = found["coverage"]["nominal"]
-    axis.plot([0, 1], [0, 1], "--", lw=1.0, color=canvas.COLOURS[5], label="as it should be")
+    axis.plot([0, 1], [0, 1], "--", lw=1.0, color=canvas.COLOURS[canvas.GREY], label="as it should be")
     for i, what in enumerate(("observation", "reward")):
         axis.plot(nominal, found["coverage"][what], ".-", lw=1.2, color=canvas.COLOURS[i], label=what)
     axis.set(xlim=(0, 1), ylim=(0, 1.02))

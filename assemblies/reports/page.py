@@ -15,6 +15,7 @@ from ...loops.storage.runs import Run
 from ..reports import (
     activity,
     canvas,
+    evaluation_curves,
     figures,
     learning_curves,
     model_facts,
@@ -23,6 +24,7 @@ from ..reports import (
     tables,
     traces,
 )
+from .arms_of_runs import arms_of
 from .reading import said
 from .warnings import warnings
 
@@ -50,6 +52,8 @@ def write_report(runs: list[Run], path: Path, models: Sequence[list[dict[str, An
     title = runs[0].attributes.get("name", runs[0].name)
     parts = [head(str(title), said(runs[0], "assembly", {}).get("about"))]
     if len(runs) > 1:
+        drawn = evaluation_curves.section(evaluation_curves.arms(arms_of(runs)))
+        parts += [f"<h2>Evaluations, {len(runs)} runs</h2>{drawn}"] if drawn else []
         parts += ["<h2>Warnings</h2>"] + [f"<h3>{escape(_heading(run))}</h3>{_warnings(run)}" for run in runs]
         parts += ["<h2>Side by side</h2>", table_html([tables.row(run) for run in runs]), figures.compare(runs) or "",
                   f"<p class=note>Each point is an episode, each bar the mean of a run. {escape(tables.MEANING)}</p>"]
