@@ -11,13 +11,18 @@ import numpy as np
 from ...loops.storage.runs import Run
 from . import canvas, learning_curves, tables
 from .model_facts import MEASURES, measured
+from .reading import parameters
 
 _COLUMNS = 2
-_SHOWN = (1, 2, 3, 5, 10, 15, 20, 30)  # steps ahead that the table tells
+_SHOWN = (1, 2, 3, 4, 5, 10, 15, 20, 30)  # steps ahead that the table tells
 _MEANING = ("Errors are root mean squares as shares of the standard deviation of each number of the observation (over "
             "the newest 20 000 steps): the mean of the elites is followed for so many steps, with the actions that "
-            "were taken. Beside them is the error of saying that nothing changes. A reward's error of 1 is that of "
-            "always saying its mean. Coverage: the share of what came that lies in the intervals that should hold it.")
+            "were taken. The mean error is over the numbers of the observation, the worst number is the one of the "
+            "largest error; those without names are elements, counted from 0. Beside them is the error of saying that "
+            "nothing changes. A reward's error of 1 is that of always saying its mean. Starts: from how many steps "
+            "errors were followed. Coverage: the share of what came that lies in the intervals that should hold it.")
+_FIXED = ("How many variants of a plan count is a setting here and no result: with `scaling: effective` it is "
+          "`effective_share` of the particles, and 1 at the least.")
 
 
 def section(run: Run, known: list[dict[str, Any]]) -> str | None:
@@ -35,14 +40,20 @@ def _one(run: Run, found: Mapping[str, Any]) -> str:
         parts.append(f"<p class=note>{escape(found['model'])}, on {escape(found['on'])}.</p>")
     figure = draw(run, found)
     parts += [canvas.svg(figure)] if figure is not None else []
+    parts += [f"<p class=note>{escape(_FIXED)}</p>"] if _size_is_fixed(run, found["learner"]) else []
     if not found["missing"]:
         parts += [_table(found), f"<p class=note>{escape(_MEANING)}</p>"]
     return "".join(parts)
 
 
+def _size_is_fixed(run: Run, learner: str | None) -> bool:
+    return (learner is not None and "effective_size" in measured(run, learner)
+            and parameters(run, learner).get("scaling") == "effective")
+
+
 def _table(found: Mapping[str, Any]) -> str:
     """Return the errors of some k, and two coverages, as an HTML table."""
-    heads = ["steps ahead", "error", "largest", "of", "nothing changes", "reward", "starts"]
+    heads = ["steps ahead", "mean error", "of the worst number", "which is", "nothing changes", "reward", "starts"]
     columns = [found[key] for key in ("k", "error", "worst_error", "worst", "persistence", "reward_error", "starts")]
     rows = [row for row in zip(*columns, strict=False) if row[0] in _SHOWN or row[0] == len(found["k"])]
     lines = "".join("<tr>" + "".join(f"<td>{escape(tables.cell(value))}</td>" for value in row) + "</tr>"
