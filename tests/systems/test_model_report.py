@@ -13,7 +13,15 @@ pytest.importorskip("torch")
 
 import stimloop as sl
 from stimloop.assemblies.cli import app
-from stimloop.assemblies.reports import learning_curves, model_facts, model_quality, model_record, model_section, model_signs, page
+from stimloop.assemblies.reports import (
+    learning_curves,
+    model_facts,
+    model_quality,
+    model_record,
+    model_section,
+    model_signs,
+    page,
+)
 from stimloop.assemblies.reports.model_quality import LEVELS, Steps, ahead, coverage, deviation
 from stimloop.components.bodies.point_mass import PointMass
 from stimloop.components.world_models.gaussian_ensemble import GaussianEnsemble
