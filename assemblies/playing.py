@@ -29,7 +29,7 @@ def play(path: Path, to: Path | None = None, *, episode: int | None = None, lane
 
     Args:
         path: directory of the run.
-        to: file to write (left out: beside the run).
+        to: file to write (left out: beside the run, named by the run and by the episode, lane and body chosen).
         episode: only this one of the lane's episodes, from 0 on; -1 is the last (left out: all of them).
         lane: which of the parallel worlds is shown.
         body: name of the body, where there are several.
@@ -49,12 +49,21 @@ def play(path: Path, to: Path | None = None, *, episode: int | None = None, lane
             raise RunError(f"{run.path.name} has no episode in lane {lane} that could be shown")
         seen = filming.rendered(replay.name, replay.body)
         stride, rate = pace(_tick(run, replay.name), speed)
-        with Video(to or run.path.with_name(f"{run.name}.mp4"), pixels, rate) as video:
+        file = to or _beside(run, replay.name, lane, None if episode is None else chosen[0])
+        with Video(file, pixels, rate) as video:
             _film(replay, seen, chosen, stride, video, _words(run, lane, replay.name), show)
     finally:
         replay.close()
     return {**video.facts(), "lane": lane, "episodes": [each.number for each in chosen],
             "differs": replay.difference}
+
+
+def _beside(run: Run, body: str, lane: int, episode: Episode | None) -> Path:
+    """Return the file beside a run that one choice of what is shown has to itself."""
+    chosen = [body] if len(run.bodies) > 1 else []
+    chosen += [f"lane_{lane}"] if lane else []
+    chosen += [f"episode_{episode.number}"] if episode is not None else []
+    return run.path.with_name(".".join([run.name, *chosen, "mp4"]))
 
 
 def _film(replay: Replay, body: Rendered, chosen: list[Episode], stride: int, video: Video,

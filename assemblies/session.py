@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..assemblies import entries
+from ..assemblies import entries, hearing
 from ..loops.errors import Problem, Problems, notes
 from ..loops.errors import reason as why
 from ..loops.heard import Heard
@@ -72,7 +72,7 @@ class Session:
 
     def __init__(self, assembly: Assembly, loop: Loop, recorder: Recorder, stop: Until, show: bool | None,
                  prepare: Callable[[Loop], None] | None, origin: Mapping[str, Any]) -> None:
-        self.loop, self.recorder, self.stop = loop, recorder, stop
+        self.assembly, self.loop, self.recorder, self.stop = assembly, loop, recorder, stop
         self.origin = dict(origin)  # of which run every checkpoint is
         self.asked: str | None = None  # the signal that asked to stop
         for key in recorder.streams:
@@ -175,6 +175,8 @@ class Session:
                     "" if self.unsaved else f"\ngo on from its last checkpoint with: stimloop resume {path}"))
             self.asked = signal.Signals(number).name
             self.loop.halt()
+            hearing.answer(number, f"{self.assembly.name} stops after the present instant, " + (
+                f"unsaved ({', '.join(self.unsaved)} cannot be)" if self.unsaved else "and saves"))
 
         before = {getattr(signal, name): signal.signal(getattr(signal, name), ask) for name in _SIGNALS
                   if hasattr(signal, name)}

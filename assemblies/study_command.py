@@ -116,7 +116,8 @@ def facts(result: Result) -> dict[str, Any]:
         for name, values in row.values.items():
             mean, low, high, n = row.summary(name)
             told[name] = {"interquartile_mean": mean, "interval": [low, high], "n": n, "values": list(values),
-                          "episodes": row.spans[name].episodes or None, "not_finite": row.odd.get(name, 0)}
+                          "episodes": row.spans[name].episodes or None, "not_finite": row.odd.get(name, 0),
+                          "never": row.never(name)}
         rows.append({"stage": row.stage, "variant": row.variant, "label": row.called, "at": dict(row.group),
                      "measures": told})
     lines = [{"measure": verdict.line.measure, "stage": verdict.line.stage, "variant": verdict.line.variant,

@@ -11,8 +11,9 @@ from ...loops.storage.runs import Run
 from .charge import ARBITRARY
 from .reading import said
 
-COLOURS = ("#20639b", "#d1495b", "#3caea3", "#edae49", "#6a4c93", "#5f6c72", "#8ac926", "#a0522d", "#e377c2", "#17becf",
-           "#7f7f00", "#000000")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#5f6c72", "#56b4e9", "#000000", "#332288", "#882255",
+           "#999933", "#44aa99")  # of Okabe and Ito, and of Tol: colour-blind people tell them apart
+GREY = 5  # which of them is for what only stands beside
 ROWS = 1200  # of a trace that are drawn one by one; more are drawn as the band between lowest and highest
 
 
@@ -70,7 +71,7 @@ def label(run: Run, key: str) -> str:
 def legend(axis: Any) -> None:
     """Put the legend beside the axes, where it covers nothing."""
     axis.legend(loc="upper left", bbox_to_anchor=(1.005, 1.0), borderaxespad=0.0, fontsize=7, frameon=False,
-                labelspacing=0.2, handlelength=1.2)
+                labelspacing=0.2, handlelength=2.0)
 
 
 def held(times: np.ndarray, values: np.ndarray, begin: int, until: int) -> tuple[np.ndarray, np.ndarray]:

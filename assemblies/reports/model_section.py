@@ -11,13 +11,18 @@ import numpy as np
 from ...loops.storage.runs import Run
 from . import canvas, learning_curves, tables
 from .model_facts import MEASURES, measured
+from .reading import parameters
 
 _COLUMNS = 2
-_SHOWN = (1, 2, 3, 5, 10, 15, 20, 30)  # steps ahead that the table tells
+_SHOWN = (1, 2, 3, 4, 5, 10, 15, 20, 30)  # steps ahead that the table tells
 _MEANING = ("Errors are root mean squares as shares of the standard deviation of each number of the observation (over "
             "the newest 20 000 steps): the mean of the elites is followed for so many steps, with the actions that "
-            "were taken. Beside them is the error of saying that nothing changes. A reward's error of 1 is that of "
-            "always saying its mean. Coverage: the share of what came that lies in the intervals that should hold it.")
+            "were taken. The mean error is over the numbers of the observation, the worst number is the one of the "
+            "largest error; those without names are elements, counted from 0. Beside them is the error of saying that "
+            "nothing changes. A reward's error of 1 is that of always saying its mean. Starts: from how many steps "
+            "errors were followed. Coverage: the share of what came that lies in the intervals that should hold it.")
+_FIXED = ("How many variants of a plan count is a setting here and no result: with `scaling: effective` it is "
+          "`effective_share` of the particles, and 1 at the least.")
 
 
 def section(run: Run, known: list[dict[str, Any]]) -> str | None:
@@ -35,14 +40,20 @@ def _one(run: Run, found: Mapping[str, Any]) -> str:
         parts.append(f"<p class=note>{escape(found['model'])}, on {escape(found['on'])}.</p>")
     figure = draw(run, found)
     parts += [canvas.svg(figure)] if figure is not None else []
+    parts += [f"<p class=note>{escape(_FIXED)}</p>"] if _size_is_fixed(run, found["learner"]) else []
     if not found["missing"]:
         parts += [_table(found), f"<p class=note>{escape(_MEANING)}</p>"]
     return "".join(parts)
 
 
+def _size_is_fixed(run: Run, learner: str | None) -> bool:
+    return (learner is not None and "effective_size" in measured(run, learner)
+            and parameters(run, learner).get("scaling") == "effective")
+
+
 def _table(found: Mapping[str, Any]) -> str:
     """Return the errors of some k, and two coverages, as an HTML table."""
-    heads = ["steps ahead", "error", "largest", "of", "nothing changes", "reward", "starts"]
+    heads = ["steps ahead", "mean error", "of the worst number", "which is", "nothing changes", "reward", "starts"]
     columns = [found[key] for key in ("k", "error", "worst_error", "worst", "persistence", "reward_error", "starts")]
     rows = [row for row in zip(*columns, strict=False) if row[0] in _SHOWN or row[0] == len(found["k"])]
     lines = "".join("<tr>" + "".join(f"<td>{escape(tables.cell(value))}</td>" for value in row) + "</tr>"
@@ -83,7 +94,8 @@ def draw(run: Run, found: Mapping[str, Any]) -> Any:
 
 def _draw_errors(axis: Any, found: Mapping[str, Any]) -> None:
     for key, words, colour, style in (("error", "mean", 0, "-"), ("worst_error", "worst number", 0, ":"),
-                                      ("persistence", "nothing changes", 5, "--"), ("reward_error", "reward", 1, "-")):
+                                      ("persistence", "nothing changes", canvas.GREY, "--"),
+                                      ("reward_error", "reward", 1, "-")):
         axis.plot(found["k"][:len(found[key])], found[key], style, marker=".", lw=1.2, color=canvas.COLOURS[colour],
                   label=words)
     if any(value > 0 for key in ("error", "persistence") for value in found[key]):
@@ -97,7 +109,7 @@ def _draw_errors(axis: Any, found: Mapping[str, Any]) -> None:
 
 def _draw_coverage(axis: Any, found: Mapping[str, Any]) -> None:
     nominal = found["coverage"]["nominal"]
-    axis.plot([0, 1], [0, 1], "--", lw=1.0, color=canvas.COLOURS[5], label="as it should be")
+    axis.plot([0, 1], [0, 1], "--", lw=1.0, color=canvas.COLOURS[canvas.GREY], label="as it should be")
     for i, what in enumerate(("observation", "reward")):
         axis.plot(nominal, found["coverage"][what], ".-", lw=1.2, color=canvas.COLOURS[i], label=what)
     axis.set(xlim=(0, 1), ylim=(0, 1.02))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,17 @@ from ...loops.storage.runs import Run
 from ..reports import (
     activity,
     canvas,
+    evaluation_curves,
     figures,
     learning_curves,
     model_facts,
     model_section,
+    model_signs,
     stimulation,
     tables,
     traces,
 )
+from .arms_of_runs import arms_of
 from .reading import said
 from .warnings import warnings
 
@@ -50,7 +53,10 @@ def write_report(runs: list[Run], path: Path, models: Sequence[list[dict[str, An
     title = runs[0].attributes.get("name", runs[0].name)
     parts = [head(str(title), said(runs[0], "assembly", {}).get("about"))]
     if len(runs) > 1:
-        parts += ["<h2>Warnings</h2>"] + [f"<h3>{escape(_heading(run))}</h3>{_warnings(run)}" for run in runs]
+        drawn = evaluation_curves.section(evaluation_curves.arms(arms_of(runs)))
+        parts += [f"<h2>Evaluations, {len(runs)} runs</h2>{drawn}"] if drawn else []
+        parts += ["<h2>Warnings</h2>"] + [f"<h3>{escape(_heading(run))}</h3>{_warnings(run, known)}"
+                                             for run, known in zip(runs, models, strict=True)]
         parts += ["<h2>Side by side</h2>", table_html([tables.row(run) for run in runs]), figures.compare(runs) or "",
                   f"<p class=note>Each point is an episode, each bar the mean of a run. {escape(tables.MEANING)}</p>"]
     for run, known in zip(runs, models, strict=True):
@@ -94,7 +100,7 @@ def _check_place(path: Path) -> None:
 def _sections(run: Run, models: list[dict[str, Any]], alone: bool) -> list[str]:
     parts = [f"<h2>{escape(_heading(run))}</h2><p class=note>{escape(run.name)}{_outcome(run)}</p>"]
     if alone:
-        parts += [_warnings(run), table_html([tables.row(run)]), f"<p class=note>{escape(tables.MEANING)}</p>"]
+        parts += [_warnings(run, models), table_html([tables.row(run)]), f"<p class=note>{escape(tables.MEANING)}</p>"]
     shown: list[tuple[str, Callable[[Run], str | None]]] = [
         ("Return of each episode", figures.returns), ("Evaluations", figures.evaluations),
         ("Learning", lambda run: _drawn(learning_curves.draw(run, model_facts.shown(run)))),
@@ -148,8 +154,8 @@ def _heading(run: Run) -> str:
     return f"{run.attributes.get('variant', '')}, seed {run.attributes.get('seed')}"
 
 
-def _warnings(run: Run) -> str:
-    found = warnings(run)
+def _warnings(run: Run, models: Sequence[Mapping[str, Any]]) -> str:
+    found = [*warnings(run), *model_signs.too_sure(models)]
     if not found:
         return "<p class=fine>Nothing to warn of.</p>"
     return "<div class=warn><ul>" + "".join(f"<li>{escape(text)}</li>" for text in found) + "</ul></div>"

@@ -14,11 +14,13 @@ from ..identity import versions
 from ..studying import plan, texts
 from ..studying.cells import Place, point_text, points
 from ..studying.description import Stage
-from . import canvas, page, study_figures
+from . import canvas, evaluation_curves, page, study_figures
 
 if TYPE_CHECKING:
     from ..study import Result, Study
 
+_MEANING = ("<p class=note>A bar is an interquartile mean, the upright line through it its interval, a dot a cell: a "
+            "hollow one, where a bound was never held.</p>")
 Link = Callable[[str], str]  # from the page to a folder
 
 
@@ -36,7 +38,7 @@ def write_report(study: Study, result: Result, path: Path) -> Path:
         figure = study_figures.measure(result.rows, name)
         if figure is not None:
             parts.append(f"<h3>{escape(name)}: {escape(str(described.measures[name]))}</h3>{canvas.svg(figure)}")
-    parts.append("<p class=note>A bar is a mean, the line across it its interval, a dot a cell.</p>")
+    parts.append(_MEANING)
     parts += _curves(study)
     parts += _kept(study, link)
     parts += ["<h2>Plan</h2>", *(_stage(stage, link) for stage in planned["stages"]), _facts(planned)]
@@ -79,21 +81,21 @@ def _kept(study: Study, link: Link) -> list[str]:
 
 def _curves(study: Study) -> Iterator[str]:
     for stage in study.description.stages.values():
-        figure = study_figures.curves(_runs(study, stage))
-        if figure is not None:
-            yield f"<h2>Evaluations of stage {escape(stage.name)}</h2>{canvas.svg(figure)}"
+        drawn = evaluation_curves.section(evaluation_curves.arms(_arms(study, stage)))
+        if drawn:
+            yield f"<h2>Evaluations of stage {escape(stage.name)}</h2>{drawn}"
 
 
-def _runs(study: Study, stage: Stage) -> dict[str, Run]:
-    """Return the finished runs of a stage by what they are called."""
-    found = {}
+def _arms(study: Study, stage: Stage) -> Iterator[tuple[str, list[Run]]]:
+    """Yield the finished runs of each variant of a stage, seeds together, by what people are told it is."""
     for variant in stage.variants:
+        groups: dict[str, list[Run]] = {}
         for point in points(stage):
-            place = Place(stage.name, variant, point)
-            path = study.run_of(place)
+            path = study.run_of(Place(stage.name, variant, point))
             if path is not None:
-                found[str(place).removeprefix(f"{stage.name}:")] = Run(path)
-    return found
+                told = point_text((address, value) for address, value in point if address != "seed")
+                groups.setdefault(told, []).append(Run(path))
+        yield from ((" ".join(filter(None, (stage.called(variant), told))), runs) for told, runs in groups.items())
 
 
 def _stage(stage: dict[str, Any], link: Link) -> str:

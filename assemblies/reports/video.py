@@ -51,6 +51,7 @@ class Video:
             raise RunError(f"a video needs imageio and ffmpeg: {error}. Install them: pip install "
                            "'stimloop[reports]'") from error
         self.path, self.size, self.rate, self.frames = path, size, rate, 0
+        self.replaced = path.exists()
         self._part = path.with_name(f".{path.stem[:200]}.part{path.suffix}")
         try:
             self._writer: Any = imageio.get_writer(self._part, fps=rate, codec="libx264", quality=7, macro_block_size=2,
@@ -68,7 +69,8 @@ class Video:
 
     def facts(self) -> dict[str, Any]:
         """Return what is known of the video."""
-        return {"video": str(self.path), "frames": self.frames, "frames_per_second": self.rate}
+        return {"video": str(self.path), "frames": self.frames, "frames_per_second": self.rate,
+                "replaced": self.replaced}
 
     def __enter__(self) -> Video:
         return self
@@ -85,7 +87,8 @@ class Video:
 def told(facts: Mapping[str, Any]) -> str:
     """Say in a line what `Video.facts` says."""
     seconds = facts["frames"] / facts["frames_per_second"]
-    return f"{facts['video']}: {counted(facts['frames'], 'frame')}, {seconds:.1f} s"
+    instead = ", in place of the one that was there" if facts["replaced"] else ""
+    return f"{facts['video']}: {counted(facts['frames'], 'frame')}, {seconds:.1f} s{instead}"
 
 
 def fitted(picture: np.ndarray, size: tuple[int, int], words: list[str]) -> np.ndarray:

@@ -20,6 +20,7 @@ from typing import Any
 
 from ...loops.errors import StimloopError
 from ...loops.fleet import Ended, Fleet
+from .. import hearing
 from ..settings import Settings
 from . import claims
 from .cells import Cell
@@ -102,7 +103,7 @@ class Hosted:
 def _host(hosting: Hosting, fleet: Fleet) -> None:
     with _signals_as_interrupt():
         try:
-            while left := hosting.unended():
+            while (left := hosting.unended()) or fleet.running:  # a folder may show an end before the fleet tells it
                 hosting.start(left)
                 hosting.look(POLL_SECONDS)
         except BaseException as stopped:
@@ -123,6 +124,7 @@ class Hosting:
         self.ordered = own_first(cells.cells, shard)
         self.named = {cell.identity: cell for cell in cells.cells}
         self._silent: set[str] = set()  # identities of cells that were started, and have not been seen to begin
+        self._untold: set[str] = set()  # of those that were started, and whose end has not been said
         self._losses: dict[str, tuple[list[str], int]] = {}  # by identity: checkpoints then, and how often in a row
         self._given_up: dict[str, str] = {}  # by identity, why
 
@@ -141,6 +143,7 @@ class Hosting:
             elif self.fleet.has_room:
                 self.fleet.start(name, self.work, name)
                 self._silent.add(name)
+                self._untold.add(name)
 
     def look(self, seconds: float) -> None:
         """Wait a while for cells to end, and say what has begun, ended, or was lost."""
@@ -154,24 +157,31 @@ class Hosting:
     def _begins(self, name: str) -> None:
         self._silent.remove(name)
         now = far(self.cells)
-        number = now.ended + sum(each.cell.identity not in self._silent for each in now.running)
+        number = self._ends(self._silent) + sum(each.cell.identity not in self._silent for each in now.running)
         self.say(f"{self.named[name].called}: begins ({number}/{now.of})")
+
+    def _ends(self, aside: set[str]) -> int:
+        """Return how many cells have ended, but some of which people have not been told yet."""
+        return sum(cell.identity not in aside and self.cells.state(cell) in ENDED for cell in self.cells.cells)
 
     def _ended(self, cell: Cell, ended: Ended) -> None:
         if ended.error is not None:
             raise ended.error
-        if ended.lost:
+        behind = bool(ended.lost) and self.cells.state(cell) in ENDED  # its process went when its work was done
+        if ended.lost and not behind:
             self._lost(cell, ended.lost)
-        elif not ended.cancelled and ended.answer.ended in ENDED:
-            self._wait_until_seen(cell, ended.answer)
+        elif behind or (not ended.cancelled and ended.answer.ended in ENDED):
+            if not behind:
+                self._wait_until_seen(cell, ended.answer)
             if cell.identity in self._silent:  # it took less than a look
                 self._begins(cell.identity)
             self._tell_end(cell)
         self._silent.discard(cell.identity)
+        self._untold.discard(cell.identity)
 
     def _tell_end(self, cell: Cell) -> None:
-        now = far(self.cells)
-        self.say(ended_line(self.cells, cell, f"({now.ended}/{now.of})"))
+        self._untold.discard(cell.identity)
+        self.say(ended_line(self.cells, cell, f"({self._ends(self._untold)}/{len(self.cells.cells)})"))
 
     def _lost(self, cell: Cell, why: str) -> None:
         """Note that the process of a cell is gone; the cell is free as soon as its claim counts as lost."""
@@ -212,7 +222,13 @@ def _signals_as_interrupt() -> Iterator[None]:
         yield
         return
 
+    heard = False
+
     def stop(number: int, frame: Any) -> None:
+        nonlocal heard
+        if not heard:
+            hearing.answer(number, "every running cell stops after its present instant, and saves")
+        heard = True
         raise KeyboardInterrupt
 
     numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]

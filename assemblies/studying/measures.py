@@ -41,12 +41,17 @@ class Until:
     limit: float  # steps, where it never does
 
     def of(self, counts: Sequence[int], means: Sequence[float]) -> float:
-        """Return the steps of the first of `held` evaluations in a row that stand there."""
+        """Return the steps of the first of `held` evaluations in a row that stand there; `limit` where none does."""
+        found = self.reached(counts, means)
+        return self.limit if found is None else found
+
+    def reached(self, counts: Sequence[int], means: Sequence[float]) -> float | None:
+        """Return the steps of the first of `held` evaluations in a row that stand there; None where none does."""
         there = [mean >= self.bound if self.sign == ">=" else mean <= self.bound for mean in means]
         for i in range(len(there) - self.held + 1):
             if all(there[i:i + self.held]):
                 return float(counts[i])
-        return self.limit
+        return None
 
     def around(self, name: str) -> str:
         """Return how it is written of a name."""

@@ -40,6 +40,9 @@ def describe(value: Any, folder: Path, problems: Problems, small: bool = False) 
             stages[name] = dict(entry)
         else:
             problems.add("is no stage", f"stages.{name}", "Write for example brain: {assembly: healthy_elbow}.")
+    if small and not value.get("small"):
+        problems.add("has no `small`", "", "Write small: {stage.entry.address: value}, or leave --small out: the full "
+                     "form would run under the name of the small one.")
     changes = mapping(value.get("small"), "small", problems) if small else {}
     expect = changes.pop("expect", value.get("expect")) or []
     for address, part in changes.items():

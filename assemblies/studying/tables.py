@@ -49,11 +49,16 @@ class Row:
     spans: Mapping[str, Span]  # by measure
     label: str = ""  # what people are told the variant is
     odd: Mapping[str, int] = field(default_factory=dict)  # by measure, cells where it is no finite number
+    missed: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)  # by measure and cell: was a bound never held?
 
     @property
     def called(self) -> str:
         """What people are told the variant is."""
         return self.label or self.variant
+
+    def never(self, measure: str) -> int:
+        """Return in how many cells a bound of the measure was never held, so that its limit stands for the steps."""
+        return sum(self.missed.get(measure, ()))
 
     def summary(self, measure: str) -> tuple[float, float, float, int]:
         """Return interquartile mean, both ends of its interval, and the number of cells."""
@@ -77,6 +82,11 @@ class Told:
 
     finite: tuple[float, ...]  # where it is a number, in the order of the sweep
     odd: int  # at how many it is no finite number
+    missed: tuple[bool, ...] = ()  # of those where it is a number: was a bound in it never held?
+
+    def __str__(self) -> str:
+        return ", ".join(f"{number:.4g}{' (never)' if missed else ''}"
+                         for number, missed in zip(self.finite, self.missed, strict=True))
 
 
 class Numbers:
@@ -94,9 +104,10 @@ class Numbers:
 
     def at(self, measure: Measure, places: list[Place], after: After = None) -> Told:
         """Return a measure at each place where it means something, and at how many it is no finite number."""
-        told = [number for place in places if (number := self.measure(measure, place, after)) is not None]
-        finite = tuple(number for number in told if np.isfinite(number))
-        return Told(finite, len(told) - len(finite))
+        told = [(number, place) for place in places if (number := self.measure(measure, place, after)) is not None]
+        finite = [(number, place) for number, place in told if np.isfinite(number)]
+        return Told(tuple(number for number, _ in finite), len(told) - len(finite),
+                    tuple(self._missed(measure, place) for _, place in finite))
 
     def span(self, measure: Measure, places: list[Place], after: After = None) -> Span:
         """Return the interval of a measure over cells; where there is one, over the episodes of its evaluation."""
@@ -110,6 +121,16 @@ class Numbers:
             return NO_SPAN
         low, high = interval_over_episodes(columns, lambda means: value(measure, means.__getitem__))
         return Span(low, high, counts.pop()) if np.isfinite(low) else NO_SPAN
+
+    def _missed(self, measure: Measure, place: Place) -> bool:
+        """Is there a bound in a measure that is never held at a place, so that its limit is taken?"""
+        for name in names(measure):
+            run = self._run(name, place)
+            if run is not None and isinstance(name.curve, Until):
+                rows = run.stored.evaluations.get(name.source, ())
+                if name.curve.reached(*_curve(rows, name.column)) is None:
+                    return True
+        return False
 
     def _episodes(self, name: Name, place: Place, after: After) -> np.ndarray:
         """Return a column of an evaluation [episodes]; empty where it is none."""
@@ -127,7 +148,7 @@ class Numbers:
         if run is None:
             return None
         if name.curve is not None:
-            return _of_curve(list(run.stored.evaluations.get(name.source, ())), name.column, name.curve)
+            return _of_curve(run.stored.evaluations.get(name.source, ()), name.column, name.curve)
         if name.source in run.stored.evaluations:
             column = _column(run.stored.evaluations[name.source], name.column, after)
             return float(np.mean(column)) if len(column) else None
@@ -147,11 +168,16 @@ class Numbers:
         return Place(name.stage, str(name.variant), tuple((address, here.get(address)) for address in there.sweep))
 
 
-def _of_curve(rows: list[Mapping[str, Any]], column: str, curve: Until | Area) -> float | None:
+def _of_curve(rows: Iterable[Mapping[str, Any]], column: str, curve: Until | Area) -> float | None:
     """Return a number of a whole run of an evaluation; None where it never took place."""
+    counts, means = _curve(rows, column)
+    return curve.of(counts, means) if counts else None
+
+
+def _curve(rows: Iterable[Mapping[str, Any]], column: str) -> tuple[list[int], list[float]]:
+    """Return steps and means of each row of an evaluation."""
     said = [row for row in rows if column in row]
-    return curve.of([int(row["steps"]) for row in said],
-                    [float(np.mean(row[column])) for row in said]) if said else None
+    return [int(row["steps"]) for row in said], [float(np.mean(row[column])) for row in said]
 
 
 def _column(rows: Iterable[Mapping[str, Any]], column: str, after: After) -> np.ndarray:
@@ -180,7 +206,8 @@ def _of_variant(study: Description, stage: Stage, variant: str, numbers: Numbers
         told = {name: numbers.at(measure, places, after) for name, measure in study.measures.items()}
         spans = {name: numbers.span(measure, places, after) for name, measure in study.measures.items()}
         found.append(Row(stage.name, variant, group, {name: each.finite for name, each in told.items()}, spans,
-                         stage.called(variant), {name: each.odd for name, each in told.items()}))
+                         stage.called(variant), {name: each.odd for name, each in told.items()},
+                         {name: each.missed for name, each in told.items()}))
     return found
 
 
@@ -199,7 +226,7 @@ def _judge(study: Description, line: Expectation, numbers: Numbers) -> Verdict:
     hits = [number >= line.at_least if line.at_least is not None else number <= line.at_most  # type: ignore[operator]
             for number in told.finite]
     wanted, of = line.among or (len(places), len(places))
-    says = f"{sum(hits)} of {len(hits)}: {', '.join(f'{number:.4g}' for number in told.finite)}"
+    says = f"{sum(hits)} of {len(hits)}: {told}"
     return Verdict(line, sum(hits) >= wanted and len(hits) >= of,
                    f"{says}; {told.odd} not finite" if told.odd else says)
 

@@ -11,6 +11,8 @@ from .measures import Term
 from .tables import Row, Verdict
 
 SHOWN = 12  # kept files that the text names one by one
+NEVER = "never"  # what is said of a bound that was not held
+_FEW = range(2, 5)  # cells of which all resamples may be the same one often enough to set both ends of an interval
 
 
 def text(rows: Iterable[Row], verdicts: Iterable[Verdict], measures: Mapping[str, Any]) -> str:
@@ -53,12 +55,15 @@ def kept_lines(kept: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def cell_of(row: Row, measure: str) -> str:
-    """Return one cell of the table: interquartile mean, interval and number of cells."""
+    """Return one cell of the table: interquartile mean, interval and number of cells, and in how many it never came."""
     mean, _, _, count = row.summary(measure)
-    odd = row.odd.get(measure, 0)
+    odd, never = row.odd.get(measure, 0), row.never(measure)
     if not count:
         return f"not finite n={odd}" if odd else ""
-    return f"{mean:.4g} {row.spans[measure]} n={count}" + (f", {odd} not finite" if odd else "")
+    more = f", {odd} not finite" if odd else ""
+    if never == count:
+        return f"{NEVER} (counts as {mean:.4g}) n={count}{more}"
+    return f"{mean:.4g} {row.spans[measure]} n={count}" + (f", {never} {NEVER}" if never else "") + more
 
 
 def line_of(line: Expectation) -> str:
@@ -72,9 +77,15 @@ def line_of(line: Expectation) -> str:
 
 def meaning(rows: Iterable[Row]) -> str:
     """Say what the numbers of a table are."""
+    rows = list(rows)
     counts = sorted({span.episodes for row in rows for span in row.spans.values() if span.episodes})
     told = "Each number: interquartile mean of n cells [95 % bootstrap interval]."
     if counts:
         told += (f"\nWhere n is 1 the interval is over the episodes of that cell ({', '.join(map(str, counts))}), "
                  "and says nothing of other seeds.")
+    if any(len(values) in _FEW for row in rows for values in row.values.values()):
+        told += "\nOf 2 to 4 cells the interval goes from the lowest to the highest of them."
+    if any(row.never(measure) for row in rows for measure in row.values):
+        told += (f"\nWhere a bound was {NEVER} held, the limit that the measure gives counts as its steps; beside the "
+                 "number stands in how many cells that is so.")
     return told

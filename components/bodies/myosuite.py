@@ -15,6 +15,7 @@ from ...loops.errors import nearest
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.time import Period
+from ..parts import rendering
 from ..parts.episodes import Episodes, Restart, body_inputs, body_outputs
 
 if TYPE_CHECKING:
@@ -75,10 +76,11 @@ class Myosuite(Component):
         """Make one environment, without rendering unless the user has chosen how to render."""
         os.environ.setdefault("MUJOCO_GL", "disable")
         import gymnasium
-        import myosuite  # noqa: F401 (registers its tasks)
 
         from ..parts import environments
 
+        with rendering.importing():
+            import myosuite  # noqa: F401 (registers its tasks)
         known = [name for name, spec in gymnasium.registry.items() if str(spec.entry_point).startswith("myosuite.")]
         alone = [name for name in known if "multi_agent" not in str(gymnasium.registry[name].entry_point)]
         if self.env in known and self.env not in alone:

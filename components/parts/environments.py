@@ -11,6 +11,7 @@ import numpy as np
 
 from ...loops.errors import nearest, place, short
 from ...loops.time import SECOND, Clock, say_period
+from . import rendering
 from .allowed import import_allowed
 
 _RETURNS = {"reset": "(observation, info)", "step": "(observation, reward, terminated, truncated, info)"}
@@ -33,7 +34,8 @@ def make(env: str, params: dict[str, Any], max_steps: int | None, known: Iterabl
                          f"{nearest(env, gymnasium.registry if known is None else known)}")
     limit = {} if max_steps is None else {"max_episode_steps": max_steps or -1}
     try:
-        return gymnasium.make(env, disable_env_checker=True, **limit, **params)
+        with rendering.importing():
+            return gymnasium.make(env, disable_env_checker=True, **limit, **params)
     except gymnasium.error.DependencyNotInstalled as error:
         raise ValueError(f"env {env!r} needs a package that is not there: {error}") from error
     except gymnasium.error.Error as error:

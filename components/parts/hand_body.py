@@ -14,7 +14,7 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import LaneRandom
 from ...loops.time import Clock
-from . import hand_model
+from . import hand_model, rendering
 from .episodes import Episodes, Restart, body_inputs, body_outputs, check_states, state_output
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class HandBody(Component):
     def infer(self) -> None:
         """Count the numbers of the physical state."""
         if self.publish_state and not self.outputs["state"].known:
-            import mujoco
+            with rendering.importing():
+                import mujoco
 
             from .mujoco_batch import state_size
 
@@ -82,7 +83,8 @@ class HandBody(Component):
             self.outputs["state"] = self.outputs["state"].sized((size,))
 
     def build(self, lanes: Lanes, seed: int) -> None:
-        import mujoco
+        with rendering.importing():
+            import mujoco
 
         from .mujoco_batch import MujocoBatch
 

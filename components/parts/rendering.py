@@ -16,6 +16,8 @@ from ...loops.errors import RunError, reason
 
 CHOICE = "MUJOCO_GL"  # the variable by which MuJoCo is told how to draw, read once when it is imported
 WAYS = ("egl", "osmesa")  # that need no screen
+_PLATFORM = "PYOPENGL_PLATFORM"  # MuJoCo sets it to the way it tries, and refuses another one that it finds
+_GIVEN = os.environ.get(_PLATFORM)
 _SECONDS = 60.0  # that a trial may take on a slow disk
 _TRIAL = "import mujoco; context = mujoco.GLContext(8, 8); context.make_current(); context.free()"
 
@@ -33,9 +35,11 @@ def choose() -> None:
 
 def works(way: str) -> bool:
     """Can MuJoCo draw in this way on this machine? Tried in a process of its own, for it may end it."""
+    given = {} if _GIVEN is None else {_PLATFORM: _GIVEN}
+    env = {**{name: told for name, told in os.environ.items() if name != _PLATFORM}, **given, CHOICE: way}
     try:
-        done = subprocess.run([sys.executable, "-c", _TRIAL], env={**os.environ, CHOICE: way}, capture_output=True,
-                              timeout=_SECONDS, check=False)
+        done = subprocess.run([sys.executable, "-c", _TRIAL], env=env, capture_output=True, timeout=_SECONDS,
+                              check=False)
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0
@@ -66,6 +70,19 @@ def telling(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # each library that draws has its own kinds
         raise RunError(f"{what} cannot be drawn: {reason(error)}\nWhere MuJoCo draws: {remedy()}") from error
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Say of whatever MuJoCo's import ends with that it is the chosen way of drawing, where that does not work."""
+    try:
+        yield
+    except Exception as error:  # OpenGL without its library raises what its own code stumbles over
+        said = "" if "mujoco" in sys.modules else doubt()
+        if not said:
+            raise
+        raise RunError(f"MuJoCo cannot be imported: {reason(error)}{said}. Where nothing is to be drawn, "
+                       f"{CHOICE}=disable works everywhere") from error
 
 
 class Camera:

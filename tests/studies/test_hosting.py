@@ -103,6 +103,31 @@ def test_every_cell_is_run_once_as_many_at_once_as_there_is_room_for(walks: stud
     assert again.started == [], "nothing is left, so that no cluster is even started"
 
 
+class EarlyFleet(HereFleet):
+    """Has done its work before it is looked at, so that folders tell of an end before the fleet does."""
+
+    def start(self, name: str, work: Callable[..., Any], *args: Any) -> None:
+        answer = work(*args)
+        super().start(name, lambda: answer)
+
+
+def test_every_end_is_told_in_its_turn_also_where_the_folder_shows_it_first(walks: studies.Study) -> None:
+    lines: list[str] = []
+    fleet = EarlyFleet(size=3)
+    walks.run(fleet=fleet, say=lines.append)
+    assert not fleet.running
+    told = [(line.split(":")[1].split("=")[1], "begins" if "begins" in line else "ends", line[line.rindex("("):])
+            for line in lines]
+    assert told == [(str(i), what, f"({i + 1}/3)") for i in range(3) for what in ("begins", "ends")]
+
+
+def test_a_process_that_is_lost_behind_its_work_has_ended_its_cell(walks: studies.Study) -> None:
+    lines: list[str] = []
+    walks.run(fleet=EarlyFleet(lost), say=lines.append)
+    assert [line for line in lines if "lost" in line] == []
+    assert len([line for line in lines if "finished" in line]) == 3
+
+
 def test_its_own_share_comes_first(walks: studies.Study) -> None:
     fleet = HereFleet(size=1)
     walks.run(fleet=fleet, shard=(1, 2))

@@ -83,3 +83,15 @@ def test_a_variant_with_a_seed_of_its_own_cannot_be_run_over_seeds(tiny):
         "to the same run" in said
     tiny.write_text(tiny.read_text().replace("[0, 1]", "[0]").replace("2 of 2", "1 of 1"))
     Study(tiny)
+
+
+@pytest.mark.parametrize("written", ["", "small:\n", "small: {}\n"])
+def test_the_small_form_of_a_study_that_has_none_is_refused_as_run_does_of_an_assembly(tiny, written):
+    tiny.write_text(tiny.read_text() + written)
+    with pytest.raises(AssemblyError) as told:
+        Study(tiny, small=True)
+    assert "tiny.yaml: has no `small`" in str(told.value)
+    Study(tiny)
+    small = "small: {act.sweep.seed: [0], train.sweep.seed: [0], expect: []}\n"
+    tiny.write_text(tiny.read_text().removesuffix(written) + small)
+    assert Study(tiny, small=True).description.stages["act"].sweep["seed"] == (0,)

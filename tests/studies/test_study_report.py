@@ -26,7 +26,10 @@ def test_the_page_says_it_all_and_its_links_lead_to_cells(tiny):
     for text in ("episodes of act:base at least 2 in 2 of 2", "PASS", "interquartile mean of n cells", "Plan", "torch",
                  "Evaluations of stage train", "gain: (test.return - still.test.return)", "given brain.params.weights"):
         assert text in page, text
-    assert page.count("<svg") == 4 + 2  # a figure each measure, and the curves of each stage
+    assert page.count("<svg") == 4 + 1 + 2  # a figure each measure; a stage's curves; those of two variants, and cells
+    assert "base (n=2)" in page
+    assert "still (n=2)" in page
+    assert "A bar is an interquartile mean" in page
     assert re.search(r"train:base at seed=1</td><td>test.return -\S+ after \d+ steps \(row \d of 4 of evaluation", page)
     assert len(re.findall(r"kept    trained of train:base at seed=\d: test.return", done.stdout)) == 2
     links = re.findall(r'<a href="([^"]+)"', page)
@@ -65,3 +68,19 @@ def test_a_figure_shows_every_cell_and_the_interval():
     upright = [tuple(line.get_segments()[0][:, 1]) for line in axis.collections if len(line.get_segments()[0])]
     assert (1.0, 6.0) in upright
     assert study_figures.measure([none], "m") is None
+
+
+def test_a_cell_that_never_held_a_bound_is_hollow():
+    row = Row("s", "base", (), {"m": (100.0, 300.0)}, {"m": Span(100, 300)}, missed={"m": (False, True)})
+    dots = study_figures.measure([row], "m").axes[0].lines
+    hollow = {tuple(dot.get_ydata()): dot.get_markerfacecolor() == "white" for dot in dots}
+    assert hollow == {(100,): False, (300,): True}
+
+
+def test_labels_name_the_lines_of_a_figure_too(tiny):
+    tiny.write_text(tiny.read_text().replace("variants: [base, still]",
+                                             "variants: [base, still], labels: {base: practised}"))
+    study = Study(tiny)
+    study.run()
+    act = study.description.stages["act"]
+    assert [(name, len(runs)) for name, runs in study_page._arms(study, act)] == [("practised", 2), ("still", 2)]

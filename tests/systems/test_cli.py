@@ -225,3 +225,27 @@ class Bar:
 
     def stop(self):
         self.update(0, text="real time")
+
+
+@pytest.mark.parametrize("what", ["elbow_stimulation", "mopac_hand_valve", "drawn.yaml"])
+def test_a_way_of_drawing_that_does_not_work_is_no_traceback_where_nothing_is_drawn(what, monkeypatch):
+    pytest.importorskip("mujoco")
+    if what == "elbow_stimulation":
+        pytest.importorskip("myosuite")
+    Path("drawn.yaml").write_text("""
+name: drawn
+until: 2 steps
+components: {body: {type: bodies.gymnasium_env, params: {env: InvertedPendulum-v5}, inputs: [brain.action]},
+             brain: {type: basics.silence}}
+small: {until: 1 steps}
+""")
+    Path("OpenGL").mkdir()  # what PyOpenGL does where OSMesa is not installed, on machines too where it is
+    Path("OpenGL/__init__.py").write_text("None.glGetError\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    done = subprocess.run([*STIMLOOP, "run", what, "--small"], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "MuJoCo cannot be imported: AttributeError: 'NoneType' object has no attribute 'glGetError'" in done.stderr
+    assert "MUJOCO_GL=osmesa does not work" in done.stderr
+    assert "MUJOCO_GL=disable works everywhere" in done.stderr

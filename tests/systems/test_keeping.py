@@ -224,9 +224,10 @@ def test_the_second_signal_stops_at_once_and_says_where(tmp_path):
         assert process.poll() is None
         time.sleep(0.05)
     time.sleep(0.3)
-    for _ in range(2):
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr.readline() == (  # at once, and not when the 20 s of the step are over
+        "SIGTERM: s stops after the present instant, and saves. A second signal stops at once, without saving.\n")
+    process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=15)
     assert process.returncode == 130, err
     assert "stopped at once" in err

@@ -13,8 +13,16 @@ pytest.importorskip("torch")
 
 import stimloop as sl
 from stimloop.assemblies.cli import app
-from stimloop.assemblies.reports import learning_curves, model_facts, model_quality, model_record, page
-from stimloop.assemblies.reports.model_quality import Steps, ahead, coverage, deviation
+from stimloop.assemblies.reports import (
+    learning_curves,
+    model_facts,
+    model_quality,
+    model_record,
+    model_section,
+    model_signs,
+    page,
+)
+from stimloop.assemblies.reports.model_quality import LEVELS, Steps, ahead, coverage, deviation
 from stimloop.components.bodies.point_mass import PointMass
 from stimloop.components.world_models.gaussian_ensemble import GaussianEnsemble
 from stimloop.loops.lanes import Lanes
@@ -175,6 +183,36 @@ def test_a_run_with_a_model_that_is_wrong_by_so_much_says_so(tmp_path):
     assert found["worst_error"][0] * scale == pytest.approx(0.01, rel=1e-3)
 
 
+def test_a_model_that_is_surer_than_it_should_be_is_warned_of(tmp_path):
+    run = known(tmp_path, wrong=1.0)  # of the velocity along x; and of the reward it knows nothing
+    found, = model_facts.facts(run)
+    said, = model_signs.too_sure([found])
+    share = {what: found["coverage"][what][LEVELS.index(0.9)] for what in ("observation", "reward")}
+    assert share["reward"] < 0.7
+    assert f"its intervals of 90% hold {share['reward']:.0%} of the rewards (on 400 steps" in said
+    text = page.write_report([run], tmp_path / "r.html").read_text()
+    assert "model is surer than it should be" in text
+    assert "Nothing to warn of" not in text
+    assert text.count("model is surer") == 1
+    both = page.write_report([run, run], tmp_path / "both.html").read_text()
+    assert both.count("model is surer") == 2
+
+
+@pytest.mark.parametrize(("observation", "reward", "steps", "told"), [
+    (0.69, 0.9, 30, ["69% of the changes of the observation ("]), (0.7, 0.7, 1000, []), (0.1, 0.1, 29, []),
+    (0.5, 0.08, 30, ["50% of the changes of the observation and 8% of the rewards ("]), (float("nan"), 0.9, 99, []),
+    (1.0, 1.0, 99, [])])
+def test_intervals_that_hold_less_than_seven_tenths_are_told(observation, reward, steps, told):
+    levels = list(LEVELS)
+    found = {"model": "m", "missing": "", "on": "x", "steps": steps, "coverage": {
+        "nominal": levels, **{what: [share if level == 0.9 else 0.0 for level in levels]
+                              for what, share in (("observation", observation), ("reward", reward))}}}
+    said = model_signs.too_sure([found])
+    assert len(said) == len(told)
+    assert all(part in whole for part, whole in zip(told, said, strict=True))
+    assert model_signs.too_sure([{"model": "m", "missing": "it was never fitted"}]) == []
+
+
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
     """A small MoPAC fitted at steps 30, 50, 70 and 90, saved at every tenth step."""
@@ -238,6 +276,13 @@ def test_the_page_shows_models_once_and_json_has_the_numbers(learned, tmp_path):
     titles = [axis.get_title(loc="left") for axis in learning_curves.draw(learned, shown).axes]
     assert titles
     assert not any(title.partition(":")[0] in shown for title in titles)
+
+
+def test_a_size_that_is_given_is_no_result(learned, tmp_path, monkeypatch):
+    said = "is a setting here and no result"
+    assert said in page.write_report([learned], tmp_path / "r.html").read_text()
+    monkeypatch.setattr(model_section, "parameters", lambda run, learner: {"scaling": "fixed"})
+    assert said not in page.write_report([learned], tmp_path / "r.html").read_text()
 
 
 @pytest.mark.parametrize(("harm", "why"), [

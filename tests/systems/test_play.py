@@ -163,8 +163,20 @@ def test_one_episode_at_another_speed(tmp_path):
     last = run.episodes().iloc[-1]
     assert facts["episodes"] == [last["episode"]]
     assert (facts["frames_per_second"], facts["frames"]) == (50, (last["length"] + 4) // 4)
-    assert facts["video"] == str(run.path.with_suffix(".mp4"))
+    assert facts["video"] == str(run.path.with_name(f"{run.name}.episode_{last['episode']}.mp4"))
     assert not list(run.path.parent.glob(".*part*"))
+
+
+def test_each_choice_of_what_is_shown_has_a_file_of_its_own_beside_the_run(tmp_path):
+    run = made().set("lanes", 2).run(folder=tmp_path)
+    choices = [{}, {"episode": 0}, {"episode": 1}, {"lane": 1}, {"episode": 1, "lane": 1}]
+    found = [play(run.path, **choice, size="32x32") for choice in choices]
+    assert [str(facts["video"]).removeprefix(str(run.path.with_suffix(""))) for facts in found] == [
+        ".mp4", ".episode_0.mp4", ".episode_1.mp4", ".lane_1.mp4", ".lane_1.episode_1.mp4"]
+    assert [facts["replaced"] for facts in found] == [False] * 5
+    again = play(run.path, episode=1, size="32x32")
+    assert again["replaced"]
+    assert video.told(again).endswith(" s, in place of the one that was there")
 
 
 def test_the_words_tell_time_reward_and_current(tmp_path, monkeypatch):
