@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..loops.errors import AssemblyError, Problem
 from .listing import new_module, write_new
@@ -89,7 +91,10 @@ def ended(observation, action, successor):
     return abs(successor[..., 1]) > 0.2  # the pole of InvertedPendulum has fallen: write your own rule here
 '''
 
-_TEST = '''"""The termination function of {env} judges as the environment does. Run it with pytest."""
+_TEST = '''"""The termination function of {env} judges as the environment does.
+
+    python -m pytest -p no:nengo test_{name}_rules.py      (the plugin that nengo brings stops pytest from version 8 on)
+"""
 
 {imports}from {name}_rules import ended
 from stimloop.components.parts import termination_check
@@ -98,12 +103,14 @@ from stimloop.components.parts import termination_check
 def test_the_rule_agrees_with_the_environment():
     found = termination_check.compare("{plain}", ended, transitions=5000)
     assert found.passed, found.text()
-    assert found.ends > 0, "no episode ended: nothing was tested (never, if none ever ends)"
 '''
 
 
-def new_environment(name: str, env: str) -> tuple[list[str], str]:
-    """Write assembly, rules and their test into the working directory; returns their paths and what to do next."""
+def new_environment(name: str, env: str, allowed: Settings) -> tuple[list[str], str]:
+    """Write assembly, rules and their test into the working directory; returns their paths and what to do next.
+
+    The environment is made once, to see that it can be learned in; naming it is consent to import its module.
+    """
     if not re.fullmatch(r"[\w.:/-]{1,120}", env):
         raise AssemblyError([Problem(f"{env[:80]!r} is no id of a Gymnasium environment", "",
                                      "Write it as registered, such as Hopper-v5, or my_package:Reach-v0.")])
@@ -115,13 +122,16 @@ def new_environment(name: str, env: str) -> tuple[list[str], str]:
     for path in texts:
         if path.exists():
             raise AssemblyError([Problem(f"{path} exists already", "", "Choose another name.")])
+    with _comparing(allowed, env) as termination_check:
+        termination_check.opened(env, {}).close()
     for path, text in texts.items():
         write_new(path, text.format(name=name, env=env, plain=env.rpartition(":")[2], allow=allow,
                                     imports=f"import {module}  # registers the environment\n" if module else ""))
     files = [str(path) for path in texts]
     return files, (f"wrote {', '.join(files)}\n1. write when an episode ends: {rules}.py\n"
                    f"2. compare:  stimloop check-termination {env} --function {rules}:ended\n"
-                   f"3. learn:    stimloop run {name}.yaml{allow}  (--small: seconds)")
+                   f"3. test:     python -m pytest -p no:nengo test_{rules}.py\n"
+                   f"4. learn:    stimloop run {name}.yaml{allow}  (--small: seconds)")
 
 
 def check_rule(env: str, function: str, transitions: int, seed: int, allowed: Settings) -> Agreement:
@@ -129,9 +139,18 @@ def check_rule(env: str, function: str, transitions: int, seed: int, allowed: Se
 
     Without a function it is the one that is known for the environment.
     """
+    from ..components.parts import terminations
+
+    with _comparing(allowed, env, function) as termination_check:
+        name = function or terminations.name_for_env(env)
+        return termination_check.compare(env, terminations.find(name), called=name, transitions=transitions, seed=seed)
+
+
+@contextmanager
+def _comparing(allowed: Settings, *names: str) -> Iterator[Any]:
+    """Permit the modules of these names, and give what compares; what it cannot do is told as a problem."""
     from ..catalogue.lookup import foreign
     from ..components.parts import allowed as permitted
-    from ..components.parts import terminations
 
     try:
         from ..components.parts import termination_check
@@ -139,10 +158,9 @@ def check_rule(env: str, function: str, transitions: int, seed: int, allowed: Se
         raise AssemblyError([Problem(f"comparing with an environment needs the library {missing.name!r}", "",
                                      'Run: pip install "stimloop[bodies]"')]) from missing
     folders = (Path.cwd(), allowed.folder)
-    modules = (*allowed.allow, *(name.partition(":")[0] for name in (function, env) if ":" in name))
+    modules = (*allowed.allow, *(name.partition(":")[0] for name in names if ":" in name))
     permitted.allow_only(modules, lambda where, what: foreign(where, what, modules, folders))
     try:
-        name = function or terminations.name_for_env(env)
-        return termination_check.compare(env, terminations.find(name), called=name, transitions=transitions, seed=seed)
+        yield termination_check
     except ValueError as error:
         raise AssemblyError([Problem(str(error), "", "")]) from error

@@ -142,7 +142,8 @@ def check_sizes(components: Mapping[str, Component], wires: list[Wire], dark: Se
         group = sorted(reach(joined, name) | {name}, key=places.__getitem__)
         ports = [port for other in group for port in unknown.pop(other)]
         problems.add(f"the size of {', '.join(ports)} is not known", name,
-                     "Wire it to something of known size, or give the size as a parameter.")
+                     "Wire it to something of known size: an output to what hears it, such as a body, an input to what "
+                     "says it. Few components take their size as a parameter.")
 
 
 def unsized(component: Component) -> list[str]:

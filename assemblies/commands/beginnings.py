@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .shared import JSON, emit, named, told
+from .shared import JSON, allowing, emit, named, told
 
 
 def import_(kind: Annotated[str, typer.Argument(metavar="KIND", help="sb3, torchscript or onnx")],
@@ -50,5 +50,5 @@ def environment(name: Annotated[str, typer.Argument(callback=named, help="Of wha
     with told(as_json):
         from ..own_environment import new_environment
 
-        files, text = new_environment(name, env)
+        files, text = new_environment(name, env, allowing([]))
         emit({"files": files}, as_json, text)

@@ -135,13 +135,14 @@ def ending(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> tuple[
     from ...loops.storage.runs import Run
     from ..earned import earned
     from ..inspection import outcome_text, table
-    from ..reports.learning_signs import never_begun, never_updated
+    from ..reports.learning_signs import never_begun, never_fitted, never_updated
 
     run = Run(outcome.path)
     found = earned(run)
     early = run.attributes.get("small") or outcome.reason == "interrupted"  # it was meant to end before its schedules
     late = [] if early else never_begun(run)
-    notices = [*outcome.notices, *(Problem(text, notice=True) for text in [*never_updated(run), *late])]
+    signs = [*never_updated(run), *never_fitted(run), *late]
+    notices = [*outcome.notices, *(Problem(text, notice=True) for text in signs)]
     say_notices(notices, as_json)
     facts = {"path": str(outcome.path), "ended": outcome.reason, **outcome.facts, **found,
              "notices": [str(notice) for notice in notices]}

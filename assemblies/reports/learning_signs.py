@@ -1,4 +1,4 @@
-"""Signs that nothing can have been learned: a learner that never updated, no episode that ended."""
+"""Signs that nothing can have been learned: a learner that never updated, a model never fitted, no episode's end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 from ...loops.errors import counted
 from ...loops.storage.runs import Run
-from .reading import parameters, said
+from .model_record import learner_of, models
+from .reading import entry, parameters, said
 
 
 def never_updated(run: Run) -> list[str]:
@@ -35,6 +36,22 @@ def _cause(run: Run, name: str) -> str:
                 f"{name}.params.insert: step.")
     return (f"the run made {counted(steps, 'step')}, and nothing says why. Look at the wires of {name} (stimloop "
             "show), and at whether it hears of every step.")
+
+
+def never_fitted(run: Run) -> list[str]:
+    """Who acts by a model whose weights are those drawn by chance; not where that is told of its learner."""
+    found, components = [], said(run, "assembly", {}).get("components")
+    for model in models(run):
+        learner = learner_of(run, model)
+        if parameters(run, model).get("weights") is not None or (learner is not None and (
+                run.streams[f"{learner}.model_loss"].rows or not run.streams[f"{learner}.updates"].rows)):
+            continue
+        for name in components if isinstance(components, dict) else ():
+            uses = entry(run, name).get("uses")
+            if name != learner and isinstance(uses, dict) and model in uses.values():
+                found.append(f"{name} acts by {model}, which nobody fitted: what it predicts is drawn by chance. Add a "
+                             f"learners.model_fit, or give it what was learned elsewhere: {model}.params.weights.")
+    return found
 
 
 def never_begun(run: Run) -> list[str]:

@@ -24,8 +24,8 @@ def warnings(run: Run) -> list[str]:
     try:
         values = value_signs.look(run)
         found += value_signs.undefined(values)
-        found += [] if failed else [*learning_signs.never_updated(run), *learning_signs.never_begun(run),
-                                   *learning_signs.no_episode(run)]
+        found += [] if failed else [*learning_signs.never_updated(run), *learning_signs.never_fitted(run),
+                                    *learning_signs.never_begun(run), *learning_signs.no_episode(run)]
         found += stimulation_signs.dead_electrodes(run) + value_signs.constant(values)
         found += value_signs.saturated(values) + value_signs.extreme(run, values) + stimulation_signs.limited(run)
     except RunError as error:

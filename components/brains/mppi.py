@@ -36,7 +36,8 @@ class Mppi(Component):
         method: weigh all variants by what they gain, or go by the elites and narrow.
         horizon: steps looked ahead.
         particles: variants tried each time.
-        iterations: how often, at each observation.
+        iterations: how often, at each observation; left out, once by `mppi`, and 5 times by `cem`, which narrows from
+            the second time on.
         noise: standard deviation of what is added to an action.
         scaling: of `mppi`, and weighed elites: `temperature` as it is, times the deviation of the gains, or the one at
             which `effective_share` of the variants count.
@@ -64,7 +65,7 @@ class Mppi(Component):
     example_uses = {"model": ("world_models.gaussian_ensemble", {"hidden": [8], "members": 2, "elites": 1})}
 
     def __init__(self, *, method: Literal["mppi", "cem"] = "mppi", horizon: Count = 15, particles: Count = 100,
-                 iterations: Count = 1, noise: Positive = 0.5,
+                 iterations: Count | None = None, noise: Positive = 0.5,
                  scaling: Literal["fixed", "deviation", "effective"] = "effective", temperature: Positive = 1.0,
                  effective_share: Share = 0.1, elites: Count = 10,
                  elite_weights: Literal["equal", "weighed"] = "equal", momentum: Share = 0.0,
@@ -76,8 +77,9 @@ class Mppi(Component):
         self.policy_sequences, self.termination, self.explore = policy_sequences, termination, explore
         self.forget, self.period, self.threads = forget, period, threads
         self._weighing: dict[str, Any] = {"scaling": scaling, "temperature": temperature, "share": effective_share}
+        often = iterations or (5 if method == "cem" else 1)
         self._search: dict[str, Any] = {
-            "method": method, "particles": particles, "iterations": iterations, "noise": noise, "elites": elites,
+            "method": method, "particles": particles, "iterations": often, "noise": noise, "elites": elites,
             "elite_weights": elite_weights, "momentum": momentum, "min_noise": min(min_noise, noise), "keep": keep,
             "colour": colour}
         if method == "cem" and elites > particles:

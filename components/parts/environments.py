@@ -36,12 +36,27 @@ def make(env: str, params: dict[str, Any], max_steps: int | None, known: Iterabl
     try:
         with rendering.importing():
             return gymnasium.make(env, disable_env_checker=True, **limit, **params)
+    except gymnasium.error.NameNotFound as error:
+        raise ValueError(_unregistered(env)) from error
     except gymnasium.error.DependencyNotInstalled as error:
         raise ValueError(f"env {env!r} needs a package that is not there: {error}") from error
     except gymnasium.error.Error as error:
         raise ValueError(f"env {env!r} cannot be made: {error}") from error
     except TypeError as error:
         raise ValueError(f"env {env!r} does not take these env_params {params}: {error}") from error
+
+
+def _unregistered(env: str) -> str:
+    """Say what a module registers instead, or how it would register an environment that is asked of it."""
+    module, _, name = env.rpartition(":")
+    there = sorted(key for key, spec in gymnasium.registry.items() if module and module in (
+        str(spec.entry_point).partition(":")[0], getattr(spec.entry_point, "__module__", "")))
+    if there:
+        return f"env {env!r}: {module} registers no environment {name!r}. It registers {', '.join(there)}"
+    plain = name.partition("-v")[0]
+    return (f"env {env!r}: {module or 'nobody'} registers no environment {name!r}. Gymnasium makes what is registered, "
+            f"so let the module say: gymnasium.register({f'{plain}-v0'!r}, entry_point={f'{module}:{plain}'!r}, "
+            f"max_episode_steps=200), and write env: {module}:{plain}-v0")
 
 
 def registered_steps(env: str) -> int:

@@ -92,8 +92,11 @@ class Simulated:
         told = self._body.step(self._now, Inputs({"action": given}, frozenset({"action"}), self._now - 1))
         status = told["status"][:self._rows]
         if (status & TRUNCATED).any():
+            own = getattr(self._body, "max_steps", None) == 0
             raise RunError(f"the world that plans are tried in cuts its episodes after {self._now} steps, within the "
-                           "horizon; give it max_steps: 0")
+                           "horizon; " + ("it counts them itself, whatever max_steps says: let its environment not "
+                                          "truncate (max_episode_steps of gymnasium.register may, instead)" if own else
+                                          "give it max_steps: 0"))
         return (torch.from_numpy(np.array(told["observation"][:self._rows], np.float32)),
                 torch.from_numpy(np.array(told["reward"][:self._rows], np.float32)),
                 torch.from_numpy((status & TERMINATED) != 0))

@@ -10,20 +10,16 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from ...loops.component import Inputs, Use
 from ...loops.errors import AssemblyError, Diverged, Problem
 from ...loops.lanes import Lanes
 from ...loops.seeds import derive
-from . import devices
+from . import devices, model_fitting
 from .off_policy import OffPolicyLearner
 from .practice import Practice
 from .roles import Model
 from .schedules import Ramp
 from .transitions import Rows
-
-_FEWEST = 5  # real steps from which on a model can be fitted: one of them is held out
 
 
 class ModelLearner(OffPolicyLearner):
@@ -37,8 +33,7 @@ class ModelLearner(OffPolicyLearner):
     measures = {
         **OffPolicyLearner.measures,
         "real_ratio": "share of real rows in a minibatch",
-        "model_loss": "mean squared error of the elites on steps held out",
-        "model_steps": "steps of fitting this time",
+        **model_fitting.MEASURES,
         "fits": "times that the model was fitted so far",
         "rollout_length": "steps that an imagined life may have",
         "mean_rollout_length": "steps that the imagined lives had, on average",
@@ -120,7 +115,7 @@ class ModelLearner(OffPolicyLearner):
     def remember(self, rows: Rows, inputs: Inputs) -> None:
         """Keep real steps; where episodes count as a whole, until their end."""
         if self.practice.insert == "step":
-            self.buffer.add(_columns(rows))
+            self.buffer.add(model_fitting.as_columns(rows))
             return
         self._pending.append(rows)
         for lane in rows.lane[rows.ended]:
@@ -128,7 +123,7 @@ class ModelLearner(OffPolicyLearner):
 
     def _remember_episode(self, lane: int) -> None:
         for rows in self._pending:
-            self.buffer.add(_columns(rows.of(rows.lane == lane)))
+            self.buffer.add(model_fitting.as_columns(rows.of(rows.lane == lane)))
         kept = [rows.of(rows.lane != lane) for rows in self._pending]
         self._pending = [rows for rows in kept if len(rows)]
 
@@ -144,17 +139,17 @@ class ModelLearner(OffPolicyLearner):
         return self._owed // self.practice.train_freq * self.practice.gradient_steps
 
     def _refresh_due(self) -> bool:
-        begun = self.steps - self.practice.learning_starts
-        return (begun >= 0 and begun // self.practice.model_train_freq >= self._refreshed
-                and int(self.buffer.columns["reached"][:len(self.buffer)].sum()) >= _FEWEST)
+        return self._refreshes() > self._refreshed and model_fitting.enough(self.buffer)
+
+    def _refreshes(self) -> int:
+        return model_fitting.times_due(self.steps, self.practice.learning_starts, self.practice.model_train_freq)
 
     def learn(self, times: int) -> tuple[int, dict[str, float]]:
         """Update for the steps that were made; then, when it is time, fit the model and imagine for those to come."""
         measured = self._update(self._updates_due())
         self._check(self.core.updates, measured)  # or the model would be blamed for what the policy imagines in it
         if self._refresh_due():
-            begun = self.steps - self.practice.learning_starts
-            self._refreshed = begun // self.practice.model_train_freq + 1
+            self._refreshed = self._refreshes()
             if self.real_ratio.at(self.epoch) < 1:
                 with self.workplace.learning("model"):
                     measured |= self._refresh()
@@ -208,16 +203,9 @@ class ModelLearner(OffPolicyLearner):
         end = self.practice.model_train_end_epoch
         if end is not None and self.epoch >= end:
             return {}
-        import torch
-
-        kept = {name: column[:len(self.buffer)] for name, column in self.buffer.columns.items()}
-        if not kept["reached"].all():  # where it began anew at once, nobody saw how the episode ended
-            kept = {name: column[kept["reached"]] for name, column in kept.items()}
-        inputs = torch.cat([kept["observation"], kept["action"]], dim=1)
-        targets = torch.cat([kept["reward"][:, None], kept["successor"] - kept["observation"]], dim=1)
-        report = self.fit.fit(inputs, targets, self._fitting, self.practice.max_model_t)
+        measured = model_fitting.fit_to(self.buffer, self.fit, self._fitting, self.practice.max_model_t)
         self._fits += 1
-        return {"model_loss": report.val_loss, "model_steps": report.steps, "fits": self._fits}
+        return {**measured, "fits": self._fits}
 
     @abstractmethod
     def imagine(self, start: Any, length: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -244,10 +232,3 @@ class ModelLearner(OffPolicyLearner):
 
     def _generators(self) -> list[tuple[str, Any]]:
         return [("imagining", self._imagining), ("fitting", self._fitting)]
-
-
-def _columns(rows: Rows) -> dict[str, np.ndarray]:
-    """Return real steps as columns of their buffer."""
-    from .replay_buffer import as_columns
-
-    return {**as_columns(rows), "reached": rows.reached}

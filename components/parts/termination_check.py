@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from . import environments, spaces
-from .terminations import Termination, ended
+from .terminations import Termination, ended, never
 
 AGREEMENT = 0.9999  # of all transitions that a rule has to judge as the environment does
 MISSED = 0.01  # of the ends that it may overlook: where ends are rare, agreement alone shows nothing
 _SHOWN = 3  # disagreements that are kept to be looked at
+_HELD = 40  # steps that a full push lasts on average
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Agreement:
     missed: int  # of those, how many the function did not end
     invented: int  # transitions that the function ended and the environment did not
     examples: tuple[tuple[str, tuple[float, ...]], ...] = ()  # (missed or invented, successor) of the first few
+    claims: bool = True  # does the function say that there are ends? `never` says that there is none
 
     @property
     def share(self) -> float:
@@ -34,24 +36,36 @@ class Agreement:
         return 1.0 - (self.missed + self.invented) / self.transitions
 
     @property
-    def passed(self) -> bool:
+    def alike(self) -> bool:
         """Is that enough: 99.99 % of the transitions, and of the ends no more than 1 in 100 overlooked?"""
         return self.share >= AGREEMENT and self.missed <= MISSED * self.ends
 
+    @property
+    def tested(self) -> bool:
+        """Was an end seen, which alone can show that a function knows ends when there are any?"""
+        return self.ends > 0 or not self.claims
+
+    @property
+    def passed(self) -> bool:
+        """Do both judge alike, where there was something to judge?"""
+        return self.alike and self.tested
+
     def facts(self) -> dict[str, Any]:
         """Return everything as plain values."""
-        return {**asdict(self), "agreement": self.share, "passed": self.passed}
+        return {**asdict(self), "agreement": self.share, "tested": self.tested, "passed": self.passed}
 
     def text(self) -> str:
         """Say it in words."""
+        verdict = "passed" if self.passed else "NOT TESTED" if self.alike else "FAILED"
         lines = [f"{self.env}: {self.function} agrees on {100 * self.share:.3f} % of {self.transitions} transitions, "
-                 f"{self.ends} of them ends: {'passed' if self.passed else 'FAILED'}"]
+                 f"{self.ends} of them ends: {verdict}"]
         if self.missed or self.invented:
             lines.append(f"  overlooked {self.missed} ends, ended {self.invented} transitions of its own")
         for kind, successor in self.examples:
             lines.append(f"  {kind}: successor {np.array2string(np.array(successor), precision=4, threshold=12)}")
-        if not self.ends:
-            lines.append("  the environment ended no episode, so this says nothing about ends")
+        if not self.tested:
+            lines.append("  the environment ended no episode, so nothing is known about ends: compare more transitions "
+                         "or another seed. If none ever ends early, the function is named never")
         return "\n".join(lines)
 
 
@@ -59,7 +73,8 @@ def compare(env: str, function: Termination, *, called: str = "", transitions: i
             params: Mapping[str, Any] | None = None) -> Agreement:
     """Play `transitions` steps of a Gymnasium environment and ask the function about all of them.
 
-    Actions are, episode by episode, uniform, small, none, and smoothly wandering, so that episodes end early and late.
+    Actions are, episode by episode, uniform, full pushes that last, small, none, and smoothly wandering, so that
+    episodes end early, late, and far from where they began.
     The function is asked with float32 torch tensors of 1000 transitions, as learners do, or with NumPy arrays where
     torch is not installed.
 
@@ -77,7 +92,7 @@ def compare(env: str, function: Termination, *, called: str = "", transitions: i
         for row in np.flatnonzero(said != true)[:_SHOWN - len(examples)]:
             examples.append(("overlooked" if true[row] else "invented", tuple(map(float, successor[row]))))
     name = called or f"{getattr(function, '__module__', '')}:{getattr(function, '__name__', function)}"
-    return Agreement(env, name, asked, ends, missed, invented, tuple(examples))
+    return Agreement(env, name, asked, ends, missed, invented, tuple(examples), function is not never)
 
 
 def _ask(function: Termination, *transition: np.ndarray) -> np.ndarray:
@@ -94,9 +109,8 @@ _Batch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 def _batches(env: str, params: dict[str, Any], transitions: int, seed: int, size: int = 1000) -> Iterator[_Batch]:
     """Play, and give observation, action in [-1, 1], successor (float32 [n, ...]) and end (bool [n]) in batches."""
-    world = environments.make(env, params, None)
+    world = opened(env, params)
     try:
-        _has_boxes(env, world)
         door = spaces.ActionDoor(world.action_space)
         rows: list[tuple[Any, ...]] = []
         for row, number in zip(_play(world, door, seed), range(1, transitions + 1), strict=False):
@@ -109,13 +123,16 @@ def _batches(env: str, params: dict[str, Any], transitions: int, seed: int, size
         world.close()
 
 
-def _has_boxes(env: str, world: Any) -> None:
-    """Raise unless observation and action are vectors of numbers."""
+def opened(env: str, params: dict[str, Any]) -> Any:
+    """Make an environment; raises ValueError unless its observation and its action are vectors of numbers."""
+    world = environments.make(env, params, None)
     for what in ("observation", "action"):
         space = getattr(world, f"{what}_space")
         if type(space).__name__ != "Box" or len(space.shape) != 1:
+            world.close()
             raise ValueError(f"the {what} of {env} is {space}, no vector of numbers: a model of one transition, and a "
                              "termination function, cannot be asked about it")
+    return world
 
 
 def _play(world: Any, door: Any, seed: int) -> Iterator[tuple[Any, ...]]:
@@ -135,14 +152,18 @@ def _play(world: Any, door: Any, seed: int) -> Iterator[tuple[Any, ...]]:
 
 
 class _Mind:
-    """Acts in one of four ways, which take turns from episode to episode."""
+    """Acts in one of five ways, which take turns from episode to episode."""
 
     def __init__(self, random: np.random.Generator, size: int, episode: int) -> None:
-        self._random, self._size, self._way = random, size, episode % 4
-        self._drift = np.zeros(size)
+        self._random, self._size, self._way = random, size, episode % 5
+        self._drift, self._push = np.zeros(size), random.choice([-1.0, 1.0], size)
 
     def act(self) -> np.ndarray:
-        """Return an action [size] float32 in [-1, 1]: uniform, a tenth of it, none, or a slow random walk."""
+        """Return an action [size] float32 in [-1, 1]: uniform, a full push, a tenth, none, a slow random walk.
+
+        A push is held for some time, to one side or the other of each number: a car gets up a mountain by that.
+        """
         uniform = self._random.uniform(-1, 1, self._size)
         self._drift = np.clip(0.95 * self._drift + 0.3 * uniform, -1, 1)
-        return (uniform, 0.1 * uniform, np.zeros(self._size), self._drift)[self._way].astype(np.float32)
+        self._push = np.where(self._random.random(self._size) < 1 / _HELD, -self._push, self._push)
+        return (uniform, self._push, 0.1 * uniform, np.zeros(self._size), self._drift)[self._way].astype(np.float32)

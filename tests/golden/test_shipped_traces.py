@@ -15,7 +15,7 @@ from systems import smoke
 
 LIBRARIES = {"elbow_stimulation": ["myosuite"], "pendulum_first": ["gymnasium"], "healthy_elbow": ["torch", "myosuite"],
              "taught_elbow": ["torch", "myosuite"], "helped_elbow": ["myosuite"],
-             "mppi_pendulum": ["torch", "gymnasium"]}
+             "mppi_pendulum": ["torch", "gymnasium"], "pets_pendulum": ["torch", "gymnasium"]}
 
 
 @pytest.mark.parametrize("name", shipped())

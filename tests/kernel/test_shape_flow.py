@@ -78,7 +78,8 @@ def test_what_remains_unknown_is_an_error_that_names_the_port() -> None:
                          None, 10), ear=part({"in": Port("i", (None,))}, {}, None, 10, {"in": "brain.out"}))
     assert str(error.value) == """\
 test: brain: the size of brain.out, brain.rates, ear.in is not known
-  Wire it to something of known size, or give the size as a parameter."""
+  Wire it to something of known size: an output to what hears it, such as a body, an input to what says it. Few \
+components take their size as a parameter."""
 
 
 def test_silence_hides_no_size_that_stays_unknown() -> None:

@@ -100,6 +100,18 @@ def test_the_first_action_is_that_of_riccati(plan):
     np.testing.assert_allclose(said["expected"], -np.einsum("bi,ij,bj->b", states, left, states), rtol=0.1)
 
 
+def test_cem_narrows_where_nobody_says_how_often():
+    """Once is to take the mean of the best of some random sequences: nothing is refitted."""
+    states = np.array([[0.4, -0.2], [-0.3, 0.2], [0.1, 0.1]])
+
+    def act(**params):
+        return brain(3, horizon=5, **params).step(0, see(states))["action"]
+
+    assert np.array_equal(act(method="cem"), act(method="cem", iterations=5))
+    assert not np.array_equal(act(method="cem"), act(method="cem", iterations=1))
+    assert np.array_equal(act(), act(iterations=1))
+
+
 def test_the_first_action_follows_the_closed_form():
     """sigma^2 g / temperature, where gains are linear and nothing moves."""
     said = brain(1, 2, horizon=1, particles=20_000, noise=0.1, scaling="fixed", temperature=0.1,

@@ -52,6 +52,12 @@ MOPAC = HEAD.replace("lanes: 2", "lanes: 1") + BRAIN + """
 MBPO = (MOPAC.replace("learners.mopac", "learners.mbpo").replace(", particles: 6", "")
         .replace("state_value: value, ", "").replace("  value:   {type: critics.value_mlp, params: {hidden: [8, 8], "
                                                      "activation: relu}, inputs: [body.observation]}\n", ""))
+MODEL_FIT = HEAD + BRAIN + """
+  model:   {type: world_models.gaussian_ensemble, params: {members: 3, elites: 2, hidden: [8, 8]},
+            inputs: [body.observation, brain.action, body.reward, body.status]}
+  learner: {type: learners.model_fit, params: {learning_starts: 20, model_train_freq: 15%s},
+            inputs: [body.observation, body.reward, body.status, brain.action], uses: {model: model}}
+"""
 COMPAT = (", proposal: particles, fresh_noise: false, mask_terminated: false, effective_noise: false, last_action: zero"
           ", bound: 1.4, scaling: fixed, insert: episode_end")
 OWN = ("brains.mlp, params: {hidden: [8, 8]", "brains.torch_module, params: {module: "
@@ -68,6 +74,7 @@ LEARNERS = {
     "ppo": (PPO, ", normalise: true", ""), "ppo that ends early": (PPO, "", ", target_kl: 1e-6"),
     "mbpo": (MBPO, "", ""), "mopac": (MOPAC, "", ""), "mopac as published": (MOPAC, "", COMPAT),
     "mopac with all it can": (MOPAC, "", ", horizon_value: q, iterations: 2, pessimism: 0.5, closed_loop: true"),
+    "model_fit": (MODEL_FIT, "", ""),
     "mopac that ends episodes": (MOPAC.replace("termination: never", "termination: inverted_pendulum"), "", ""),
 }
 
@@ -79,8 +86,8 @@ def build(name, device="cuda"):
 
 
 def weights(loop):
-    return {name: flatten(part.state_dict()["learned"]) for name, part in loop.components.items()
-            if name in ("brain", "critic", "value", "model")}
+    changed = loop.components["learner"].used.values()
+    return {name: flatten(part.state_dict()["learned"]) for name, part in loop.components.items() if part in changed}
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -100,7 +107,7 @@ def test_it_learns_elsewhere_what_it_learns_here(name):
         np.testing.assert_allclose(found[part], vector, atol=close, err_msg=part)
 
 
-@pytest.mark.parametrize("name", ["sac", "sac that takes time", "ppo", "mopac", "mopac as published"])
+@pytest.mark.parametrize("name", ["sac", "sac that takes time", "ppo", "mopac", "mopac as published", "model_fit"])
 def test_it_goes_on_exactly_there(name):
     with second_device():
         with build(name) as whole:

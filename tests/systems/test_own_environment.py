@@ -33,6 +33,14 @@ def call(*words, code=0):
     return done
 
 
+def its_test(file):
+    """Run the test that was written, by the command that it names itself."""
+    python, *words = Path(file).read_text().splitlines()[2].split()[:6]
+    assert (python, words[-1]) == ("python", file)
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])})
+
+
 def test_what_is_written_agrees_checks_runs_and_tests():
     told = json.loads(call("new", "environment", "mine_reach", "--json").stdout)
     assert told["files"] == ["mine_reach.yaml", "mine_reach_rules.py", "test_mine_reach_rules.py"]
@@ -48,9 +56,7 @@ def test_what_is_written_agrees_checks_runs_and_tests():
         assert facts["ended"] == "finished"
         fits = Run(facts["path"]).streams["learner.model_loss"].rows
         assert (fits > 0) == (variant == "base"), "a model is fitted, unless real steps alone are learned from"
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:nengo", "-p", "no:cacheprovider",
-                           "test_mine_reach_rules.py"], capture_output=True, text=True, check=False,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])})
+    done = its_test(told["files"][-1])
     assert done.returncode == 0, done.stdout
 
 
@@ -84,8 +90,39 @@ def test_an_environment_of_ones_own_module(monkeypatch, tmp_path):
     call("run", "mine_thing.yaml", "--small", "--allow", "mine_worlds", "--allow", "mine_thing_rules")
 
 
+def test_the_skeleton_of_a_car_fails_and_its_right_rule_passes_its_own_test():
+    files = json.loads(call("new", "environment", "mine_car", "--env", "MountainCarContinuous-v0", "--json").stdout)
+    check = ["check-termination", "MountainCarContinuous-v0", "--function", "mine_car_rules:ended", "--transitions"]
+    assert "NOT TESTED" in call(*check, 200, code=3).stdout
+    assert "FAILED" in call(*check, 2000, code=3).stdout
+    assert its_test(files["files"][-1]).returncode == 1
+    Path("mine_car_rules.py").write_text("def ended(o, a, then):\n    return then[..., 0] >= 0.45\n")
+    done = its_test(files["files"][-1])
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_class_that_nobody_registered_is_told_how_that_is_done(monkeypatch, tmp_path):
+    Path("mine_classes.py").write_text("from gymnasium.envs.classic_control import PendulumEnv\n\n\n"
+                                       "class Reach(PendulumEnv):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    told = "gymnasium.register('Reach-v0', entry_point='mine_classes:Reach', max_episode_steps=200), and write env:"
+    assert told in call("new", "environment", "mine_one", "--env", "mine_classes:Reach", code=1).stderr
+    call("new", "environment", "mine_one", code=0)
+    assert told in call("run", "mine_one.yaml", "--small", "--allow", "mine_one_rules", "--allow", "mine_classes",
+                        "--set", "body.params.env=mine_classes:Reach", code=1).stderr
+    with Path("mine_classes.py").open("a") as file:
+        file.write("\n\nimport gymnasium\n\ngymnasium.register('Reach-v0', entry_point='mine_classes:Reach', "
+                   "max_episode_steps=200)\n")
+    del sys.modules["mine_classes"]
+    said = call("new", "environment", "mine_two", "--env", "mine_classes:Grasp-v0", code=1).stderr
+    assert "mine_classes registers no environment 'Grasp-v0'. It registers Reach-v0" in said
+    call("new", "environment", "mine_two", "--env", "mine_classes:Reach-v0")
+
+
 @pytest.mark.parametrize(("words", "said"), [(["os"], "cannot name a module"), (["Mine"], "cannot name a module"),
-                                             (["mine", "--env", "a b"], "no id of a Gymnasium environment")])
+                                             (["mine", "--env", "a b"], "no id of a Gymnasium environment"),
+                                             (["mine", "--env", "NoSuch-v9"], "'NoSuch-v9' is not registered"),
+                                             (["mine", "--env", "CartPole-v1"], "the action of CartPole-v1 is Disc")])
 def test_names_that_cannot_be_are_refused_and_nothing_is_written(words, said, tmp_path):
     assert said in call("new", "environment", *words, code=1).stderr
     assert not list(tmp_path.iterdir())

@@ -153,6 +153,25 @@ def test_a_world_that_is_none_says_why(kind, world, said):
         loop.run("5 steps")
 
 
+def test_a_world_that_counts_its_steps_itself_is_not_told_to_leave_that_to_max_steps():
+    gymnasium = pytest.importorskip("gymnasium")
+    from gymnasium.envs.classic_control import PendulumEnv
+
+    class Counts(PendulumEnv):
+        def step(self, action):
+            self.count = getattr(self, "count", 0) + 1
+            seen, reward, over, _, told = super().step(action)
+            return seen, reward, over, self.count >= 60, told
+
+    gymnasium.register("Counts-v0", Counts)
+    try:
+        made = planned("bodies.gymnasium_env Counts-v0", world={"max_steps": 0})
+        with made.build() as loop, pytest.raises(Exception, match="it counts them itself, whatever max_steps says"):
+            loop.run("40 steps")
+    finally:
+        del gymnasium.registry["Counts-v0"]
+
+
 def test_an_environment_that_hides_its_state_is_refused():
     pytest.importorskip("gymnasium")
     from gymnasium.envs.classic_control import PendulumEnv

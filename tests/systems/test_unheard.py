@@ -17,6 +17,7 @@ from stimloop.assemblies.resuming import resume
 from stimloop.assemblies.session import Outcome
 from stimloop.loops.storage.runs import open as open_run
 
+from . import test_model_fit
 from . import test_model_learners as model_learners
 
 TEXT = """
@@ -90,6 +91,28 @@ def test_a_first_update_that_is_never_reached_is_told_at_the_end_of_the_run(tmp_
     assert "never updated" not in CliRunner().invoke(app, ["run", "short.yaml", "--until", "150 steps"]).output
     (tmp_path / "deaf.yaml").write_text(TEXT)
     assert "never updated" not in CliRunner().invoke(app, ["run", "deaf.yaml"]).output, "told once, with its cause"
+
+
+def test_a_planner_in_a_model_that_nobody_fitted_is_told_at_the_end_of_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fitted = test_model_fit.PETS
+    (tmp_path / "fitted.yaml").write_text(fitted)
+    (tmp_path / "drawn.yaml").write_text(fitted[:fitted.index("  learner:")])
+    (tmp_path / "late.yaml").write_text(fitted.replace("learning_starts: 20", "learning_starts: 100"))
+    told = "brain acts by model, which nobody fitted: what it predicts is drawn by chance."
+    assert f"notice: {told}" in CliRunner().invoke(app, ["run", "drawn.yaml"]).stderr
+    found = CliRunner().invoke(app, ["run", "drawn.yaml", "--json"])
+    path = Path(json.loads(found.stdout)["path"])
+    assert any(line.startswith(told) for line in warnings(open_run(path)))
+    assert "nobody fitted" not in CliRunner().invoke(app, ["run", "fitted.yaml"]).output
+    late = CliRunner().invoke(app, ["run", "late.yaml"]).output
+    assert "learner never updated" in late
+    assert "nobody fitted" not in late, "told once, with its cause"
+    kept = ["export", str(path), "--weights", "model", "--to", "kept.safetensors"]
+    assert CliRunner().invoke(app, kept).exit_code == 0
+    found = CliRunner().invoke(app, ["run", "drawn.yaml", "--set", "model.params.weights=kept.safetensors"])
+    assert found.exit_code == 0, found.output
+    assert "nobody fitted" not in found.output
 
 
 def test_a_schedule_that_never_began_is_told_at_the_end_of_the_run_but_not_of_a_small_one(tmp_path, monkeypatch):
