@@ -8,11 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..loops.errors import AssemblyError, Problem
+import numpy as np
+
+from ..loops.errors import AssemblyError, Problem, RunError
+from ..loops.status import FIRST, TERMINATED
+from ..loops.storage.runs import Run
 from .listing import new_module, write_new
+from .reports.reading import entry
 
 if TYPE_CHECKING:
-    from ..components.parts.termination_check import Agreement
+    from ..components.parts.termination_check import Agreement, Batch
     from .settings import Settings
 
 _ASSEMBLY = '''# Learning in {env}: the policy practises in a model of it that is learned beside it (learners.mbpo).
@@ -134,16 +139,21 @@ def new_environment(name: str, env: str, allowed: Settings) -> tuple[list[str], 
                    f"4. learn:    stimloop run {name}.yaml{allow}  (--small: seconds)")
 
 
-def check_rule(env: str, function: str, transitions: int, seed: int, allowed: Settings) -> Agreement:
+def check_rule(env: str, function: str, transitions: int, seed: int, allowed: Settings, run: Path | None = None
+               ) -> Agreement:
     """Compare a termination function with its environment; naming both on the command line is consent to import them.
 
-    Without a function it is the one that is known for the environment.
+    Without a function it is the one that is known for the environment. With a run, the transitions are all that it
+    recorded, none is played.
     """
     from ..components.parts import terminations
 
     with _comparing(allowed, env, function) as termination_check:
         name = function or terminations.name_for_env(env)
-        return termination_check.compare(env, terminations.find(name), called=name, transitions=transitions, seed=seed)
+        rule = terminations.find(name)
+        if run is not None:
+            return termination_check.judge(env, rule, lived(run, env), called=name)
+        return termination_check.compare(env, rule, called=name, transitions=transitions, seed=seed)
 
 
 @contextmanager
@@ -164,3 +174,25 @@ def _comparing(allowed: Settings, *names: str) -> Iterator[Any]:
         yield termination_check
     except ValueError as error:
         raise AssemblyError([Problem(str(error), "", "")]) from error
+
+
+def lived(path: Path, env: str) -> Iterator[Batch]:
+    """Give the transitions that a run recorded in an environment, 1000 at a time: those of a policy, as it learned.
+
+    Raises RunError where it is a run in another environment, or one that does not say how episodes ended.
+    """
+    run = Run(path)
+    name = run.body()
+    body = entry(run, name)
+    made_in = str(body.get("params", {}).get("env", str(body.get("type")).rpartition(".")[2]))
+    if made_in != env:
+        raise RunError(f"{run.name} is a run in {made_in}, not in {env}")
+    flags = run.columns(f"{name}.status")["value"].read()
+    if ((flags & FIRST != 0) & (flags & TERMINATED != 0)).any():
+        raise RunError(f"{name} of {run.name} begins anew at once, so that the ends of its episodes were not observed; "
+                       "compare a run of restart: next_tick")
+    rows = run.transitions(name, drop_truncated=True)
+    columns = [rows[key].values for key in ("observation", "action", "next_observation", "terminated")]
+    for first in range(0, len(columns[0]), 1000):
+        seen, action, then, over = (column[first:first + 1000] for column in columns)
+        yield np.float32(seen), np.float32(action), np.float32(then), over

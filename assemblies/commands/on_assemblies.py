@@ -127,6 +127,8 @@ def check_termination(env: Annotated[str, typer.Argument(help="Id of a Gymnasium
                           metavar="MODULE:FUNCTION", help="The rule (default: the one known for ENV).")] = "",
                       transitions: Annotated[int, typer.Option(min=1, help="Steps that are compared.")] = 20_000,
                       seed: Annotated[int, typer.Option(min=0, help="Of start states and actions.")] = 0,
+                      run: Annotated[Path | None, typer.Option(
+                          help="Ask about all steps that this run recorded, instead of playing some.")] = None,
                       allow: ALLOW = [], as_json: JSON = False) -> None:  # noqa: B006
     """Compare a termination function with the environment that it speaks of; exit code 3 if they disagree.
 
@@ -138,7 +140,7 @@ def check_termination(env: Annotated[str, typer.Argument(help="Id of a Gymnasium
     with told(as_json):
         from ..own_environment import check_rule
 
-        found = check_rule(env, function, transitions, seed, allowing(allow))
+        found = check_rule(env, function, transitions, seed, allowing(allow), run)
         emit(found.facts(), as_json, found.text())
         if not found.passed:
             raise typer.Exit(3)

@@ -31,13 +31,15 @@ class QEnsemble(Networked):
         weights: artifact to begin with; without it weights are drawn from the seed.
         init: how weights begin where there is no artifact: uniform within 1 / sqrt(inputs), biases too (`fan_in`), or
             within sqrt(6 / (inputs + outputs)) with biases of 0 (`glorot`).
+        layer_norm: normalise what each layer hears before it answers, against critics that diverge where they are
+            updated many times for each step (Hiraoka et al. 2022, arXiv:2110.02034); it costs some time.
     """
 
     def __init__(self, *, members: Count = 2, hidden: list[Count] = [256, 256],  # noqa: B006
                  activation: Literal["relu", "tanh"] = "relu", weights: Weights | None = None,
-                 init: Init = "fan_in") -> None:
+                 init: Init = "fan_in", layer_norm: bool = False) -> None:
         self.members, self.hidden, self.activation, self.weights = members, list(hidden), activation, weights
-        self.init = init
+        self.init, self.layer_norm = init, layer_norm
         self.inputs = {
             "observation": Port("the situation", ("observation",), wakes=True),
             "action": Port("what is done in it", ("action",), wakes=True),
@@ -53,12 +55,13 @@ class QEnsemble(Networked):
         super().build(lanes, seed)
         size = sum(int(self.inputs[name].shape[0]) for name in ("observation", "action"))  # type: ignore[arg-type]
         self.network: Ensemble = Ensemble(size, self.hidden, 1, self.activation,
-                                [derive(seed, "weights", member) for member in range(self.members)], self.init)
+                                [derive(seed, "weights", member) for member in range(self.members)], self.init,
+                                self.layer_norm)
         self.take_weights()
 
-    def plain(self) -> Ensemble:
-        """Return the networks, which are all there is to a value."""
-        return self.network
+    def plain(self) -> Ensemble | None:
+        """Return the networks, which are all there is to a value, where their layers are not normalised."""
+        return None if self.layer_norm else self.network
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Judge what is done now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,11 @@ from .terminations import Termination, ended, never
 AGREEMENT = 0.9999  # of all transitions that a rule has to judge as the environment does
 MISSED = 0.01  # of the ends that it may overlook: where ends are rare, agreement alone shows nothing
 _SHOWN = 3  # disagreements that are kept to be looked at
+_WAYS = 6  # of acting
 _HELD = 40  # steps that a full push lasts on average
+_HIDDEN = 16  # units of the networks that act by what they see
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # observation, action, successor [n, ...], end [n] bool
 
 
 @dataclass(frozen=True)
@@ -73,24 +77,34 @@ def compare(env: str, function: Termination, *, called: str = "", transitions: i
             params: Mapping[str, Any] | None = None) -> Agreement:
     """Play `transitions` steps of a Gymnasium environment and ask the function about all of them.
 
-    Actions are, episode by episode, uniform, full pushes that last, small, none, and smoothly wandering, so that
-    episodes end early, late, and far from where they began.
-    The function is asked with float32 torch tensors of 1000 transitions, as learners do, or with NumPy arrays where
-    torch is not installed.
+    Actions are, episode by episode, uniform, full pushes that last, small, none, smoothly wandering, and those of a
+    network drawn at random that answers to what is observed, so that episodes end early, late, and far from where they
+    began. The function is asked with float32 torch tensors of 1000 transitions, as learners do, or with NumPy arrays
+    where torch is not installed.
 
     Raises ValueError where the environment is unknown or has no boxes for observations and actions, and where the
     function answers with anything but one bool for each transition.
     """
     if transitions < 1:
         raise ValueError(f"transitions: {transitions} show nothing; write 1 or more")
+    return judge(env, function, _batches(env, dict(params or {}), transitions, seed), called=called)
+
+
+def judge(env: str, function: Termination, batches: Iterable[Batch], *, called: str = "") -> Agreement:
+    """Ask a function about transitions whose ends are known, such as those that a policy made in a run.
+
+    Raises ValueError where there is no transition, and where the function answers with anything but one bool for each.
+    """
     asked = ends = missed = invented = 0
     examples: list[tuple[str, tuple[float, ...]]] = []
-    for observation, action, successor, true in _batches(env, dict(params or {}), transitions, seed):
+    for observation, action, successor, true in batches:
         said = _ask(function, observation, action, successor)
         asked, ends = asked + len(true), ends + int(true.sum())
         missed, invented = missed + int((true & ~said).sum()), invented + int((said & ~true).sum())
         for row in np.flatnonzero(said != true)[:_SHOWN - len(examples)]:
             examples.append(("overlooked" if true[row] else "invented", tuple(map(float, successor[row]))))
+    if not asked:
+        raise ValueError(f"there is no transition of {env} to ask about")
     name = called or f"{getattr(function, '__module__', '')}:{getattr(function, '__name__', function)}"
     return Agreement(env, name, asked, ends, missed, invented, tuple(examples), function is not never)
 
@@ -104,10 +118,7 @@ def _ask(function: Termination, *transition: np.ndarray) -> np.ndarray:
     return np.asarray(ended(function, *map(torch.from_numpy, transition)))
 
 
-_Batch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-
-
-def _batches(env: str, params: dict[str, Any], transitions: int, seed: int, size: int = 1000) -> Iterator[_Batch]:
+def _batches(env: str, params: dict[str, Any], transitions: int, seed: int, size: int = 1000) -> Iterator[Batch]:
     """Play, and give observation, action in [-1, 1], successor (float32 [n, ...]) and end (bool [n]) in batches."""
     world = opened(env, params)
     try:
@@ -141,7 +152,7 @@ def _play(world: Any, door: Any, seed: int) -> Iterator[tuple[Any, ...]]:
     episode, (seen, _) = 0, world.reset(seed=int(random.integers(2**31)))
     mind = _Mind(random, door.port.shape[0], episode)
     while True:
-        action = mind.act()
+        action = mind.act(seen)
         then, _, terminated, truncated, _ = world.step(door(action[None])[0])
         yield seen, action, then, terminated
         seen = then
@@ -152,18 +163,29 @@ def _play(world: Any, door: Any, seed: int) -> Iterator[tuple[Any, ...]]:
 
 
 class _Mind:
-    """Acts in one of five ways, which take turns from episode to episode."""
+    """Acts in one of six ways, which take turns from episode to episode."""
 
     def __init__(self, random: np.random.Generator, size: int, episode: int) -> None:
-        self._random, self._size, self._way = random, size, episode % 5
+        self._random, self._size, self._way = random, size, episode % _WAYS
         self._drift, self._push = np.zeros(size), random.choice([-1.0, 1.0], size)
+        self._first: np.ndarray | None = None  # weights of the network, as soon as it is known how much is seen
 
-    def act(self) -> np.ndarray:
-        """Return an action [size] float32 in [-1, 1]: uniform, a full push, a tenth, none, a slow random walk.
+    def act(self, seen: np.ndarray) -> np.ndarray:
+        """Return an action [size] float32 in [-1, 1].
 
+        It is uniform, a full push, a tenth, none, a slow random walk, or what a network answers to what is seen [n].
         A push is held for some time, to one side or the other of each number: a car gets up a mountain by that.
         """
+        if self._way == _WAYS - 1:
+            return self._answer(np.asarray(seen, float))
         uniform = self._random.uniform(-1, 1, self._size)
         self._drift = np.clip(0.95 * self._drift + 0.3 * uniform, -1, 1)
         self._push = np.where(self._random.random(self._size) < 1 / _HELD, -self._push, self._push)
         return (uniform, self._push, 0.1 * uniform, np.zeros(self._size), self._drift)[self._way].astype(np.float32)
+
+    def _answer(self, seen: np.ndarray) -> np.ndarray:
+        """Return what a network of one hidden layer says, drawn anew for each episode."""
+        if self._first is None:
+            self._first = self._random.normal(0, seen.size**-0.5, (_HIDDEN, seen.size))
+            self._last = self._random.normal(0, _HIDDEN**-0.5, (self._size, _HIDDEN))
+        return np.tanh(self._last @ np.tanh(self._first @ seen)).astype(np.float32)

@@ -7,6 +7,7 @@ from stimloop.components.brains.mlp import Mlp
 from stimloop.components.critics.q_ensemble import QEnsemble
 from stimloop.components.critics.value_mlp import ValueMlp
 from stimloop.components.parts import distributions as dist
+from stimloop.components.parts.ensembles import Ensemble
 from stimloop.components.parts.networks import Perceptron
 from stimloop.loops.lanes import Lanes
 
@@ -78,6 +79,38 @@ def test_every_network_that_a_policy_learns_by_may_begin_so():
         found = {name: array for name, array in component.network.arrays.items() if name.startswith("layer2")}
         assert 0.9 * (6 / 50)**0.5 < np.abs(found["layer2/weight"]).max() <= (6 / 50)**0.5  # 30 in and 20 out
         assert not found["layer2/bias"].any()
+
+
+def normalised_critic():
+    """Two members over 3 numbers, [8, 5] hidden, whose layers are normalised, scaled and shifted unevenly."""
+    net = Ensemble(3, [8, 5], 1, "relu", [1, 2], layer_norm=True)
+    random = np.random.default_rng(4)
+    net.set({name: random.normal(1, 0.3, array.shape) for name, array in net.arrays.items()
+             if name.endswith(("gain", "shift"))})
+    return net, random.normal(0, 3, (6, 3)).astype(np.float32)
+
+
+def test_layers_are_normalised_before_they_answer_as_in_torch():
+    net, values = normalised_critic()
+    for member in range(2):
+        weights, x = {name: array[member] for name, array in net.parameters().items()}, torch.from_numpy(values)
+        for layer in ("layer1", "layer2"):
+            heard = torch.nn.functional.linear(x, weights[f"{layer}/weight"], weights[f"{layer}/bias"])
+            x = torch.nn.functional.layer_norm(heard, heard.shape[1:], weights[f"{layer}/gain"],
+                                               weights[f"{layer}/shift"]).relu()
+        wanted = torch.nn.functional.linear(x, weights["out/weight"], weights["out/bias"])
+        torch.testing.assert_close(net.forward(torch.from_numpy(values))[member], wanted, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(net.forward(values), net.forward(torch.from_numpy(values)).detach(), atol=1e-5)
+    np.testing.assert_array_equal(net.forward(values)[:, 2:3], net.forward(values[2:3]))  # whoever stands beside it
+
+
+def test_a_normalised_layer_does_not_hear_how_loud_it_is():
+    """Before its gain nothing tells 100 times the weights from once, which is why such critics do not run away."""
+    net, values = normalised_critic()
+    before = net.forward(values)
+    net.set({name: 100 * net.arrays[name] for name in ("layer2/weight", "layer2/bias")})
+    np.testing.assert_allclose(net.forward(values), before, rtol=1e-3, atol=1e-4)
+    assert not [name for name in Ensemble(3, [8], 1, "relu", [1]).arrays if name.endswith(("gain", "shift"))]
 
 
 def test_an_optimiser_changes_what_acts_without_copying():

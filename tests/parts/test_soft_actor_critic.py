@@ -34,6 +34,23 @@ def core(policy: Mlp, critic: QEnsemble, **changes: Any) -> SoftActorCritic:
         "target_update_interval": 1, **changes})
 
 
+def test_a_critic_with_normalised_layers_learns_them_too() -> None:
+    policy, _ = pair()
+    critic = QEnsemble(hidden=[16, 16], layer_norm=True)
+    for name, size in (("observation", 3), ("action", 2)):
+        critic.inputs[name] = critic.inputs[name].sized((size,))
+    critic.build(Lanes.of(1), 2)
+    made, generator = core(policy, critic), torch.Generator().manual_seed(0)
+    batch = draw(generator)
+    losses = [made.update(batch, generator)["q_loss"] for _ in range(60)]
+    assert losses[-1] < 0.7 * losses[0]
+    for name, start in (("layer1/gain", 1), ("layer2/shift", 0)):
+        moved = np.abs(critic.network.arrays[name] - start)  # [members, neurons]
+        assert (np.median(moved, axis=1) > 0.005).all(), name  # a neuron that no row wakes learns nothing
+        np.testing.assert_allclose(made.target.network.arrays[name], critic.network.arrays[name], atol=0.06)
+        assert (made.target.network.arrays[name] != critic.network.arrays[name]).any()
+
+
 def draw(generator: Any, observations: int = 3, actions: int = 2) -> dict[str, Any]:
     return {"observation": torch.randn(BATCH, observations, generator=generator),
             "action": torch.rand(BATCH, actions, generator=generator) * 2 - 1,

@@ -54,6 +54,8 @@ def test_what_is_written_agrees_checks_runs_and_tests():
         facts = json.loads(call("run", "mine_reach.yaml", "--small", "--variant", variant, "--allow",
                                 "mine_reach_rules", "--json").stdout)
         assert facts["ended"] == "finished"
+        told = json.loads(call("check-termination", "InvertedPendulum-v5", "--run", facts["path"], "--json").stdout)
+        assert (told["transitions"], told["passed"]) == (60, True)
         fits = Run(facts["path"]).streams["learner.model_loss"].rows
         assert (fits > 0) == (variant == "base"), "a model is fitted, unless real steps alone are learned from"
     done = its_test(told["files"][-1])
