@@ -82,14 +82,14 @@ def test_the_same_seed_plays_the_same():
 
 
 def test_one_way_of_acting_answers_to_what_is_seen():
-    """Each fifth episode: the same to the same, something else to something else, and another network the next time."""
-    mind, seen = termination_check._Mind(np.random.default_rng(2), 3, episode=4), np.linspace(-1, 1, 5)
+    """Each sixth episode: the same to the same, something else to something else, and another network the next time."""
+    mind, seen = termination_check._Mind(np.random.default_rng(2), 3, episode=5), np.linspace(-1, 1, 5)
     first = mind.act(seen)
     assert np.abs(first).max() <= 1
     np.testing.assert_array_equal(mind.act(seen), first)
     assert np.abs(mind.act(-seen) - first).max() > 0.1
-    assert np.abs(termination_check._Mind(np.random.default_rng(3), 3, episode=9).act(seen) - first).max() > 0.1
-    blind = termination_check._Mind(np.random.default_rng(2), 3, episode=5)
+    assert np.abs(termination_check._Mind(np.random.default_rng(3), 3, episode=11).act(seen) - first).max() > 0.1
+    blind = termination_check._Mind(np.random.default_rng(2), 3, episode=6)
     assert (blind.act(seen) != blind.act(seen)).any()
 
 
