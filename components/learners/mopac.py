@@ -157,7 +157,7 @@ class Mopac(ModelLearner):
     def _worth(self, observation: Any) -> Any:
         """Return what observations at the horizon are worth [rows]."""
         if self.horizon_value == "v":
-            return self.core.states.value(observation)
+            return self.core.judge_states(observation)
         return self.core.judge(observation, self.actor.mean(observation))
 
     def imagine(self, start: Any, length: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

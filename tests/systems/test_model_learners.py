@@ -200,6 +200,20 @@ def test_nonsense_is_refused(params, said):
         assembly(**params).build()
 
 
+def test_what_judges_a_horizon_sees_it_on_the_scale_of_what_it_follows():
+    """With tau 1 the slow copy is the state value itself after each update; so it is after resuming."""
+    made = assembly(tau=1.0).set("value.params.normalise", True)
+    seen = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
+    with made.build() as loop, made.build() as again:
+        loop.run("100 steps")
+        again.load(loop.save())
+        for each in (loop, again):
+            learner, value = (each.components[name] for name in ("learner", "value"))
+            assert value.statistics()["count"] >= 90
+            with torch.no_grad():
+                assert torch.equal(learner._worth(seen), value.value(seen))
+
+
 def test_a_value_at_the_horizon_has_to_come_from_somewhere():
     with pytest.raises(AssemblyError, match="horizon is worth"):
         assembly().set("learner.uses", {"policy": "brain", "value": "critic", "model": "model"}).build()
