@@ -155,10 +155,10 @@ class Mopac(ModelLearner):
         self._noise.manual_seed(self._noise_seed)
 
     def _worth(self, observation: Any) -> Any:
-        """Return what observations at the horizon are worth [rows]."""
+        """Return what observations at the horizon are worth [rows], in the rewards' own units, as the model's are."""
         if self.horizon_value == "v":
-            return self.core.judge_states(observation)
-        return self.core.judge(observation, self.actor.mean(observation))
+            return self.core.judge_states(observation) / self.core.reward_scale
+        return self.core.judge(observation, self.actor.mean(observation)) / self.core.reward_scale
 
     def imagine(self, start: Any, length: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Plan from real observations, and live the plans; or let the policy act."""

@@ -214,6 +214,16 @@ def test_what_judges_a_horizon_sees_it_on_the_scale_of_what_it_follows():
                 assert torch.equal(learner._worth(seen), value.value(seen))
 
 
+@pytest.mark.parametrize("judge", ["v", "q"])
+def test_a_horizon_is_judged_in_the_units_of_rewards(judge):
+    """Critics say scaled rewards and the model raw ones: what a plan adds up has to be of one unit."""
+    seen, value = torch.randn(20, 6, generator=torch.Generator().manual_seed(1)), []
+    for scale in (1.0, 64.0):  # a power of two changes no digit
+        with assembly(horizon_value=judge, reward_scale=scale, learning_starts=10_000).build() as loop:
+            value.append(loop.components["learner"]._worth(seen).detach())
+    assert torch.equal(value[0], 64 * value[1])  # the same weights, taken for rewards of another unit
+
+
 def test_a_value_at_the_horizon_has_to_come_from_somewhere():
     with pytest.raises(AssemblyError, match="horizon is worth"):
         assembly().set("learner.uses", {"policy": "brain", "value": "critic", "model": "model"}).build()
