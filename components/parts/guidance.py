@@ -157,6 +157,8 @@ class Planner:
         observation, member = (each.repeat_interleave(particles, dim=0) for each in (start, member))
         gained, going = noise.new_zeros(starts * particles), torch.ones_like(member, dtype=torch.bool)
         taken = torch.zeros_like(noise)
+        if proposal is not None and how.last_action == "zero":  # noise there too, though nothing judges it
+            taken[:, :, judged:] = (proposal[:, None, judged:] + noise[:, :, judged:]).clamp(-how.bound, how.bound)
         for time in range(judged):
             asked = (self.actor.sample(observation) if proposal is None
                      else proposal[:, time].repeat_interleave(particles, dim=0))

@@ -86,6 +86,8 @@ def brute_force(how, start, noise, member, proposal, terminated, judge, horizon)
             gain += GAMMA**t * float(said[0, 0]) * (going or not how.mask_terminated)
             going = going and not bool(terminated(place, None, after))
             place = after
+        if proposal is not None and how.last_action == "zero":  # where nothing is judged, what noise leaves of 0
+            done[judged:] = noise[k, judged:, 0].clamp(-how.bound, how.bound)
         if judge is not None and (going or not how.mask_terminated):
             gain += GAMMA**(horizon - 1) * float(judge(place))
         found.append((gain, done))
@@ -102,7 +104,8 @@ class Calm(Pull):
 @pytest.mark.parametrize("terminated", [never, beyond])
 @pytest.mark.parametrize("judge", [value, None])
 @pytest.mark.parametrize("how", [Guidance(particles=6), replace(AS_PUBLISHED, particles=6),
-                                 Guidance(particles=6, bound=0.4), Guidance(particles=6, effective_noise=False)])
+                                 Guidance(particles=6, bound=0.4), Guidance(particles=6, effective_noise=False),
+                                 Guidance(particles=6, bound=0.4, last_action="zero")])
 def test_a_plan_is_that_of_brute_force(how, judge, terminated):
     made, horizon = planner(how, terminated, judge), 3
     made = replace(made, actor=replace(made.actor, policy=Calm()))
@@ -154,6 +157,9 @@ def test_the_last_action_is_the_policys_or_what_noise_left():
     (plan, steps), = planner(replace(AS_PUBLISHED, particles=8)).refresh(START, 3)
     assert torch.equal(steps["action"][-len(START):], plan.actions[:, -1])
     assert torch.allclose(plan.actions[:, -1], plan.change[:, -1])
+    (plan, steps), = planner(Guidance(particles=8, last_action="zero")).refresh(START, 3)  # by itself
+    assert torch.equal(steps["action"][-len(START):], plan.actions[:, -1])
+    assert (plan.actions[:, -1] != 0).all()
 
 
 def test_noise_of_an_epoch_is_the_same_at_every_refresh():
