@@ -38,7 +38,8 @@ class Guidance:
         last_action: where a value judges the horizon, nothing has judged the last action: `policy` asks the policy for
             it, `zero` takes what noise left of it.
         closed_loop: while the plan is lived, what was added goes on top of what the policy does in the state reached.
-        pessimism: how many standard deviations, over the elites, are taken off a variant's return.
+        pessimism: how many standard deviations, over the elites, are taken off a variant's return; what the elites draw
+            is common to them, so that it is their disagreement that is feared, not the world's noise.
     """
 
     particles: int = 100
@@ -145,8 +146,10 @@ class Planner:
         """Return what each variant gains [starts, particles], and what it does [starts, particles, time, actions]."""
         if not self.guidance.pessimism:
             return self._roll(start, member, noise, proposal, judged)
-        rolls = [self._roll(start, torch.full_like(member, int(elite)), noise, proposal, judged)
-                 for elite in self.world.model.elites]
+        drawing, rolls = self.world.generator.get_state(), []
+        for elite in self.world.model.elites:
+            self.world.generator.set_state(drawing)  # the same draws for all: what is left apart is disagreement
+            rolls.append(self._roll(start, torch.full_like(member, int(elite)), noise, proposal, judged))
         returns = torch.stack([returns for returns, _ in rolls])
         return returns.mean(dim=0) - self.guidance.pessimism * returns.std(dim=0, correction=0), rolls[0][1]
 

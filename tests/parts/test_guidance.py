@@ -195,6 +195,22 @@ def test_more_iterations_gain_more_and_pessimism_shuns_what_members_disagree_on(
     assert shy < bold
 
 
+class Noisy:
+    """Five elites that are one and the same, and a reward of pure chance."""
+
+    elites = (0, 1, 2, 3, 4)
+
+    def predict(self, values, generator=None, member=None):
+        return torch.cat([torch.randn((len(values), 1), generator=generator), 0 * values[:, :1]], dim=1)
+
+
+def test_pessimism_fears_disagreement_and_not_the_noise_of_the_world():
+    for terminated in (never, beyond):
+        bold, shy = (planner(Guidance(particles=16, pessimism=p), terminated) for p in (0.0, 1.0))
+        bold, shy = (replace(made, world=replace(made.world, model=Noisy())) for made in (bold, shy))
+        assert torch.allclose(bold.improve(START, 5).returns, shy.improve(START, 5).returns, atol=1e-5)
+
+
 def test_a_model_that_runs_away_is_told():
     class Wild(Drift):
         def predict(self, values, generator=None, member=None):
