@@ -126,9 +126,6 @@ class Mppi(Component):
         elif "model" in used and self.termination is None:
             problems.append(Problem("no model says when an episode is over", "params.termination",
                                     "Name the rule, such as termination: never, or your own as my_module:function."))
-        elif "model" in used and not hasattr(used["model"], "elites"):
-            problems.append(Problem(f"{type(used['model']).__name__} has no elites that say reward and change of "
-                                    "observation", "uses.model", "Use a world_models.gaussian_ensemble."))
         elif "world" in used and "state" not in self.peers_in:
             problems.append(Problem("a world cannot be put where the body is without its physical state",
                                     "inputs.state", "Write publish_state: true at the body, and wire its state."))
@@ -156,8 +153,9 @@ class Mppi(Component):
         import torch
 
         from ..parts import terminations
-        from ..parts.imagination import ImaginedWorld
+        from ..parts.imagination import ImaginedWorld, check_ensemble
 
+        check_ensemble(self.used["model"])
         rule = terminations.find(str(self.termination))
         return foresight.Imagined(ImaginedWorld(self.used["model"], rule, torch.Generator()))
 

@@ -139,11 +139,13 @@ class Mopac(ModelLearner):
         from ..parts import devices
         from ..parts.guidance import Guidance, Planner
         from ..parts.path_integral import Weighing
+        from ..parts.soft_actor_critic import check_state_value
 
         if self.planning and self.horizon_value == "v" and "state_value" not in self.used:
             raise AssemblyError([Problem("nothing says what an observation at the horizon is worth", "uses",
                                          "Add a critics.value_mlp and write uses: {state_value: its name}, or "
                                          "horizon_value: q, or none.")])
+        check_state_value(self.used.get("state_value"))
         self._noise = devices.generator(devices.find(self.device))
         super().build(lanes, seed)
         self.planner = Planner(Guidance(**self.guidance, weighing=Weighing(**self.weighing)), self.world, self.actor,

@@ -38,6 +38,13 @@ def check_partners(policy: Any, critic: Any) -> list[str]:
         "the policy does not explore and learns from its own habits alone: write explore: true in its params"]
 
 
+def check_state_value(value: Any) -> None:
+    """Refuse a value that asks what is done, where situations are to be judged whatever is done in them."""
+    if "action" in getattr(value, "inputs", ()):
+        raise AssemblyError([Problem("this value judges what is done, and situations alone are asked about",
+                                     "uses.state_value", "Use critics.value_mlp.")])
+
+
 def check_action(shape: tuple[Any, ...]) -> int:
     """Return the numbers of an action whose port has such a shape; refuse choices."""
     if len(shape) != 1:

@@ -229,6 +229,45 @@ def test_a_value_at_the_horizon_has_to_come_from_somewhere():
         assembly().set("learner.uses", {"policy": "brain", "value": "critic", "model": "model"}).build()
 
 
+def test_a_state_value_is_not_asked_about_actions():
+    with pytest.raises(AssemblyError, match=r"uses\.state_value .*this value judges what is done"):
+        assembly().set("learner.uses.state_value", "critic").build()
+
+
+class Guess(sl.Component):
+    """A model of one's own that plays the role Model, and no more."""
+
+    def __init__(self):
+        self.inputs = {name: sl.Port(name, (name,)) for name in ("observation", "action")}
+        self.outputs = {}
+
+    def predict(self, input, generator=None):
+        return input
+
+    def loss(self, input, target):
+        return target
+
+    def parameters(self):
+        return []
+
+
+class Elite(Guess):
+    """Can be lived in, but not fitted."""
+
+    elites = (0,)
+
+    def predict(self, input, generator=None, member=None):
+        return input
+
+
+@pytest.mark.parametrize(("kind", "said"), [
+    (Guess, "has no elites and takes no `member`"), (Elite, "nothing here can fit Elite to real steps")])
+def test_a_model_that_cannot_be_lived_in_or_fitted_is_refused(kind, said):
+    made = assembly().set("model", None).add("model", kind, inputs=["body.observation", "brain.action"])
+    with pytest.raises(AssemblyError, match=rf"uses\.model .*{said}"):
+        made.build()
+
+
 def test_a_model_that_is_no_number_is_told_with_its_epoch():
     with assembly(planning=False, model_train_end_epoch=0).build() as loop:
         loop.run("19 steps")
