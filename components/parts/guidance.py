@@ -17,7 +17,7 @@ from ...loops.errors import Diverged
 from .imagination import Actor, Columns, ImaginedWorld, as_columns
 from .path_integral import Weighing, average, effective_size
 
-_CHUNK = 32_768  # particles imagined at a time: memory stays small, and matrices large enough
+_CHUNK = 32_768  # particles imagined at a time: memory stays small; part of the result, as each part draws in turn
 
 
 @dataclass(frozen=True)

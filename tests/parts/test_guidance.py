@@ -162,21 +162,31 @@ def test_the_last_action_is_the_policys_or_what_noise_left():
     assert (plan.actions[:, -1] != 0).all()
 
 
-def test_noise_of_an_epoch_is_the_same_at_every_refresh():
-    made = planner(replace(AS_PUBLISHED, particles=8))
-    made.noise.manual_seed(5)
-    first = made._noise(4, 3, START.device)
-    made.noise.manual_seed(5)
-    assert torch.equal(first, made._noise(4, 3, START.device))
+def test_a_plan_is_lived_as_it_stands_or_on_top_of_what_the_policy_does():
+    for closed in (False, True):
+        made = planner(Guidance(particles=8, closed_loop=closed, bound=0.8))
+        made = replace(made, actor=replace(made.actor, policy=Calm()))
+        (plan, steps), = made.refresh(START, 4)
+        seen, done = (steps[name].view(4, len(START)) for name in ("observation", "action"))
+        asked = plan.actions[:, :3, 0].T
+        lived = (0.5 * (1 - seen[:3]) + plan.change[:, :3, 0].T).clamp(-0.8, 0.8)  # in the states that are reached
+        assert torch.allclose(done[:3], lived if closed else asked)
+        assert not torch.allclose(done[:3], asked if closed else lived)  # another member lives than planned
 
 
-def test_parts_change_memory_not_what_is_found(monkeypatch):
-    whole = [steps for _, steps in planner(Guidance(particles=8, proposal="sample")).refresh(START, 3)]
+def test_parts_are_planned_one_after_the_other_as_if_alone(monkeypatch):
+    """How many starts are planned at once decides who draws which numbers, and nothing else."""
     monkeypatch.setattr(module, "_CHUNK", 16)
-    parts = [steps for _, steps in planner(Guidance(particles=8, proposal="sample")).refresh(START, 3)]
-    assert (len(whole), len(parts)) == (1, 2)
-    assert torch.equal(whole[0]["observation"][:2], parts[0]["observation"][:2])
-    assert sum(len(part["reward"]) for part in parts) == len(whole[0]["reward"])
+    made, alone = (planner(Guidance(particles=8, proposal="sample")) for _ in range(2))
+    parts = list(made.refresh(START, 3))
+    assert len(parts) == 2
+    for (plan, steps), start in zip(parts, START.split(2), strict=True):
+        same = alone.improve(start, 3)
+        assert torch.equal(plan.actions, same.actions)
+        lived = [torch.cat(each) for each in zip(*((step["observation"], step["action"], step["successor"])
+                                                   for step in alone.live(start, same)), strict=True)]
+        assert all(torch.equal(steps[name], values) for name, values in
+                   zip(("observation", "action", "successor"), lived, strict=True))
 
 
 def test_more_iterations_gain_more_and_pessimism_shuns_what_members_disagree_on():
