@@ -93,10 +93,11 @@ class Planner:
 
     def refresh(self, start: torch.Tensor, horizon: int) -> Iterator[tuple[Plan, Columns]]:
         """Plan from each start [rows, observations] and live the plans; yield plans and their steps, part by part."""
-        with torch.no_grad():
-            for part in start.split(max(1, _CHUNK // self.guidance.particles)):
+        for part in start.split(max(1, _CHUNK // self.guidance.particles)):
+            with torch.no_grad():  # not around the yield: who takes a part may well want gradients
                 plan = self.improve(part, horizon)
-                yield plan, self._joined(list(self.live(part, plan)))
+                steps = self._joined(list(self.live(part, plan)))
+            yield plan, steps
 
     @staticmethod
     def _joined(steps: list[Columns]) -> Columns:

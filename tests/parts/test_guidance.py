@@ -189,6 +189,16 @@ def test_parts_are_planned_one_after_the_other_as_if_alone(monkeypatch):
                    zip(("observation", "action", "successor"), lived, strict=True))
 
 
+def test_who_takes_plans_may_learn_between_two_parts(monkeypatch):
+    monkeypatch.setattr(module, "_CHUNK", 16)
+    made = planner(Guidance(particles=8))
+    weight = torch.ones(1, requires_grad=True)
+    made = replace(made, value=lambda observation: weight * observation[:, 0])
+    for plan, steps in made.refresh(START, 3):
+        assert torch.is_grad_enabled()
+        assert not any(part.requires_grad for part in (plan.actions, plan.returns, *steps.values()))
+
+
 def test_more_iterations_gain_more_and_pessimism_shuns_what_members_disagree_on():
     def gain(how):
         made = planner(how)
