@@ -150,6 +150,16 @@ class Mopac(ModelLearner):
         super().build(lanes, seed)
         self.planner = Planner(Guidance(**self.guidance, weighing=Weighing(**self.weighing)), self.world, self.actor,
                                self.core.gamma, None if self.horizon_value == "none" else self._worth, self._noise)
+        self.warnings = [*self.warnings, *self._never_plans()]
+
+    def _never_plans(self) -> list[str]:
+        """Say where plans are asked for and none can be made."""
+        length = max(self.rollout_length.start, self.rollout_length.end)
+        if not self.planning or self.horizon_value == "none" or length >= 2:
+            return []
+        return [f"never plans: of an imagined life of {int(length)} step a value judges what it begins with, whatever "
+                "is done in it, so all variants gain the same. Write a rollout_schedule that reaches 2, horizon_value: "
+                "none, or planning: false"]
 
     def reset(self, seed: int) -> None:
         super().reset(seed)

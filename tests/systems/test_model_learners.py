@@ -227,6 +227,19 @@ def test_a_value_at_the_horizon_has_to_come_from_somewhere():
         assembly().set("learner.uses", {"policy": "brain", "value": "critic", "model": "model"}).build()
 
 
+@pytest.mark.parametrize(("params", "never"), [
+    ({"rollout_schedule": [0, 2, 1, 1]}, True), ({"rollout_schedule": [0, 2, 1, 1.9]}, True),
+    ({"rollout_schedule": [0, 2, 1, 2]}, False), ({"rollout_schedule": [0, 2, 2, 1]}, False),
+    ({"rollout_schedule": [0, 2, 1, 1], "planning": False}, False),
+    ({"rollout_schedule": [0, 2, 1, 1], "horizon_value": "none"}, False)])
+def test_plans_that_nothing_can_tell_apart_are_warned_of(params, never):
+    """A value at the horizon stands for the last reward: of one step nothing else is left to compare."""
+    with assembly(**params).build() as loop:
+        told = loop.components["learner"].warnings
+        assert len(told) == never
+        assert all("never plans: of an imagined life of 1 step" in text for text in told)
+
+
 def test_a_state_value_is_not_asked_about_actions():
     with pytest.raises(AssemblyError, match=r"uses\.state_value .*this value judges what is done"):
         assembly().set("learner.uses.state_value", "critic").build()
