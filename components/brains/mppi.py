@@ -80,9 +80,6 @@ class Mppi(Component):
             "method": method, "particles": particles, "iterations": iterations, "noise": noise, "elites": elites,
             "elite_weights": elite_weights, "momentum": momentum, "min_noise": min(min_noise, noise), "keep": keep,
             "colour": colour}
-        if method == "cem" and elites > particles:
-            raise AssemblyError([Problem(f"{elites} of {particles} variants cannot be elites", "elites",
-                                         "Write elites: at most as many as particles.")])
         self._declare(wakes=period is None)
 
     def _declare(self, wakes: bool) -> None:

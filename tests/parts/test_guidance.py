@@ -76,7 +76,7 @@ def test_branches_follow_the_policy_and_end_with_the_episode():
 def brute_force(how, start, noise, member, proposal, terminated, judge, horizon):
     """One start, one variant after the other: (gain, actions) of each."""
     judged, found = horizon - (judge is not None), []
-    for k in range(how.particles):
+    for k in range(len(noise)):
         place, gain, going, done = start[None], 0.0, True, torch.zeros(horizon)
         for t in range(judged):
             asked = Pull().respond({"observation": place}, None)[0]["action"][0, 0] if proposal is None else proposal[t]
@@ -94,6 +94,16 @@ def brute_force(how, start, noise, member, proposal, terminated, judge, horizon)
     return found
 
 
+def weights_of(how, gains):
+    """What each of one start's variants counts [variants]."""
+    if how.method == "mppi":
+        return how.weighing.weights(gains[None])[0]
+    best = sorted(range(len(gains)), key=lambda k: -gains[k])[:how.elites]
+    weights = torch.zeros(len(gains))
+    weights[best] = 1 / how.elites if how.elite_weights == "equal" else how.weighing.weights(gains[None, best])[0]
+    return weights
+
+
 class Calm(Pull):
     """The same without drawing, so that brute force need not follow the order of draws."""
 
@@ -105,7 +115,11 @@ class Calm(Pull):
 @pytest.mark.parametrize("judge", [value, None])
 @pytest.mark.parametrize("how", [Guidance(particles=6), replace(AS_PUBLISHED, particles=6),
                                  Guidance(particles=6, bound=0.4), Guidance(particles=6, effective_noise=False),
-                                 Guidance(particles=6, bound=0.4, last_action="zero")])
+                                 Guidance(particles=6, bound=0.4, last_action="zero"),
+                                 Guidance(particles=6, policy_sequences=2),
+                                 Guidance(particles=6, method="cem", elites=3),
+                                 Guidance(particles=6, method="cem", elites=4, elite_weights="weighed",
+                                          policy_sequences=1, weighing=Weighing("fixed", 0.5))])
 def test_a_plan_is_that_of_brute_force(how, judge, terminated):
     made, horizon = planner(how, terminated, judge), 3
     made = replace(made, actor=replace(made.actor, policy=Calm()))
@@ -124,12 +138,15 @@ def test_a_plan_is_that_of_brute_force(how, judge, terminated):
                 proposal[t] = Calm().respond({"observation": place}, None)[0]["action"][0, 0]
                 place = place + Drift().predict(torch.cat([place, proposal[t].view(1, 1)], 1), None,
                                                 members[i:i + 1])[:, 1:]
-        found = brute_force(how, start, noise[i], members[i], proposal, terminated, judge, horizon)
+        tried = torch.cat([noise[i], torch.zeros(how.policy_sequences, horizon, 1)])  # this policy draws nothing
+        found = brute_force(how, start, tried, members[i], proposal, terminated, judge, horizon)
         gains, done = torch.tensor([gain for gain, _ in found]), torch.stack([actions for _, actions in found])
-        weights = how.weighing.weights(gains[None])[0]
-        added = done - proposal if how.effective_noise else noise[i, :, :, 0]
+        weights = weights_of(how, gains)
+        added = done - proposal if how.effective_noise else tried[:, :, 0]
         change = (weights[:, None] * added).sum(dim=0)
         kept = ((done[0] if proposal is None else proposal) + change).clamp(-how.bound, how.bound)
+        if how.last_action == "policy":
+            kept[judged:] = 0
         assert torch.allclose(plan.returns[i], gains, atol=1e-4)
         assert torch.allclose(plan.actions[i, :, 0], kept, atol=1e-3)
         assert float(plan.size[i]) == pytest.approx(float(1 / weights.square().sum()), rel=1e-3)
@@ -143,9 +160,9 @@ def test_after_the_end_nothing_is_gained_and_nothing_is_stored():
         (_, steps), = made.refresh(start, 3)
         assert len(steps["reward"]) == rows
     member = torch.tensor([2])
-    ended = masked._roll(start, member, torch.zeros(1, 4, 3, 1), torch.zeros(1, 3, 1), 2)[0]
+    ended = masked._gains(start, member, torch.zeros(1, 4, 2, 1))
     assert torch.allclose(ended, torch.full((1, 4), -(1.39 - 1) ** 2))
-    goes_on = blind._roll(start, member, torch.zeros(1, 4, 3, 1), torch.zeros(1, 3, 1), 2)[0]
+    goes_on = blind._gains(start, member, torch.zeros(1, 4, 2, 1))
     assert torch.allclose(goes_on, torch.full((1, 4), -(0.39**2) - GAMMA * 0.59**2 + GAMMA**2 * 3 * 1.59))
 
 
@@ -204,13 +221,14 @@ def test_more_iterations_gain_more_and_pessimism_shuns_what_members_disagree_on(
         made = planner(how)
         plan = made.improve(START, 4)
         member = torch.zeros(4, dtype=torch.int64)
-        return made._roll(START, member, torch.zeros(4, 1, 4, 1), plan.actions, 3)[0].mean()
+        return made._gains(START, member, plan.actions[:, None, :3]).mean()
 
     weak = Guidance(particles=64, weighing=Weighing("effective", share=0.1))
     policy = planner(weak)
     proposal = policy._proposal(START, torch.zeros(4, dtype=torch.int64), 4, 3)
-    before = policy._roll(START, torch.zeros(4, dtype=torch.int64), torch.zeros(4, 1, 4, 1), proposal, 3)[0].mean()
+    before = policy._gains(START, torch.zeros(4, dtype=torch.int64), proposal[:, None, :3]).mean()
     assert before < gain(weak) < gain(replace(weak, iterations=4))
+    assert gain(weak) < gain(replace(weak, iterations=4, method="cem", elites=8))
     bold, shy = (planner(replace(weak, pessimism=p)).improve(START, 4).returns.mean() for p in (0.0, 2.0))
     assert shy < bold
 
@@ -229,6 +247,16 @@ def test_pessimism_fears_disagreement_and_not_the_noise_of_the_world():
         bold, shy = (planner(Guidance(particles=16, pessimism=p), terminated) for p in (0.0, 1.0))
         bold, shy = (replace(made, world=replace(made.world, model=Noisy())) for made in (bold, shy))
         assert torch.allclose(bold.improve(START, 5).returns, shy.improve(START, 5).returns, atol=1e-5)
+
+
+@pytest.mark.parametrize("least", [0.05, 0.3, 0.9])
+def test_elites_narrow_down_to_the_least_noise_and_never_beyond_the_first(least):
+    how = Guidance(particles=64, iterations=8, noise=0.5, method="cem", elites=6, min_noise=least)
+    draws = torch.Generator().manual_seed(0)
+    found = how.search.find(torch.zeros(4, 3, 1), torch.zeros(4, 0, 3, 1),
+                            lambda shape: torch.randn((4, *shape), generator=draws),
+                            lambda tried: -tried.square().sum(dim=(2, 3)))
+    assert torch.allclose(found.deviation, torch.tensor(min(least, 0.5)), atol=0.02 if least == 0.05 else 1e-6)
 
 
 def test_a_model_that_runs_away_is_told():

@@ -69,13 +69,13 @@ def test_a_model_is_fitted_to_what_was_seen_to_come_of_a_step():
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_noise_is_drawn_for_an_epoch_or_for_each_refresh(fresh, monkeypatch):
-    drawn, before = [], Planner._noise
+    drawn, before = [], Planner._normal
 
     def noise(self, *given):
         drawn.append(before(self, *given))
         return drawn[-1]
 
-    monkeypatch.setattr(Planner, "_noise", noise)
+    monkeypatch.setattr(Planner, "_normal", noise)
     with assembly(**{**COMPAT, "fresh_noise": fresh, "rollout_schedule": [0, 1, 2, 2]}).build() as loop:
         loop.run("70 steps")
     assert len(drawn) == 4  # after steps 20 and 35, of epoch 0, and 50 and 65, of the next
