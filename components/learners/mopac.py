@@ -25,8 +25,8 @@ class Mopac(ModelLearner):
     Morgan et al. 2021 (arXiv:2103.13842): as `learners.mbpo`, but each imagined life begins with a plan. Noisy variants
     of what the policy would do are lived in the model, weighted by their rewards and a value at the horizon, and
     their average is lived once more and remembered (`parts/guidance.py` has the equations; every switch from
-    `proposal` on is one difference between the code of its authors and the method as it is derived, which is the
-    default). It explores as the policy does, without plans.
+    `proposal` to `pessimism` is one difference between the code of its authors and the method as it is derived, which
+    is the default). It explores as the policy does, without plans.
 
     Args:
         termination: when an imagined episode is over: a name of `parts/terminations.py`, or `my_module:function`.
@@ -71,6 +71,11 @@ class Mopac(ModelLearner):
             it, `zero` takes what noise left of it.
         closed_loop: while a plan is lived, what was added goes on top of what the policy does in the state reached.
         pessimism: how many standard deviations, over the elites, are taken off a variant's return.
+        method: weigh all variants by what they gain (`mppi`), or go by the elites among them and narrow (`cem`).
+        elites: cem: how many variants count.
+        elite_weights: cem: alike, or by what they gain.
+        min_noise: cem: least standard deviation after the first iteration.
+        policy_sequences: draws of the policy that are tried beside the variants.
         insert: are real steps remembered at each `step`, or only at the `episode_end`?
         unfinished: what to do with a step whose successor nobody saw: `error`, or `drop` it.
         cost: how long one time of learning takes before its weights are in force: 0, a duration, or `measured`.
@@ -106,7 +111,9 @@ class Mopac(ModelLearner):
                  proposal: Literal["mean", "sample", "particles"] = "mean", fresh_noise: bool = True,
                  mask_terminated: bool = True, effective_noise: bool = True,
                  last_action: Literal["policy", "zero"] = "policy", closed_loop: bool = False,
-                 pessimism: NonNegative = 0.0, insert: Literal["step", "episode_end"] = "step",
+                 pessimism: NonNegative = 0.0, method: Literal["mppi", "cem"] = "mppi", elites: Count = 10,
+                 elite_weights: Literal["equal", "weighed"] = "equal", min_noise: Positive = 0.05,
+                 policy_sequences: Amount = 0, insert: Literal["step", "episode_end"] = "step",
                  unfinished: Unfinished = "error", cost: Cost = 0, threads: Count = 1, device: Device = "cpu"
                  ) -> None:
         practice = Practice(learning_starts, min_buffer, epoch_length, gradient_steps, train_freq, batch_size,
@@ -116,16 +123,23 @@ class Mopac(ModelLearner):
                 "target_entropy": target_entropy, "target_update_interval": target_update_interval,
                 "reward_scale": reward_scale}
         super().__init__(practice, termination, core, buffer_size, unfinished, cost, threads, device)
-        if proposal == "particles" and (iterations > 1 or pessimism or effective_noise):
+        if proposal == "particles" and (iterations > 1 or pessimism or effective_noise or method == "cem"
+                                        or policy_sequences):
             raise AssemblyError([Problem("where each variant follows the policy through states of its own, there is no "
-                                         "plan to improve twice, to judge in several models, or to tell noise from",
-                                         "proposal", "Write proposal: mean, or iterations: 1, pessimism: 0 and "
-                                         "effective_noise: false.")])
+                                         "plan to improve twice, to judge in several models, to narrow, to set others "
+                                         "beside, or to tell noise from", "proposal",
+                                         "Write proposal: mean, or iterations: 1, pessimism: 0, method: mppi, "
+                                         "policy_sequences: 0 and effective_noise: false.")])
+        if method == "cem" and not effective_noise:
+            raise AssemblyError([Problem("elites are what was done, not the noise that was drawn", "effective_noise",
+                                         "Leave effective_noise out, or write method: mppi.")])
         self.planning, self.horizon_value = planning, horizon_value
         self.guidance: dict[str, Any] = {
             "particles": particles, "noise": noise, "bound": bound, "iterations": iterations, "proposal": proposal,
             "fresh_noise": fresh_noise, "mask_terminated": mask_terminated, "effective_noise": effective_noise,
-            "last_action": last_action, "closed_loop": closed_loop, "pessimism": pessimism}
+            "last_action": last_action, "closed_loop": closed_loop, "pessimism": pessimism, "method": method,
+            "elites": elites, "elite_weights": elite_weights, "min_noise": min_noise,
+            "policy_sequences": policy_sequences}
         self.weighing: dict[str, Any] = {"scaling": scaling, "temperature": temperature, "share": effective_share}
 
     @classmethod

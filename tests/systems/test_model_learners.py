@@ -145,8 +145,9 @@ def test_what_it_imagines_is_that_of_the_algorithm_row_by_row():
             assert torch.allclose(ours, torch.stack([row[i] for row in reference.rows]), atol=1e-4), name
 
 
-@pytest.mark.parametrize("params", [{}, {"planning": False}, COMPAT, {"horizon_value": "q", "iterations": 2}],
-                         ids=["mopac", "mbpo", "compat", "q"])
+@pytest.mark.parametrize("params", [{}, {"planning": False}, COMPAT, {"horizon_value": "q", "iterations": 2},
+                                    {"method": "cem", "elites": 3, "iterations": 2, "policy_sequences": 2}],
+                         ids=["mopac", "mbpo", "compat", "q", "cem"])
 def test_it_goes_on_exactly_from_any_state(params):
     names, params = ("brain", "critic", "value", "model"), dict(params)
     whole = assembly(**params).build()
@@ -192,6 +193,10 @@ def test_real_steps_may_count_only_with_their_whole_episode():
     ({"rollout_schedule": [5, 1, 1, 5]}, "is not a schedule"),
     ({"termination": "hoper"}, 'Did you mean "hopper"'),
     ({"proposal": "particles"}, "each variant follows the policy"),
+    ({**COMPAT, "policy_sequences": 1}, "each variant follows the policy"),
+    ({**COMPAT, "method": "cem"}, "each variant follows the policy"),
+    ({"method": "cem", "effective_noise": False}, "elites are what was done"),
+    ({"method": "cem"}, "10 of 6 variants cannot be elites"),
 ])
 def test_nonsense_is_refused(params, said):
     with pytest.raises((AssemblyError, ValueError), match=said):
