@@ -150,9 +150,8 @@ class Mppi(Component):
         import torch
 
         from ..parts import terminations
-        from ..parts.imagination import ImaginedWorld, check_ensemble
+        from ..parts.imagination import ImaginedWorld
 
-        check_ensemble(self.used["model"])
         rule = terminations.find(str(self.termination))
         return foresight.Imagined(ImaginedWorld(self.used["model"], rule, torch.Generator()))
 

@@ -123,16 +123,6 @@ class Mopac(ModelLearner):
                 "target_entropy": target_entropy, "target_update_interval": target_update_interval,
                 "reward_scale": reward_scale}
         super().__init__(practice, termination, core, buffer_size, unfinished, cost, threads, device)
-        if proposal == "particles" and (iterations > 1 or pessimism or effective_noise or method == "cem"
-                                        or policy_sequences):
-            raise AssemblyError([Problem("where each variant follows the policy through states of its own, there is no "
-                                         "plan to improve twice, to judge in several models, to narrow, to set others "
-                                         "beside, or to tell noise from", "proposal",
-                                         "Write proposal: mean, or iterations: 1, pessimism: 0, method: mppi, "
-                                         "policy_sequences: 0 and effective_noise: false.")])
-        if method == "cem" and not effective_noise:
-            raise AssemblyError([Problem("elites are what was done, not the noise that was drawn", "effective_noise",
-                                         "Leave effective_noise out, or write method: mppi.")])
         self.planning, self.horizon_value = planning, horizon_value
         self.guidance: dict[str, Any] = {
             "particles": particles, "noise": noise, "bound": bound, "iterations": iterations, "proposal": proposal,
@@ -141,6 +131,21 @@ class Mopac(ModelLearner):
             "elites": elites, "elite_weights": elite_weights, "min_noise": min_noise,
             "policy_sequences": policy_sequences}
         self.weighing: dict[str, Any] = {"scaling": scaling, "temperature": temperature, "share": effective_share}
+        self._check_guidance()
+
+    def _check_guidance(self) -> None:
+        """Refuse what contradicts itself."""
+        how, narrows = self.guidance, self.guidance["method"] == "cem"
+        others = (how["iterations"] > 1, how["pessimism"], how["effective_noise"], narrows, how["policy_sequences"])
+        if how["proposal"] == "particles" and any(others):
+            raise AssemblyError([Problem("where each variant follows the policy through states of its own, there is no "
+                                         "plan to improve twice, to judge in several models, to narrow, to set others "
+                                         "beside, or to tell noise from", "proposal",
+                                         "Write proposal: mean, or iterations: 1, pessimism: 0, method: mppi, "
+                                         "policy_sequences: 0 and effective_noise: false.")])
+        if narrows and not how["effective_noise"]:
+            raise AssemblyError([Problem("elites are what was done, not the noise that was drawn", "effective_noise",
+                                         "Leave effective_noise out, or write method: mppi.")])
 
     @classmethod
     def example(cls) -> Mopac:

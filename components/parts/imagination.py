@@ -22,30 +22,31 @@ Terminated = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 Columns = dict[str, torch.Tensor]  # of imagined steps [rows, ...], named as those of a replay buffer
 
 
-def check_ensemble(model: Any) -> None:
-    """Refuse a model, once it is built, that cannot be asked for what one of its members says (role Ensemble)."""
-    lacks = [] if hasattr(model, "elites") else ["has no elites"]
-    if "member" not in signature(model.predict).parameters:
-        lacks.append("takes no `member` in predict(input, generator, member)")
-    if lacks:
-        raise AssemblyError([Problem(f"nobody can live in what {type(model).__name__} predicts: it "
-                                     f"{' and '.join(lacks)}", "uses.model", "Use a world_models.gaussian_ensemble, "
-                                     "or write what the role Ensemble of parts/roles.py asks for.")])
-
-
 @dataclass(frozen=True)
 class ImaginedWorld:
     """A world that a model imagines: it takes what is done and says what comes of it.
 
     Args:
-        model: what predicts; its elites are the members that may imagine.
+        model: what predicts, once it is built; its elites are the members that may imagine.
         terminated: says of (observation, action, successor) whether the episode is over [rows] bool.
         generator: where every draw comes from.
+
+    Raises AssemblyError for a model that cannot be asked for what one of its members says.
     """
 
     model: Ensemble
     terminated: Terminated
     generator: torch.Generator
+
+    def __post_init__(self) -> None:
+        lacks = [] if hasattr(self.model, "elites") else ["has no elites"]
+        if "member" not in signature(self.model.predict).parameters:
+            lacks.append("takes no `member` in predict(input, generator, member)")
+        if lacks:
+            raise AssemblyError([Problem(f"nobody can live in what {type(self.model).__name__} predicts: it "
+                                         f"{' and '.join(lacks)}", "uses.model",
+                                         "Use a world_models.gaussian_ensemble, or write what the role Ensemble of "
+                                         "parts/roles.py asks for.")])
 
     def members(self, count: int) -> torch.Tensor:
         """Draw one of the elites for each of so many rows [count]."""

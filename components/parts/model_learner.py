@@ -125,7 +125,7 @@ class ModelLearner(PolicyLearner):
 
         from . import terminations
         from .ensemble_fit import EnsembleFit, network_of
-        from .imagination import Actor, ImaginedWorld, check_ensemble
+        from .imagination import Actor, ImaginedWorld
         from .replay_buffer import ReplayBuffer, transition_columns
         from .soft_actor_critic import SoftActorCritic, check_action, check_partners
 
@@ -140,7 +140,6 @@ class ModelLearner(PolicyLearner):
         self.imagined = ReplayBuffer(1, columns, device)
         self.buffer = ReplayBuffer(self.buffer_size, {**columns, "reached": ((), torch.bool)}, device)
         self._imagining, self._fitting = devices.generator(device), devices.generator(device)
-        check_ensemble(model)
         self.world = ImaginedWorld(model, terminations.find(self.termination), self._imagining)
         self.actor = Actor(policy, actions, self._imagining)
         self.fit = EnsembleFit(network_of(model))
