@@ -115,8 +115,10 @@ class Calm(Pull):
 @pytest.mark.parametrize("judge", [value, None])
 @pytest.mark.parametrize("how", [Guidance(particles=6), replace(AS_PUBLISHED, particles=6),
                                  Guidance(particles=6, bound=0.4), Guidance(particles=6, effective_noise=False),
+                                 Guidance(particles=6, bound=0.4, effective_noise=False,
+                                          weighing=Weighing("fixed", 10.0)),
                                  Guidance(particles=6, bound=0.4, last_action="zero"),
-                                 Guidance(particles=6, policy_sequences=2),
+                                 Guidance(particles=6, bound=0.4, policy_sequences=2, weighing=Weighing("fixed", 10.0)),
                                  Guidance(particles=6, method="cem", elites=3),
                                  Guidance(particles=6, method="cem", elites=4, elite_weights="weighed",
                                           policy_sequences=1, weighing=Weighing("fixed", 0.5))])
@@ -129,7 +131,7 @@ def test_a_plan_is_that_of_brute_force(how, judge, terminated):
         generator.set_state(state)
     members = made.world.members(len(START))
     noise = how.noise * torch.randn((len(START), 6, horizon, 1), generator=made.noise)
-    judged = horizon - (judge is not None)
+    judged, all_done = horizon - (judge is not None), []
     for i, start in enumerate(START):
         proposal = None
         if how.proposal == "mean":
@@ -147,9 +149,12 @@ def test_a_plan_is_that_of_brute_force(how, judge, terminated):
         kept = ((done[0] if proposal is None else proposal) + change).clamp(-how.bound, how.bound)
         if how.last_action == "policy":
             kept[judged:] = 0
+        all_done.append(done[:, :judged])
+        assert torch.allclose(plan.change[i, :, 0], change if proposal is None else kept - proposal, atol=1e-3)
         assert torch.allclose(plan.returns[i], gains, atol=1e-4)
         assert torch.allclose(plan.actions[i, :, 0], kept, atol=1e-3)
         assert float(plan.size[i]) == pytest.approx(float(1 / weights.square().sum()), rel=1e-3)
+    assert float(plan.cut) == pytest.approx(float((torch.stack(all_done).abs() >= how.bound).float().mean()))
 
 
 def test_after_the_end_nothing_is_gained_and_nothing_is_stored():
