@@ -82,9 +82,6 @@ class Mppi(Component):
             "method": method, "particles": particles, "iterations": often, "noise": noise, "elites": elites,
             "elite_weights": elite_weights, "momentum": momentum, "min_noise": min(min_noise, noise), "keep": keep,
             "colour": colour}
-        if method == "cem" and elites > particles:
-            raise AssemblyError([Problem(f"{elites} of {particles} variants cannot be elites", "elites",
-                                         "Write elites: at most as many as particles.")])
         self._declare(wakes=period is None)
 
     def _declare(self, wakes: bool) -> None:
@@ -128,9 +125,6 @@ class Mppi(Component):
         elif "model" in used and self.termination is None:
             problems.append(Problem("no model says when an episode is over", "params.termination",
                                     "Name the rule, such as termination: never, or your own as my_module:function."))
-        elif "model" in used and not hasattr(used["model"], "elites"):
-            problems.append(Problem(f"{type(used['model']).__name__} has no elites that say reward and change of "
-                                    "observation", "uses.model", "Use a world_models.gaussian_ensemble."))
         elif "world" in used and "state" not in self.peers_in:
             problems.append(Problem("a world cannot be put where the body is without its physical state",
                                     "inputs.state", "Write publish_state: true at the body, and wire its state."))

@@ -65,7 +65,7 @@ class ModelFit(Component):
         """Make what remembers and what fits."""
         import torch
 
-        from ..parts.ensemble_fit import EnsembleFit
+        from ..parts.ensemble_fit import EnsembleFit, network_of
         from ..parts.replay_buffer import ReplayBuffer, transition_columns
 
         super().build(lanes, seed)
@@ -73,7 +73,7 @@ class ModelFit(Component):
         columns = transition_columns(seen.shape, done.shape, done.dtype, seen.dtype)  # type: ignore[arg-type]
         self.workplace = devices.Workplace(self.used, devices.find(self.device))
         self.buffer = ReplayBuffer(self.buffer_size, {**columns, "reached": ((), torch.bool)}, self.workplace.device)
-        self.fit = EnsembleFit(self.workplace.parts["model"].network)
+        self.fit = EnsembleFit(network_of(self.workplace.parts["model"]))
         self._transitions = Transitions(lanes, self.unfinished)
         self._generator = devices.generator(self.workplace.device)
         self.reset(seed)

@@ -26,8 +26,8 @@ class Mopac(ModelLearner):
     Morgan et al. 2021 (arXiv:2103.13842): as `learners.mbpo`, but each imagined life begins with a plan. Noisy variants
     of what the policy would do are lived in the model, weighted by their rewards and a value at the horizon, and
     their average is lived once more and remembered (`parts/guidance.py` has the equations; every switch from
-    `proposal` on is one difference between the code of its authors and the method as it is derived, which is the
-    default). It explores as the policy does, without plans.
+    `proposal` to `pessimism` is one difference between the code of its authors and the method as it is derived, which
+    is the default). It explores as the policy does, without plans.
 
     Args:
         termination: when an imagined episode is over: a name of `parts/terminations.py`, or `my_module:function`.
@@ -72,6 +72,11 @@ class Mopac(ModelLearner):
             it, `zero` takes what noise left of it.
         closed_loop: while a plan is lived, what was added goes on top of what the policy does in the state reached.
         pessimism: how many standard deviations, over the elites, are taken off a variant's return.
+        method: weigh all variants by what they gain (`mppi`), or go by the elites among them and narrow (`cem`).
+        elites: cem: how many variants count.
+        elite_weights: cem: alike, or by what they gain.
+        min_noise: cem: least standard deviation after the first iteration.
+        policy_sequences: draws of the policy that are tried beside the variants.
         assign: how imagined steps fall to the model's elites: each by chance (`random`), or all equally often
             (`balanced`).
         insert: are real steps remembered at each `step`, or only at the `episode_end`?
@@ -109,22 +114,36 @@ class Mopac(ModelLearner):
                  proposal: Literal["mean", "sample", "particles"] = "mean", fresh_noise: bool = True,
                  mask_terminated: bool = True, effective_noise: bool = True,
                  last_action: Literal["policy", "zero"] = "policy", closed_loop: bool = False,
-                 pessimism: NonNegative = 0.0, assign: Assign = "random",
+                 pessimism: NonNegative = 0.0, method: Literal["mppi", "cem"] = "mppi", elites: Count = 10,
+                 elite_weights: Literal["equal", "weighed"] = "equal", min_noise: Positive = 0.05,
+                 policy_sequences: Amount = 0, assign: Assign = "random",
                  insert: Literal["step", "episode_end"] = "step", unfinished: Unfinished = "error", cost: Cost = 0,
                  threads: Count = 1, device: Device = "cpu"
                  ) -> None:
         super().__init__(locals())
-        if proposal == "particles" and (iterations > 1 or pessimism or effective_noise):
-            raise AssemblyError([Problem("where each variant follows the policy through states of its own, there is no "
-                                         "plan to improve twice, to judge in several models, or to tell noise from",
-                                         "proposal", "Write proposal: mean, or iterations: 1, pessimism: 0 and "
-                                         "effective_noise: false.")])
         self.planning, self.horizon_value = planning, horizon_value
         self.guidance: dict[str, Any] = {
             "particles": particles, "noise": noise, "bound": bound, "iterations": iterations, "proposal": proposal,
             "fresh_noise": fresh_noise, "mask_terminated": mask_terminated, "effective_noise": effective_noise,
-            "last_action": last_action, "closed_loop": closed_loop, "pessimism": pessimism}
+            "last_action": last_action, "closed_loop": closed_loop, "pessimism": pessimism, "method": method,
+            "elites": elites, "elite_weights": elite_weights, "min_noise": min_noise,
+            "policy_sequences": policy_sequences}
         self.weighing: dict[str, Any] = {"scaling": scaling, "temperature": temperature, "share": effective_share}
+        self._check_guidance()
+
+    def _check_guidance(self) -> None:
+        """Refuse what contradicts itself."""
+        how, narrows = self.guidance, self.guidance["method"] == "cem"
+        others = (how["iterations"] > 1, how["pessimism"], how["effective_noise"], narrows, how["policy_sequences"])
+        if how["proposal"] == "particles" and any(others):
+            raise AssemblyError([Problem("where each variant follows the policy through states of its own, there is no "
+                                         "plan to improve twice, to judge in several models, to narrow, to set others "
+                                         "beside, or to tell noise from", "proposal",
+                                         "Write proposal: mean, or iterations: 1, pessimism: 0, method: mppi, "
+                                         "policy_sequences: 0 and effective_noise: false.")])
+        if narrows and not how["effective_noise"]:
+            raise AssemblyError([Problem("elites are what was done, not the noise that was drawn", "effective_noise",
+                                         "Leave effective_noise out, or write method: mppi.")])
 
     @classmethod
     def example(cls) -> Mopac:
@@ -137,15 +156,27 @@ class Mopac(ModelLearner):
         from ..parts import devices
         from ..parts.guidance import Guidance, Planner
         from ..parts.path_integral import Weighing
+        from ..parts.soft_actor_critic import check_state_value
 
         if self.planning and self.horizon_value == "v" and "state_value" not in self.used:
             raise AssemblyError([Problem("nothing says what an observation at the horizon is worth", "uses",
                                          "Add a critics.value_mlp and write uses: {state_value: its name}, or "
                                          "horizon_value: q, or none.")])
+        check_state_value(self.used.get("state_value"))
         self._noise = devices.generator(devices.find(self.device))
         super().build(lanes, seed)
         self.planner = Planner(Guidance(**self.guidance, weighing=Weighing(**self.weighing)), self.world, self.actor,
                                self.core.gamma, None if self.horizon_value == "none" else self._worth, self._noise)
+        self.warnings = [*self.warnings, *self._never_plans()]
+
+    def _never_plans(self) -> list[str]:
+        """Say where plans are asked for and none can be made."""
+        length = max(self.rollout_length.start, self.rollout_length.end)
+        if not self.planning or self.horizon_value == "none" or length >= 2:
+            return []
+        return [f"never plans: of an imagined life of {int(length)} step a value judges what it begins with, whatever "
+                "is done in it, so all variants gain the same. Write a rollout_schedule that reaches 2, horizon_value: "
+                "none, or planning: false"]
 
     def reset(self, seed: int) -> None:
         super().reset(seed)
@@ -153,10 +184,10 @@ class Mopac(ModelLearner):
         self._noise.manual_seed(self._noise_seed)
 
     def _worth(self, observation: Any) -> Any:
-        """Return what observations at the horizon are worth [rows]."""
+        """Return what observations at the horizon are worth [rows], in the rewards' own units, as the model's are."""
         if self.horizon_value == "v":
-            return self.core.states.value(observation)
-        return self.core.judge(observation, self.actor.mean(observation))
+            return self.core.judge_states(observation) / self.core.reward_scale
+        return self.core.judge(observation, self.actor.mean(observation)) / self.core.reward_scale
 
     def imagine(self, start: Any, length: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Plan from real observations, and live the plans; or let the policy act."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ...loops.errors import Diverged, RunError
+from ...loops.errors import AssemblyError, Diverged, Problem, RunError
 from .adam import Adam
 from .dynamics_ensemble import DynamicsEnsemble, through_member, through_stack
 from .ensemble_slopes import Slopes
@@ -36,6 +36,16 @@ class FitReport:
     elites: np.ndarray  # [elites] members of the least, the best first
     val_loss: float  # mean error of the elites
     stopped: Literal["patience", "time"]  # why it ended
+
+
+def network_of(model: Any) -> DynamicsEnsemble:
+    """Return the network of a model, once it is built; refuse one without a network that can be fitted here."""
+    network = getattr(model, "network", None)
+    if not isinstance(network, DynamicsEnsemble):
+        raise AssemblyError([Problem(f"nothing here can fit {type(model).__name__} to real steps: its `network` is no "
+                                     "DynamicsEnsemble (parts/dynamics_ensemble.py)", "uses.model",
+                                     "Use a world_models.gaussian_ensemble, or build the model around one.")])
+    return network
 
 
 class EnsembleFit:

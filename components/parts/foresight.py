@@ -65,6 +65,25 @@ class Imagined:
         """Nothing to leave: the next state brings its own seed."""
 
 
+class Branched:
+    """A learned model, asked for all states at once, each in the world of a member of its own [states]."""
+
+    def __init__(self, world: ImaginedWorld, member: torch.Tensor) -> None:
+        self._world, self._given = world, member
+
+    def parts(self, states: int, draws: int) -> Iterator[np.ndarray]:
+        yield np.arange(states * draws)
+
+    def begin(self, start: Start, which: np.ndarray) -> None:
+        self._member = self._given[which]
+
+    def step(self, observation: torch.Tensor, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return self._world.step(observation, action, self._member)
+
+    def end(self) -> None:
+        """Nothing to leave: members are drawn for each plan."""
+
+
 class Simulated:
     """A used body (role Placeable) put at the real one's state; as many rows at a time as it has lanes."""
 
@@ -114,45 +133,46 @@ class Foresight:
         world: what they are tried in.
         gamma: discount of a step.
         value: judges observations after the last action [rows]; None counts rewards alone.
+        mask: after an episode is over nothing is gained, and nothing judged.
     """
 
     world: TrialWorld
     gamma: float
     value: Callable[[torch.Tensor], torch.Tensor] | None = None
+    mask: bool = True
 
     def gains(self, start: Start, sequences: torch.Tensor) -> torch.Tensor:
-        """Return what each of `sequences` [states, draws, time, actions] gains [states, draws].
-
-        After an episode is over nothing is gained, and nothing judged.
-        """
+        """Return what each of `sequences` [states, draws, time, actions] gains [states, draws]."""
         states, draws, horizon, actions = sequences.shape
         flat = sequences.reshape(states * draws, horizon, actions)
-        return self._live(start, draws, horizon, lambda time, seen, rows: flat[rows, time]).view(states, draws)
+        return self.live(start, draws, horizon, lambda time, seen, rows: flat[rows, time])
 
     def follow(self, start: Start, draws: int, horizon: int, actions: int, policy: Act) -> torch.Tensor:
         """Return what a policy does, `draws` times from each state [states, draws, horizon, actions]."""
-        done = torch.zeros((len(start.observation) * draws, horizon, actions))
+        done = start.observation.new_zeros((len(start.observation) * draws, horizon, actions))
 
         def act(time: int, seen: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
             done[rows, time] = policy(time, seen, rows).clamp(-1, 1)
             return done[rows, time]
 
-        self._live(start, draws, horizon, act)
+        self.live(start, draws, horizon, act)
         return done.view(-1, draws, horizon, actions)
 
-    def _live(self, start: Start, draws: int, horizon: int, act: Act) -> torch.Tensor:
-        """Return what is gained [states * draws] where `act` says what is done."""
-        gained = torch.zeros(len(start.observation) * draws)
+    def live(self, start: Start, draws: int, horizon: int, act: Act) -> torch.Tensor:
+        """Return what is gained [states, draws] where `act` says what is done."""
+        device = start.observation.device
+        gained = torch.zeros(len(start.observation) * draws, device=device)
         for rows in self.world.parts(len(start.observation), draws):
             which = rows // draws
             self.world.begin(start, which)
-            observation, going = start.observation[which], torch.ones(len(rows), dtype=torch.bool)
-            sums = torch.zeros(len(rows))
+            observation, going = start.observation[which], torch.ones(len(rows), dtype=torch.bool, device=device)
+            sums = torch.zeros(len(rows), device=device)
             for time in range(horizon):
                 observation, reward, over = self.world.step(observation, act(time, observation, rows))
                 sums += self.gamma**time * torch.where(going, reward, 0.0)
-                going &= ~over
+                if self.mask:
+                    going &= ~over
             if self.value is not None:
                 sums += self.gamma**horizon * torch.where(going, self.value(observation), 0.0)
             gained[rows] = sums
-        return gained
+        return gained.view(-1, draws)

@@ -2,22 +2,27 @@
 
 Morgan et al. 2021 (MoPAC, arXiv:2103.13842) let one step of path integral control (`parts/path_integral.py`) improve
 what the policy would do, judged by the model's rewards and a value at the horizon. Every field of `Guidance` is one
-difference between the code of its authors (`AS_PUBLISHED`) and path integrals as they are derived (the defaults).
+difference between the code of its authors (`AS_PUBLISHED`) and path integrals as they are derived (the defaults), or
+takes from other planners: a sequence is searched for as `brains.mppi` does it (`parts/sequence_search.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import torch
 
 from ...loops.errors import Diverged
+from .foresight import Branched, Foresight, Start
 from .imagination import Actor, Columns, ImaginedWorld, as_columns
 from .path_integral import Weighing, average, effective_size
+from .sequence_search import SequenceSearch
 
-_CHUNK = 32_768  # particles imagined at a time: memory stays small, and matrices large enough
+_CHUNK = 32_768  # particles imagined at a time: memory stays small; part of the result, as each part draws in turn
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,13 @@ class Guidance:
         last_action: where a value judges the horizon, nothing has judged the last action: `policy` asks the policy for
             it, `zero` takes what noise left of it.
         closed_loop: while the plan is lived, what was added goes on top of what the policy does in the state reached.
-        pessimism: how many standard deviations, over the elites, are taken off a variant's return.
+        pessimism: how many standard deviations, over the elites, are taken off a variant's return; what the elites draw
+            is common to them, so that it is their disagreement that is feared, not the world's noise.
+        method: weigh all variants (`mppi`), or go by the elites and narrow (`cem`); of proposals that are sequences.
+        elites: cem: how many variants count.
+        elite_weights: cem: alike, or by what they gain.
+        min_noise: cem: least standard deviation of later draws.
+        policy_sequences: draws of the policy that are tried beside the variants.
     """
 
     particles: int = 100
@@ -53,6 +64,21 @@ class Guidance:
     last_action: Literal["policy", "zero"] = "policy"
     closed_loop: bool = False
     pessimism: float = 0.0
+    method: Literal["mppi", "cem"] = "mppi"
+    elites: int = 10
+    elite_weights: Literal["equal", "weighed"] = "equal"
+    min_noise: float = 0.05
+    policy_sequences: int = 0
+
+    def __post_init__(self) -> None:
+        _ = self.search  # refuses what cannot be searched with
+
+    @cached_property
+    def search(self) -> SequenceSearch:
+        """Return what improves a sequence."""
+        return SequenceSearch(self.method, self.particles, self.iterations, self.noise, self.weighing, self.elites,
+                              self.elite_weights, min_noise=min(self.min_noise, self.noise), bound=self.bound,
+                              weighed="added" if self.effective_noise else "noise")
 
 
 AS_PUBLISHED = Guidance(bound=1.4, weighing=Weighing("fixed", 1.0), proposal="particles", fresh_noise=False,
@@ -65,7 +91,7 @@ class Plan:
 
     actions: torch.Tensor  # [starts, time, actions]
     change: torch.Tensor  # [starts, time, actions] what was added to the proposal
-    returns: torch.Tensor  # [starts, particles] what each variant would gain
+    returns: torch.Tensor  # [starts, variants] what each would gain
     size: torch.Tensor  # [starts] effective number of variants
     cut: torch.Tensor  # [] share of numbers of actions that were cut at the bound
 
@@ -92,10 +118,11 @@ class Planner:
 
     def refresh(self, start: torch.Tensor, horizon: int) -> Iterator[tuple[Plan, Columns]]:
         """Plan from each start [rows, observations] and live the plans; yield plans and their steps, part by part."""
-        with torch.no_grad():
-            for part in start.split(max(1, _CHUNK // self.guidance.particles)):
+        for part in start.split(max(1, _CHUNK // self.guidance.particles)):
+            with torch.no_grad():  # not around the yield: who takes a part may well want gradients
                 plan = self.improve(part, horizon)
-                yield plan, self._joined(list(self.live(part, plan)))
+                steps = self._joined(list(self.live(part, plan)))
+            yield plan, steps
 
     @staticmethod
     def _joined(steps: list[Columns]) -> Columns:
@@ -103,29 +130,54 @@ class Planner:
 
     def improve(self, start: torch.Tensor, horizon: int) -> Plan:
         """Return a better sequence for each start [rows, observations]."""
-        how, member = self.guidance, self.world.members(len(start))
+        member = self.world.members(len(start))
         judged = horizon - (self.value is not None)  # steps whose rewards count
-        proposal = None if how.proposal == "particles" else self._proposal(start, member, horizon, judged)
-        kept, moved = proposal, torch.zeros((len(start), horizon, self.actor.actions), device=start.device)
-        for _ in range(how.iterations):
-            noise = self._noise(len(start), horizon, start.device)
-            if kept is not None:
-                noise[:, 0] = 0  # one variant is the sequence as it stands
-            returns, taken = self._returns(start, member, noise, kept, judged)
-            weights = how.weighing.weights(returns)
-            added = taken - kept[:, None] if how.effective_noise and kept is not None else noise
-            change = average(added, weights)
-            kept = ((taken[:, 0] if kept is None else kept) + change).clamp(-how.bound, how.bound)
-            moved = moved + change
-        if not torch.isfinite(kept).all():  # type: ignore[arg-type]
+        plan = self._of_particles if self.guidance.proposal == "particles" else self._of_sequences
+        return plan(start, member, horizon, judged)
+
+    def _of_sequences(self, start: torch.Tensor, member: torch.Tensor, horizon: int, judged: int) -> Plan:
+        """Improve one sequence for each start; each variant does as it is told, whatever comes of it."""
+        how, proposal = self.guidance, self._proposal(start, member, horizon, judged)
+        found = how.search.find(proposal, self._policy_does(start, member, horizon, judged),
+                                lambda shape: self._normal((len(start), *shape), start.device),
+                                lambda tried: self._gains(start, member, tried[:, :, :judged]))
+        actions = found.mean
+        if how.last_action == "policy":
+            actions[:, judged:] = 0  # which is to be asked where it is lived
+        return Plan(actions, actions - proposal, found.gains, found.size, self._cut(found.tried, judged))
+
+    def _of_particles(self, start: torch.Tensor, member: torch.Tensor, horizon: int, judged: int) -> Plan:
+        """Follow the policy, and noise, in every variant; change what the first of them does.
+
+        The authors' code stops when all variants of all starts have come to an end at one step, of a million of them.
+        Where ends are masked, nothing is gained after them anyway; where they are not, that is the one case in which
+        going on differs, and it is left out: it would hang on how many starts are planned at once.
+        """
+        how, particles = self.guidance, self.guidance.particles
+        noise = how.noise * self._normal((len(start), particles, horizon, self.actor.actions), start.device)
+        taken = torch.zeros_like(noise)
+        each_noise, each_taken = noise.flatten(0, 1), taken.view(-1, *taken.shape[2:])
+
+        def act(time: int, seen: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+            each_taken[rows, time] = (self.actor.sample(seen) + each_noise[rows, time]).clamp(-how.bound, how.bound)
+            return each_taken[rows, time]
+
+        returns = self._foresight(member).live(_start(start), particles, judged, act)
+        weights = how.weighing.weights(returns)
+        change = average(noise, weights)
+        actions = (taken[:, 0] + change).clamp(-how.bound, how.bound)
+        if not torch.isfinite(actions).all():
             raise Diverged("planning has diverged: a plan holds numbers that are not finite. The model predicts too "
                            "far from what it has seen; shorten rollout_schedule, or fit it on more steps")
-        cut = (taken[:, :, :judged].abs() >= how.bound).float().mean() if judged else returns.new_zeros(())
-        return Plan(kept, moved, returns, effective_size(weights), cut)  # type: ignore[arg-type]
+        return Plan(actions, change, returns, effective_size(weights), self._cut(taken, judged))
 
-    def _noise(self, starts: int, horizon: int, device: torch.device) -> torch.Tensor:
-        shape = (starts, self.guidance.particles, horizon, self.actor.actions)
-        return self.guidance.noise * torch.randn(shape, generator=self.noise, device=device)
+    def _cut(self, taken: torch.Tensor, judged: int) -> torch.Tensor:
+        """Return the share of actions [starts, variants, time, actions] that stand at the bound."""
+        return ((taken[:, :, :judged].abs() >= self.guidance.bound).float().mean() if judged
+                else taken.new_zeros(()))
+
+    def _normal(self, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+        return torch.randn(shape, generator=self.noise, device=device)
 
     def _proposal(self, start: torch.Tensor, member: torch.Tensor, horizon: int, judged: int) -> torch.Tensor:
         """Return what the policy would do [starts, time, actions]; where nothing judges an action, 0."""
@@ -137,38 +189,35 @@ class Planner:
                 observation = self.world.step(observation, found[:, time], member)[0]
         return found
 
+    def _policy_does(self, start: torch.Tensor, member: torch.Tensor, horizon: int, judged: int) -> torch.Tensor:
+        """Return draws of what the policy would do [starts, draws, time, actions], as `_proposal`."""
+        how, actions = self.guidance, self.actor.actions
+        found = torch.zeros((len(start), how.policy_sequences, horizon, actions), device=start.device)
+        if how.policy_sequences and judged:
+            found[:, :, :judged] = self._foresight(member).follow(
+                _start(start), how.policy_sequences, judged, actions, lambda time, seen, rows: self.actor.sample(seen))
+        return found.clamp(-how.bound, how.bound)
+
     def _act(self, observation: torch.Tensor) -> torch.Tensor:
         return self.actor.mean(observation) if self.guidance.proposal == "mean" else self.actor.sample(observation)
 
-    def _returns(self, start: torch.Tensor, member: torch.Tensor, noise: torch.Tensor, proposal: torch.Tensor | None,
-                 judged: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what each variant gains [starts, particles], and what it does [starts, particles, time, actions]."""
-        if not self.guidance.pessimism:
-            return self._roll(start, member, noise, proposal, judged)
-        rolls = [self._roll(start, torch.full_like(member, int(elite)), noise, proposal, judged)
-                 for elite in self.world.model.elites]
-        returns = torch.stack([returns for returns, _ in rolls])
-        return returns.mean(dim=0) - self.guidance.pessimism * returns.std(dim=0, correction=0), rolls[0][1]
+    def _foresight(self, member: torch.Tensor) -> Foresight:
+        """Return what lives each start's variants in the world of one member [starts].
 
-    def _roll(self, start: torch.Tensor, member: torch.Tensor, noise: torch.Tensor, proposal: torch.Tensor | None,
-              judged: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Let every variant run in the world of one member."""
-        how, (starts, particles, horizon, actions) = self.guidance, noise.shape
-        observation, member = (each.repeat_interleave(particles, dim=0) for each in (start, member))
-        gained, going = noise.new_zeros(starts * particles), torch.ones_like(member, dtype=torch.bool)
-        taken = torch.zeros_like(noise)
-        for time in range(judged):
-            asked = (self.actor.sample(observation) if proposal is None
-                     else proposal[:, time].repeat_interleave(particles, dim=0))
-            action = (asked + noise[:, :, time].reshape(-1, actions)).clamp(-how.bound, how.bound)
-            taken[:, :, time] = action.view(starts, particles, actions)
-            observation, reward, over = self.world.step(observation, action, member)
-            gained += self.gamma**time * torch.where(going, reward, 0.0)
-            if how.mask_terminated:
-                going &= ~over
-        if self.value is not None:
-            gained += self.gamma**(horizon - 1) * torch.where(going, self.value(observation), 0.0)
-        return gained.view(starts, particles), taken
+        Of a sequence as long as what is judged, a value stands for all that follows: gamma^(H-1) V(o_(H-1)).
+        """
+        return Foresight(Branched(self.world, member), self.gamma, self.value, self.guidance.mask_terminated)
+
+    def _gains(self, start: torch.Tensor, member: torch.Tensor, sequences: torch.Tensor) -> torch.Tensor:
+        """Return what sequences [starts, variants, time, actions] gain [starts, variants]."""
+        if not self.guidance.pessimism:
+            return self._foresight(member).gains(_start(start), sequences)
+        drawing, rolls = self.world.generator.get_state(), []
+        for elite in self.world.model.elites:
+            self.world.generator.set_state(drawing)  # the same draws for all: what is left apart is disagreement
+            rolls.append(self._foresight(torch.full_like(member, int(elite))).gains(_start(start), sequences))
+        returns = torch.stack(rolls)
+        return returns.mean(dim=0) - self.guidance.pessimism * returns.std(dim=0, correction=0)
 
     def live(self, start: torch.Tensor, plan: Plan) -> Iterator[Columns]:
         """Do as planned from each start, each with an elite of its own; yield the steps of each time."""
@@ -190,3 +239,7 @@ class Planner:
             observation = successor
             if not len(observation):
                 return
+
+
+def _start(observation: torch.Tensor) -> Start:
+    return Start(observation, None, np.zeros(0, np.int64))  # draws come from the world's own generator

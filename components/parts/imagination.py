@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
 
+from ...loops.errors import AssemblyError, Problem
 from .assignment import at_random
+from .roles import Ensemble
 
 Terminated = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 Columns = dict[str, torch.Tensor]  # of imagined steps [rows, ...], named as those of a replay buffer
@@ -24,17 +27,28 @@ class ImaginedWorld:
     """A world that a model imagines: it takes what is done and says what comes of it.
 
     Args:
-        model: predicts [rows, 1 + observations] for inputs [rows, observations + actions] (role Model); its
-            `elites` are the members that may imagine.
+        model: what predicts, once it is built; its elites are the members that may imagine.
         terminated: says of (observation, action, successor) whether the episode is over [rows] bool.
         generator: where every draw comes from.
         assign: how rows fall to elites, as `parts/assignment.py` can.
+
+    Raises AssemblyError for a model that cannot be asked for what one of its members says.
     """
 
-    model: Any
+    model: Ensemble
     terminated: Terminated
     generator: torch.Generator
     assign: Callable[[int, Any, torch.Generator], torch.Tensor] = at_random
+
+    def __post_init__(self) -> None:
+        lacks = [] if hasattr(self.model, "elites") else ["has no elites"]
+        if "member" not in signature(self.model.predict).parameters:
+            lacks.append("takes no `member` in predict(input, generator, member)")
+        if lacks:
+            raise AssemblyError([Problem(f"nobody can live in what {type(self.model).__name__} predicts: it "
+                                         f"{' and '.join(lacks)}", "uses.model",
+                                         "Use a world_models.gaussian_ensemble, or write what the role Ensemble of "
+                                         "parts/roles.py asks for.")])
 
     def members(self, count: int) -> torch.Tensor:
         """Draw one of the elites for each of so many rows [count]."""

@@ -68,7 +68,7 @@ class ModelLearner(OffPolicyLearner):
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make what fits the model, the world that it imagines, and a memory of what was lived there."""
         from . import assignment, terminations
-        from .ensemble_fit import EnsembleFit
+        from .ensemble_fit import EnsembleFit, network_of
         from .imagination import Actor, ImaginedWorld
         from .replay_buffer import ReplayBuffer
 
@@ -79,7 +79,7 @@ class ModelLearner(OffPolicyLearner):
         self.world = ImaginedWorld(parts["model"], terminations.find(self.termination), self._imagining,
                                    assignment.HOW[self.assign])
         self.actor = Actor(parts["policy"], self.core.actions, self._imagining)
-        self.fit = EnsembleFit(parts["model"].network)
+        self.fit = EnsembleFit(network_of(parts["model"]))
         self.reset(seed)
 
     def columns(self) -> dict[str, Any]:

@@ -86,6 +86,19 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class Ensemble(Protocol):
+    """Several models in one: lives are imagined in it, each in the world of a member; known once it is built."""
+
+    elites: Any  # [elites] the members that may be asked
+
+    def predict(self, input: Any, generator: Any = None, member: Any = None) -> Any:
+        """Return reward and change of observation [batch, 1 + observation] for inputs [batch, observation + action].
+
+        With a generator they are drawn, without one they are what is expected. Each row asks its `member` [batch].
+        """
+
+
+@runtime_checkable
 class Plastic(Protocol):
     """Has synapses that a learner may write, per lane."""
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from ...loops.errors import Diverged
+from ...loops.errors import AssemblyError, Diverged, Problem
 from .path_integral import Weighing, average, effective_size
 
 Gain = Callable[[torch.Tensor], torch.Tensor]  # sequences [states, draws, time, actions] -> gains [states, draws]
@@ -28,14 +28,16 @@ class Found:
     deviation: torch.Tensor  # [states, time, actions] of the last draws around it
     expected: torch.Tensor  # [states] what those that counted gained, on average
     size: torch.Tensor  # [states] how many counted
+    tried: torch.Tensor  # [states, draws, time, actions] the last variants
+    gains: torch.Tensor  # [states, draws] what each of them gained
 
 
 @dataclass(frozen=True)
 class SequenceSearch:
-    """Improves a sequence of actions in [-1, 1] by trying variants of it.
+    """Improves a sequence of actions by trying variants of it.
 
-    What is weighed is the action after it was cut at the bounds, never the noise that was drawn: as weights sum to 1,
-    the mean of the actions is the sequence plus the weighted mean of what was really added to it.
+    As weights sum to 1, the mean of the actions after they were cut at the bound is the sequence plus the weighted mean
+    of what was really added to it.
 
     Args:
         method: `mppi` weighs all variants by what they gained; `cem` goes by the best alone, and narrows its draws.
@@ -51,6 +53,9 @@ class SequenceSearch:
         keep: cem: share of the elites that is tried again beside the next draws (iCEM, Pinneri et al. 2020,
             arXiv:2008.06389).
         colour: noise has a power spectrum of 1 / frequency^colour over time (iCEM); 0 is white.
+        bound: actions are cut at plus and minus this.
+        weighed: mppi: what is averaged: the `action`s; what was really `added` to the sequence, which comes to the same
+            but for rounding; or the `noise` as it was drawn, before anything was cut.
     """
 
     method: Literal["mppi", "cem"] = "mppi"
@@ -64,6 +69,13 @@ class SequenceSearch:
     min_noise: float = 0.05
     keep: float = 0.0
     colour: float = 0.0
+    bound: float = 1.0
+    weighed: Literal["action", "added", "noise"] = "action"
+
+    def __post_init__(self) -> None:
+        if self.method == "cem" and self.elites > self.particles:
+            raise AssemblyError([Problem(f"{self.elites} of {self.particles} variants cannot be elites", "elites",
+                                         "Write elites: at most as many as particles.")])
 
     def find(self, mean: torch.Tensor, offered: torch.Tensor, normal: Normal, gain: Gain) -> Found:
         """Return what is better than `mean` [states, time, actions].
@@ -73,29 +85,41 @@ class SequenceSearch:
         """
         deviation, kept = torch.full_like(mean, self.noise), offered[:, :0]
         for _ in range(self.iterations):
-            white = normal((self.particles, *mean.shape[1:]))
-            drawn = (mean[:, None] + deviation[:, None] * coloured(white, self.colour)).clamp(-1, 1)
-            drawn[:, 0] = mean  # one variant is the sequence as it stands
-            tried = torch.cat([drawn, offered, kept], dim=1)
+            noise = deviation[:, None] * coloured(normal((self.particles, *mean.shape[1:])), self.colour)
+            noise[:, 0] = 0  # one variant is the sequence as it stands
+            tried = torch.cat([self._cut(mean[:, None] + noise), offered, kept], dim=1)
             gains = gain(tried)
             if not torch.isfinite(gains).all():
                 raise Diverged("planning has diverged: what a sequence would gain is not finite. The model predicts "
-                               "too far from what it has seen, or the world has left its range; shorten horizon")
+                               "too far from what it has seen, or the world has left its range; look fewer steps ahead "
+                               "(horizon, or rollout_schedule)")
             if self.method == "cem":
-                tried, gains = self._best(tried, gains)
-                weights = self._elite_weights(gains)
-            else:
-                weights = self.weighing.weights(gains)
-            middle = average(tried, weights)
-            if self.method == "cem":
-                spread = average((tried - middle[:, None]).square(), weights).sqrt()
+                best, counted = self._best(tried, gains)
+                weights = self._elite_weights(counted)
+                middle = average(best, weights)
+                spread = average((best - middle[:, None]).square(), weights).sqrt()
                 mean = self.momentum * mean + (1 - self.momentum) * middle
                 deviation = self.momentum * deviation + (1 - self.momentum) * spread
                 deviation = deviation.clamp(self.min_noise, self.noise)
-                kept = tried[:, :int(self.keep * self.elites)]
+                kept = best[:, :int(self.keep * self.elites)]
             else:
-                mean = middle
-        return Found(mean.clamp(-1, 1), deviation, (weights * gains).sum(dim=1), effective_size(weights))
+                weights, counted = self.weighing.weights(gains), gains
+                mean = self._moved(mean, tried, noise, weights)
+            mean = self._cut(mean)
+        return Found(mean, deviation, (weights * counted).sum(dim=1), effective_size(weights), tried, gains)
+
+    def _cut(self, actions: torch.Tensor) -> torch.Tensor:
+        return actions.clamp(-self.bound, self.bound)
+
+    def _moved(self, mean: torch.Tensor, tried: torch.Tensor, noise: torch.Tensor, weights: torch.Tensor
+               ) -> torch.Tensor:
+        """Return the sequence after one step of path integrals."""
+        if self.weighed == "action":
+            return average(tried, weights)
+        added = tried - mean[:, None]
+        if self.weighed == "noise":
+            added[:, :self.particles] = noise
+        return mean + average(added, weights)
 
     def _best(self, tried: torch.Tensor, gains: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the elites [states, elites, time, actions] and their gains, the best first."""

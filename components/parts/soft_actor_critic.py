@@ -38,6 +38,13 @@ def check_partners(policy: Any, critic: Any) -> list[str]:
         "the policy does not explore and learns from its own habits alone: write explore: true in its params"]
 
 
+def check_state_value(value: Any) -> None:
+    """Refuse a value that asks what is done, where situations are to be judged whatever is done in them."""
+    if "action" in getattr(value, "inputs", ()):
+        raise AssemblyError([Problem("this value judges what is done, and situations alone are asked about",
+                                     "uses.state_value", "Use critics.value_mlp.")])
+
+
 def check_action(shape: tuple[Any, ...]) -> int:
     """Return the numbers of an action whose port has such a shape; refuse choices."""
     if len(shape) != 1:
@@ -62,7 +69,7 @@ class SoftActorCritic:
         reward_scale: rewards count so many times.
         state_value: what judges situations whatever is done in them (role Value), learned beside: what the target
             critic thinks of the policy's action, with its entropy (Haarnoja et al. 2018a, arXiv:1801.01290, eq. 5).
-            A planner asks its slow copy, `states`; nothing else hangs on it.
+            A planner asks its slow copy by `judge_states`; nothing else hangs on it.
     """
 
     def __init__(self, policy: Any, critic: Any, actions: int, *, learning_rate: float, gamma: float, tau: float,
@@ -72,8 +79,6 @@ class SoftActorCritic:
         self.gamma, self.tau, self.interval = gamma, tau, target_update_interval
         self.target_entropy = -float(actions) if target_entropy == "auto" else float(target_entropy)
         self.target = deepcopy(critic)
-        self._scales = list(zip(self.target.statistics().values(), critic.statistics().values(), strict=True)) \
-            if isinstance(critic, Normalised) else []
         self._policy, self._critic = list(policy.parameters()), list(critic.parameters())
         device = self._policy[0].device
         self.log_ent_coef = torch.zeros((), requires_grad=True, device=device)
@@ -82,6 +87,9 @@ class SoftActorCritic:
         self.states = None if state_value is None else deepcopy(state_value)
         self._value = [] if state_value is None else list(state_value.parameters())
         slow = [self.target] if self.states is None else [self.target, self.states]
+        self._scales = [pair for mine, theirs in zip(slow, (critic, state_value), strict=False)
+                        if isinstance(theirs, Normalised)
+                        for pair in zip(mine.statistics().values(), theirs.statistics().values(), strict=True)]
         self._target = [parameter.detach() for part in slow for parameter in part.parameters()]
         self.optimiser = Adam([*self._critic, *self._policy, self.log_ent_coef, *self._value], learning_rate)
         self._slopes: dict[int, tuple[SoftSlopes | None, StateSlopes | None]] = {}  # by rows of a minibatch
@@ -162,17 +170,28 @@ class SoftActorCritic:
     def _target_value(self, batch: Mapping[str, torch.Tensor], noise: torch.Tensor, ent_coef: torch.Tensor
                       ) -> torch.Tensor:
         """Reward and the soft value of what came after [batch] (eq. 3, 6), without gradients."""
-        for mine, theirs in self._scales:  # both critics see an observation on one scale
-            mine[...] = theirs
+        self._to_scale()
         with torch.no_grad():
             after = self._ask(batch["successor"], noise)
             soft = self._least(self.target, batch["successor"], after["action"]) - ent_coef * after["log_prob"]
             return self.reward_scale * batch["reward"] + self.gamma * (1 - batch["terminated"]) * soft
 
+    def _to_scale(self) -> None:
+        """Let slow copies see an observation on the scale of what they follow, wherever they are asked."""
+        for mine, theirs in self._scales:
+            mine[...] = theirs
+
     def judge(self, observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Return what the target critic promises for actions [rows], the least of its members."""
+        self._to_scale()
         with torch.no_grad():
             return self._least(self.target, observation, action)
+
+    def judge_states(self, observation: torch.Tensor) -> torch.Tensor:
+        """Return what the slow copy of the state value promises for observations [rows]."""
+        self._to_scale()
+        with torch.no_grad():
+            return self.states.value(observation)  # type: ignore[union-attr]
 
     @contextmanager
     def _fixed_critic(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from stimloop.components.parts.foresight import Foresight, Start  # noqa: E402
 from stimloop.components.parts.path_integral import Weighing  # noqa: E402
 from stimloop.components.parts.sequence_draws import Draws  # noqa: E402
 from stimloop.components.parts.sequence_search import SequenceSearch, coloured, shifted  # noqa: E402
-from stimloop.loops.errors import Diverged  # noqa: E402
+from stimloop.loops.errors import AssemblyError, Diverged  # noqa: E402
 
 NOTHING = torch.zeros(1, 0, 4, 2)  # no sequences offered
 
@@ -36,6 +36,22 @@ def test_what_was_cut_off_an_action_is_not_weighed():
     found = search.find(torch.ones(1, 4, 2), NOTHING, normal(), lambda tried: torch.zeros(tried.shape[:2]))
     expected = 1 - 1 / np.sqrt(2 * np.pi)  # of a normal, cut off above 0 (and hardly ever below -2)
     assert torch.allclose(found.mean, torch.full_like(found.mean, expected), atol=0.1)
+
+
+def test_what_was_added_or_the_noise_itself_may_be_weighed_instead():
+    def found(weighed, **changes):
+        search = SequenceSearch(particles=1000, noise=1.0, weighing=Weighing("fixed", 1e9), weighed=weighed, **changes)
+        return search.find(torch.ones(1, 4, 2), NOTHING, normal(), lambda tried: torch.zeros(tried.shape[:2])).mean
+
+    assert torch.allclose(found("added"), found("action"), atol=1e-5)
+    drawn = normal()((1000, 4, 2))[:, 1:].sum(dim=1) / 1000
+    assert torch.allclose(found("noise"), (1 + drawn).clamp(max=1), atol=1e-5)  # as if nothing had been cut
+    assert torch.allclose(found("action", bound=10.0), 1 + drawn, atol=1e-5)
+
+
+def test_no_more_can_be_elites_than_were_tried():
+    with pytest.raises(AssemblyError, match="11 of 10 variants cannot be elites"):
+        SequenceSearch("cem", 10, elites=11)
 
 
 def hill(top):

@@ -118,10 +118,8 @@ class Reference:
 def test_what_it_imagines_is_that_of_the_algorithm_row_by_row():
     """The reference imagines with a twin whose weights are set to those of the loop before each refresh."""
     with mbpo().build() as loop, mbpo().build() as twin:
-        learner, real, log = loop.components["learner"], [], {}
+        learner, real = loop.components["learner"], []
         reference = Reference(twin, twin.components["learner"].seed)
-        for name in ("body.observation", "body.reward", "body.status", "brain.action"):
-            loop.tap(name, lambda now, value, name=name: log.setdefault(name, []).append(value[0].copy()))
         before = learner.imagine
 
         def spied(start, length):
@@ -147,8 +145,9 @@ def test_what_it_imagines_is_that_of_the_algorithm_row_by_row():
             assert torch.allclose(ours, torch.stack([row[i] for row in reference.rows]), atol=1e-4), name
 
 
-@pytest.mark.parametrize("params", [{}, {"planning": False}, COMPAT, {"horizon_value": "q", "iterations": 2}],
-                         ids=["mopac", "mbpo", "compat", "q"])
+@pytest.mark.parametrize("params", [{}, {"planning": False}, COMPAT, {"horizon_value": "q", "iterations": 2},
+                                    {"method": "cem", "elites": 3, "iterations": 2, "policy_sequences": 2}],
+                         ids=["mopac", "mbpo", "compat", "q", "cem"])
 def test_it_goes_on_exactly_from_any_state(params):
     names, params = ("brain", "critic", "value", "model"), dict(params)
     whole = assembly(**params).build()
@@ -194,15 +193,95 @@ def test_real_steps_may_count_only_with_their_whole_episode():
     ({"rollout_schedule": [5, 1, 1, 5]}, "is not a schedule"),
     ({"termination": "hoper"}, 'Did you mean "hopper"'),
     ({"proposal": "particles"}, "each variant follows the policy"),
+    ({**COMPAT, "policy_sequences": 1}, "each variant follows the policy"),
+    ({**COMPAT, "method": "cem"}, "each variant follows the policy"),
+    ({"method": "cem", "effective_noise": False}, "elites are what was done"),
+    ({"method": "cem"}, "10 of 6 variants cannot be elites"),
 ])
 def test_nonsense_is_refused(params, said):
     with pytest.raises((AssemblyError, ValueError), match=said):
         assembly(**params).build()
 
 
+def test_what_judges_a_horizon_sees_it_on_the_scale_of_what_it_follows():
+    """With tau 1 the slow copy is the state value itself after each update; so it is after resuming."""
+    made = assembly(tau=1.0).set("value.params.normalise", True)
+    seen = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
+    with made.build() as loop, made.build() as again:
+        loop.run("100 steps")
+        again.load(loop.save())
+        for each in (loop, again):
+            learner, value = (each.components[name] for name in ("learner", "value"))
+            assert value.statistics()["count"] >= 90
+            with torch.no_grad():
+                assert torch.equal(learner._worth(seen), value.value(seen))
+
+
+@pytest.mark.parametrize("judge", ["v", "q"])
+def test_a_horizon_is_judged_in_the_units_of_rewards(judge):
+    """Critics say scaled rewards and the model raw ones: what a plan adds up has to be of one unit."""
+    seen, value = torch.randn(20, 6, generator=torch.Generator().manual_seed(1)), []
+    for scale in (1.0, 64.0):  # a power of two changes no digit
+        with assembly(horizon_value=judge, reward_scale=scale, learning_starts=10_000).build() as loop:
+            value.append(loop.components["learner"]._worth(seen).detach())
+    assert torch.equal(value[0], 64 * value[1])  # the same weights, taken for rewards of another unit
+
+
 def test_a_value_at_the_horizon_has_to_come_from_somewhere():
     with pytest.raises(AssemblyError, match="horizon is worth"):
         assembly().set("learner.uses", {"policy": "brain", "value": "critic", "model": "model"}).build()
+
+
+@pytest.mark.parametrize(("params", "never"), [
+    ({"rollout_schedule": [0, 2, 1, 1]}, True), ({"rollout_schedule": [0, 2, 1, 1.9]}, True),
+    ({"rollout_schedule": [0, 2, 1, 2]}, False), ({"rollout_schedule": [0, 2, 2, 1]}, False),
+    ({"rollout_schedule": [0, 2, 1, 1], "planning": False}, False),
+    ({"rollout_schedule": [0, 2, 1, 1], "horizon_value": "none"}, False)])
+def test_plans_that_nothing_can_tell_apart_are_warned_of(params, never):
+    """A value at the horizon stands for the last reward: of one step nothing else is left to compare."""
+    with assembly(**params).build() as loop:
+        told = loop.components["learner"].warnings
+        assert len(told) == never
+        assert all("never plans: of an imagined life of 1 step" in text for text in told)
+
+
+def test_a_state_value_is_not_asked_about_actions():
+    with pytest.raises(AssemblyError, match=r"uses\.state_value .*this value judges what is done"):
+        assembly().set("learner.uses.state_value", "critic").build()
+
+
+class Guess(sl.Component):
+    """A model of one's own that plays the role Model, and no more."""
+
+    def __init__(self):
+        self.inputs = {name: sl.Port(name, (name,)) for name in ("observation", "action")}
+        self.outputs = {}
+
+    def predict(self, input, generator=None):
+        return input
+
+    def loss(self, input, target):
+        return target
+
+    def parameters(self):
+        return []
+
+
+class Elite(Guess):
+    """Can be lived in, but not fitted."""
+
+    elites = (0,)
+
+    def predict(self, input, generator=None, member=None):
+        return input
+
+
+@pytest.mark.parametrize(("kind", "said"), [
+    (Guess, "has no elites and takes no `member`"), (Elite, "nothing here can fit Elite to real steps")])
+def test_a_model_that_cannot_be_lived_in_or_fitted_is_refused(kind, said):
+    made = assembly().set("model", None).add("model", kind, inputs=["body.observation", "brain.action"])
+    with pytest.raises(AssemblyError, match=rf"uses\.model .*{said}"):
+        made.build()
 
 
 def test_a_model_that_is_no_number_is_told_with_its_epoch():
