@@ -22,7 +22,8 @@ def measure(rows: Sequence[Row], name: str) -> Any:
     rows = [row for row in rows if row.values[name]]
     if not rows:
         return None
-    figure, (axis,) = canvas.figure([2.8])
+    leaning = len(rows) > _UPRIGHT
+    figure, (axis,) = canvas.figure([3.6 if leaning else 2.8])
     for i, row in enumerate(rows):
         mean, low, high, count = row.summary(name)
         colour = canvas.COLOURS[i % len(canvas.COLOURS)]
@@ -35,8 +36,8 @@ def measure(rows: Sequence[Row], name: str) -> Any:
         axis.hlines(mean, i - 0.3, i + 0.3, color="#222", lw=2)
         if np.isfinite(low):
             axis.vlines(i, low, high, color="#222", lw=1.2)
-    axis.set_xticks(range(len(rows)), [_label(row) for row in rows], fontsize=8,
-                    rotation=0 if len(rows) <= _UPRIGHT else 60)
+    how = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if leaning else {}
+    axis.set_xticks(range(len(rows)), [_label(row) for row in rows], fontsize=8, **how)
     axis.set_ylabel(name, fontsize=8)
     axis.set_xlim(-0.6, len(rows) - 0.4)
     return figure
