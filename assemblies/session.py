@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 CHECKPOINTS = "checkpoints"
 _EVERY, _KEEP = "10 min wall", 3  # of checkpoints, where the file says nothing
 _LONGEST_ERROR = 1000  # characters of an error that a run keeps
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
+GENTLE = "SIGUSR1"
+_SIGNALS = ("SIGINT", "SIGTERM", GENTLE)
 
 
 @contextmanager
@@ -163,12 +164,17 @@ class Session:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Let SIGINT, SIGTERM and SIGUSR1 stop the loop after the present instant; a second one stops at once."""
+        """Let SIGINT, SIGTERM and SIGUSR1 stop the loop after the present instant; a second one stops at once.
+
+        A second SIGUSR1 does not: programs send it, and cannot know who has heard of the first.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def ask(number: int, frame: Any) -> None:
+            if self.asked and signal.Signals(number).name == GENTLE:
+                return
             if self.asked:
                 path = self.recorder.path
                 raise KeyboardInterrupt(f"stopped at once, without saving: {path}" + (

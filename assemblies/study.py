@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import signal
-import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from .studying.tables import Row, Verdict
 from .studying.working import Say, run_free, work_on
 
 SHIPPED = Path(__file__).resolve().parent / "studies"
-HEARD = 3.0  # seconds in which a helper stops that has heard of an interruption itself
+STOP = getattr(signal, "SIGUSR1", signal.SIGINT)  # asks helpers to stop; who has heard Ctrl-C takes it for no second
 
 
 def say_nothing(line: str) -> None:
@@ -254,6 +253,7 @@ def shipped() -> list[str]:
 def help_with(path: str, small: bool, retrain: bool, folder: str, stage: str, shard: tuple[int, int],
               allowed: Settings, say: Say) -> None:
     """Share the work on one stage, in a process of its own."""
+    signal.signal(STOP, signal.default_int_handler)  # between cells; within one, its session answers
     try:
         study = Study(Path(path), small=small, folder=Path(folder), allowed=allowed, retrain=retrain)
         work_on(study.cells(study.description.stages[stage]), shard, say)
@@ -262,12 +262,10 @@ def help_with(path: str, small: bool, retrain: bool, folder: str, stage: str, sh
 
 
 def interrupt(helpers: list[multiprocessing.process.BaseProcess]) -> None:
-    """Ask helpers to stop: those that did not hear the signal themselves, for a second one stops without saving."""
-    until = time.monotonic() + HEARD
+    """Ask helpers to stop; one that has heard of it before, and still fits a model, say, goes on to save."""
     for helper in helpers:
-        helper.join(max(0.0, until - time.monotonic()))
         if helper.is_alive() and helper.pid is not None:
-            os.kill(helper.pid, signal.SIGINT)
+            os.kill(helper.pid, STOP)
 
 
 def run_cell(told: Told, stage: str, identity: str) -> Report:

@@ -35,6 +35,6 @@ def test_a_study_of_several_processes_is_interrupted_whole(tiny, to):
             os.killpg(command.pid, signal.SIGKILL)
     assert command.returncode == 130
     assert told.endswith("\ngo on with the same command\n")
-    assert told.count("SIGINT: train stops after the present instant, and saves. A second signal stops at once") == 2
+    assert told.count(": train stops after the present instant, and saves. A second signal stops at once") == 2
     assert "Traceback" not in told
     assert {cells.state(cell) for cell in cells.cells} == {"interrupted"}

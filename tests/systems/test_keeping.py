@@ -211,11 +211,12 @@ def test_attributes_that_somebody_changed_break_no_report(value, tmp_path):
         listing.run_facts(run.path, True)
 
 
-def test_the_second_signal_stops_at_once_and_says_where(tmp_path):
+def started_slow(tmp_path, seconds):
+    """Start a run whose second step takes so long, and wait until it is in it."""
     (tmp_path / "slow.py").write_text(
         "import stimloop as sl, numpy as np, time\nclass Slow(sl.Component):\n    period = 10**7\n"
         "    def __init__(self):\n        self.inputs, self.outputs = {}, {'o': sl.Port('one', ())}\n"
-        "    def step(self, now, inputs):\n        open('here', 'w')\n        time.sleep(20 if now else 0)\n"
+        f"    def step(self, now, inputs):\n        open('here', 'w')\n        time.sleep({seconds} if now else 0)\n"
         "        return {'o': np.ones(1, np.float32)}\n")
     (tmp_path / "s.yaml").write_text("name: s\nuntil: 1 s\ncomponents: {a: {type: 'slow:Slow'}}\n")
     process = subprocess.Popen([sys.executable, "-m", "stimloop.assemblies.cli", "run", "s.yaml", "--allow", "slow"],
@@ -224,6 +225,22 @@ def test_the_second_signal_stops_at_once_and_says_where(tmp_path):
         assert process.poll() is None
         time.sleep(0.05)
     time.sleep(0.3)
+    return process
+
+
+def test_a_program_may_say_again_what_a_run_has_heard(tmp_path):
+    """A study asks all its processes to stop, those too that heard Ctrl-C themselves and still fit a model, say."""
+    process = started_slow(tmp_path, 3)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline().startswith("SIGINT: s stops after the present instant")
+    process.send_signal(signal.SIGUSR1)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "stopped at once" not in err
+
+
+def test_the_second_signal_stops_at_once_and_says_where(tmp_path):
+    process = started_slow(tmp_path, 20)
     process.send_signal(signal.SIGTERM)
     assert process.stderr.readline() == (  # at once, and not when the 20 s of the step are over
         "SIGTERM: s stops after the present instant, and saves. A second signal stops at once, without saving.\n")
