@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ _LEAST, _MOST = 5, 30  # steps ahead
 def facts(run: Run) -> list[dict[str, Any]]:
     """Return what is known of each learned model of a run; `missing` says why it could not be judged.
 
-    `meant` is true where that is no fault: nothing was to be fitted.
+    `meant` is true where that is no fault: nothing was to be fitted; `damaged` tells of checkpoints passed over.
     """
     return [_facts(run, name) for name in models(run)]
 
@@ -37,11 +38,13 @@ def _facts(run: Run, name: str) -> dict[str, Any]:
     found["meant"] = _from_real_alone(run, found["learner"])
     if found["meant"]:
         return {**found, "missing": "never fitted: this run learns from real steps alone"}
+    damaged: dict[Path, str] = {}
     try:
-        basis = judged(run, name)
-        return {**found, "missing": "", **_quality(run, basis, _horizon(run, found["learner"]))}
+        basis = judged(run, name, damaged)
+        found |= {"missing": "", **_quality(run, basis, _horizon(run, found["learner"]))}
     except StimloopError as error:
-        return {**found, "missing": str(error)}
+        found["missing"] = str(error)
+    return {**found, "damaged": list(damaged.values())}
 
 
 def _from_real_alone(run: Run, learner: str | None) -> bool:

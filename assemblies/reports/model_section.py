@@ -26,7 +26,8 @@ def section(run: Run, known: list[dict[str, Any]]) -> str | None:
 
 
 def _one(run: Run, found: Mapping[str, Any]) -> str:
-    parts = []
+    parts = [f"<p class=warn>A damaged checkpoint was passed over: {escape(text)}.</p>"
+             for text in found.get("damaged", ())]
     if found["missing"] and found["meant"]:
         parts.append(f"<p class=note>{escape(found['model'])} was {escape(found['missing'])}.</p>")
     elif found["missing"]:

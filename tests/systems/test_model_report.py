@@ -268,6 +268,37 @@ def test_why_a_model_cannot_be_judged_is_said(harm, why, tmp_path):
     assert ("error on steps held out" in text) == (harm != "not fitted"), "what is recorded is shown all the same"
 
 
+def altered(run, folder, taken):
+    """Copy a run, and alter the weights of its model in the checkpoints of its newest instants."""
+    path = shutil.copytree(run.path, folder / run.path.name)
+    for checkpoint in sorted((path / "checkpoints").iterdir())[-taken:]:
+        file = checkpoint / "component.model.safetensors"
+        content = bytearray(file.read_bytes())
+        content[-8:] = b"\xff" * 8
+        file.unlink()  # it may be linked
+        file.write_bytes(content)
+    return type(run)(path)
+
+
+def test_a_model_is_never_judged_by_a_damaged_checkpoint(learned, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_record, "_FEWEST", 5)
+    whole, = model_facts.facts(learned)
+    facts, = model_facts.facts(run := altered(learned, tmp_path, 3))  # of 80, of 90 and at its end
+    assert "in the checkpoint of step 80" in whole["on"]
+    assert "in the checkpoint of step 70" in facts["on"]
+    assert [text.partition(" is not what was written")[0].split("/")[-1] for text in facts["damaged"]] == [
+        "component.model.safetensors"] * 3
+    text = page.write_report([run], tmp_path / "r.html").read_text()
+    assert "passed over" in text
+    assert str(run.path / "checkpoints") in text
+
+
+def test_where_all_checkpoints_of_a_model_are_damaged_that_is_why_it_cannot_be_judged(learned, tmp_path):
+    facts, = model_facts.facts(altered(learned, tmp_path, 20))
+    assert "damaged" in facts["missing"]
+    assert len(facts["damaged"]) > 5
+
+
 @pytest.mark.parametrize(("shares", "meant"), [([0, 1, 1, 1], True), ([5, 9, 1, 0.5], False)])
 def test_a_model_that_was_never_to_be_fitted_is_a_fact_and_no_warning(shares, meant, tmp_path):
     run = sl.load("mopac_pendulum").small().set({"evaluate": None, "learner.params.ratio_schedule": shares}).run(
