@@ -32,9 +32,7 @@ def facts(run: Run) -> list[dict[str, Any]]:
 
 def _facts(run: Run, name: str) -> dict[str, Any]:
     found: dict[str, Any] = {"model": name, "learner": learner_of(run, name)}
-    found["measures"] = {port: {"last": float(values[-1]), "mean": float(np.mean(values))}
-                         for port in measured(run, found["learner"])
-                         if len(values := run.columns(f"{found['learner']}.{port}")["value"].read())}
+    found["measures"] = {port: _measure(run, f"{found['learner']}.{port}") for port in measured(run, found["learner"])}
     found["meant"] = _from_real_alone(run, found["learner"])
     if found["meant"]:
         return {**found, "missing": "never fitted: this run learns from real steps alone"}
@@ -45,6 +43,15 @@ def _facts(run: Run, name: str) -> dict[str, Any]:
     except StimloopError as error:
         found["missing"] = str(error)
     return {**found, "damaged": list(damaged.values())}
+
+
+def _measure(run: Run, key: str) -> dict[str, float | str]:
+    """Return the last value and the mean of a measure, or why it cannot be read."""
+    try:
+        values = run.columns(key)["value"].read()
+    except StimloopError as error:
+        return {"missing": str(error)}
+    return {"last": float(values[-1]), "mean": float(np.mean(values))}
 
 
 def _from_real_alone(run: Run, learner: str | None) -> bool:
@@ -89,8 +96,8 @@ def _on(run: Run, basis: Judged) -> str:
 def _horizon(run: Run, learner: str | None) -> int:
     """How many steps ahead: as far as imagined lives went, 5 at least."""
     key = f"{learner}.rollout_length"
-    longest = int(run.columns(key)["value"].read().max(initial=0)) if key in run else 0
-    return min(max(longest, _LEAST), _MOST)
+    lengths = run.columns(key)["value"].read() if key in run else np.zeros(0)
+    return int(lengths[np.isfinite(lengths)].clip(_LEAST, _MOST).max(initial=_LEAST))
 
 
 def measured(run: Run, learner: str | None) -> list[str]:

@@ -299,6 +299,37 @@ def test_where_all_checkpoints_of_a_model_are_damaged_that_is_why_it_cannot_be_j
     assert len(facts["damaged"]) > 5
 
 
+@pytest.mark.parametrize(("lost", "judged"), [
+    ("model_loss/value", True), ("model_loss/time", False), ("real_ratio/time", True), ("rollout_length/value", False)])
+def test_a_lost_chunk_of_a_measure_is_told_on_a_page(learned, lost, judged, tmp_path):
+    run = type(learned)(shutil.copytree(learned.path, tmp_path / learned.path.name))
+    for chunk in (run.path / "metrics" / "learner" / lost).glob("c*"):
+        chunk.unlink()
+    done = CliRunner().invoke(app, ["report", str(run.path), "--to", str(tmp_path / "r.html"), "--json"])
+    assert done.exit_code == 0, done.output
+    text, (facts,) = (tmp_path / "r.html").read_text(), json.loads(done.stdout)["models"]
+    assert f"metrics/learner/{lost}" in text
+    assert (facts["missing"] == "") == judged
+    assert ("Intervals of 90 % hold" in text) == judged, "what can be known is shown all the same"
+    assert facts["measures"]["effective_size"]["mean"] > 0
+    if lost.endswith("value"):
+        assert lost in facts["measures"][lost.partition("/")[0]]["missing"]
+
+
+@pytest.mark.parametrize(("lengths", "horizon"), [([1.0, 7.0], 7), ([], 5), ([np.inf, 9.0], 9), ([np.nan], 5),
+                                                  ([1e300], 30), ([-np.inf], 5)])
+def test_lengths_of_imagined_lives_that_are_no_numbers_count_for_nothing(lengths, horizon):
+    class Recorded(dict):
+        def columns(self, key):
+            return {"value": self[key]}
+
+    class Column:
+        def read(self):
+            return np.array(lengths)
+
+    assert model_facts._horizon(Recorded({"learner.rollout_length": Column()}), "learner") == horizon
+
+
 @pytest.mark.parametrize(("shares", "meant"), [([0, 1, 1, 1], True), ([5, 9, 1, 0.5], False)])
 def test_a_model_that_was_never_to_be_fitted_is_a_fact_and_no_warning(shares, meant, tmp_path):
     run = sl.load("mopac_pendulum").small().set({"evaluate": None, "learner.params.ratio_schedule": shares}).run(
