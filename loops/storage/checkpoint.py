@@ -65,8 +65,10 @@ def write(state: dict[str, Any], parent: Path, keep: int = 3) -> Path:
         for old in _whole(parent)[:-keep]:
             remove_directory(old)
     except OSError as error:
-        raise RunError(f"a checkpoint could not be written to {parent}: {error}. Those before it and what was recorded "
-                       "are intact; make room or repair the disk, then resume the run") from error
+        intact, then = ("Those before it and what was recorded are", "resume the run") if _whole(parent) else (
+            "There is none before it; what was recorded is", "begin a new run")
+        raise RunError(f"a checkpoint could not be written to {parent}: {error}. {intact} intact; make room or repair "
+                       f"the disk, then {then}") from error
     return target
 
 

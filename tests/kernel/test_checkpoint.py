@@ -290,9 +290,18 @@ def test_a_disk_that_fails_anywhere_in_a_checkpoint_is_told_and_harms_none_befor
         with pytest.raises(RunError, match=os.strerror(code)) as caught:
             save(place, k, code)
         assert "intact" in str(caught.value)
+        assert "then resume the run" in str(caught.value)
         assert checkpoint.newest(place)["now"] in (0, 1)  # type: ignore[index]
         checkpoint.write(state_of(buffer_of(800), 2), place, keep=1)
         assert [path.name for path in place.iterdir()] == [f"{2:020d}"]
+
+
+def test_without_a_checkpoint_before_it_nothing_is_said_of_resuming(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        FailingDisk(patch, 0, errno.ENOSPC)
+        with pytest.raises(RunError, match="make room or repair the disk, then begin a new run") as caught:
+            checkpoint.write(STATE, tmp_path / "new")
+    assert "resume" not in str(caught.value)
 
 
 def test_one_component_is_read_from_each_the_newest_first(tmp_path: Path) -> None:

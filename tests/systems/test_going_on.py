@@ -16,7 +16,7 @@ from stimloop.assemblies.reports.warnings import warnings
 from stimloop.loops.component import Component
 from stimloop.loops.errors import RunError, StimloopError
 from stimloop.loops.port import Port
-from stimloop.loops.storage import artifact
+from stimloop.loops.storage import artifact, recorder, runs
 from stimloop.loops.storage.runs import open as open_run
 
 TEXT = """
@@ -40,6 +40,26 @@ components:
   limiter: {type: links.safety_limiter, params: {peak: 5}, inputs: [{command: command.output}, body.status]}
   stimulator: {type: stimulators.electrode_field, params: {channels: 2}, inputs: [limiter.command]}
 """
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_disk_full_at_the_end_of_a_run_says_what_to_do_and_that_works(saved, tmp_path, monkeypatch):
+    def full(*words):
+        raise OSError(28, "No space left on device")
+
+    assembly = sl.Assembly.from_yaml(TEXT)
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "finish", full)
+        if not saved:
+            patch.setattr(session.Session, "_save", lambda self: None)
+        with pytest.raises(RunError, match="make room") as caught:
+            assembly.run("100 ms", folder=tmp_path)
+    path, = (tmp_path / "t").iterdir()
+    assert (f"stimloop resume {path}" in str(caught.value)) == saved
+    assert ("runs.recover" in str(caught.value)) != saved
+    found = open_run(resuming.resume(path, "100 ms").path) if saved else runs.recover(path)
+    assert found.state == ("finished" if saved else "recovered")
+    assert found.streams["body.status"].rows == 5
 
 
 class Ticker(Component):
