@@ -18,7 +18,7 @@ from ..loops.time import say
 from ..loops.until import Until
 from .execute import build_loop, stop_of
 from .loading import assembly_of
-from .session import CHECKPOINTS, Outcome, Session
+from .session import CHECKPOINTS, Outcome, Session, naming
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
         _tell_other_code(loop, attributes, session["code"], assembly)
         for folder, why in damaged.items():  # only now: the recorder holds the lock of the run
             _pass_over(folder, why, loop)
-        return Session(assembly, loop, recorder, stop, show, prepare, identity.origin(attributes)).execute()
+        with naming(path):
+            return Session(assembly, loop, recorder, stop, show, prepare, identity.origin(attributes)).execute()
     finally:
         loop.close()
 
