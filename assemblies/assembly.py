@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..assemblies import normal, overrides
+from ..assemblies import fingerprint, normal, overrides
 from ..loops.errors import AssemblyError, Problem, Problems, nearest
 from .differences import exact
 from .doubts import Doubts
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from ..loops.loop import Loop
     from ..loops.storage.runs import Run
     from ..loops.system import System
-
-_UNHASHED = ("name", "about", "checkpoint", "variants", "small", "sweep")  # what cannot change a result
 
 
 class Assembly:
@@ -131,10 +127,9 @@ class Assembly:
     @property
     def hash(self) -> str:
         """SHA-256 of everything that can change a result, with wires written out."""
-        body = {key: value for key, value in self._document.items() if key not in _UNHASHED}
-        body["components"] = {name: {**entry, "inputs": self.wires(name)}
-                              for name, entry in self._document["components"].items()}
-        return hashlib.sha256(json.dumps(body, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+        components = {name: {**entry, "inputs": self.wires(name)}
+                      for name, entry in self._document["components"].items()}
+        return fingerprint.whole({**self._document, "components": components})
 
     def derived(self, document: Mapping[str, Any]) -> Assembly:
         """Return an assembly from the same place with another normal form."""

@@ -17,7 +17,8 @@ MAX_LANES = 1_000_000
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 PORT = re.compile(r"[A-Za-z_]\w{0,63}\.[A-Za-z_]\w{0,63}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_EVERY = re.compile(r"([0-9]{1,15})\s+(steps?|episodes?)")
+_EVERY = re.compile(r"0*([0-9]+)\s+(steps?|episodes?)")
+_DIGITS = 15  # of a count: no run comes further
 
 
 def delay(value: Any, where: str, problems: Problems) -> int:
@@ -35,12 +36,21 @@ def delay(value: Any, where: str, problems: Problems) -> int:
 def every(value: Any, where: str, problems: Problems) -> tuple[int, str]:
     """Return a rhythm: `1 episode`, `250 steps` or `10 min` as (number, "episodes" | "steps" | "ns")."""
     if isinstance(value, str) and (match := _EVERY.fullmatch(value.strip())):
-        amount, kind = int(match.group(1)), "steps" if match.group(2).startswith("step") else "episodes"
+        kind = "steps" if match.group(2).startswith("step") else "episodes"
+        amount = _count(match.group(1), kind, where, problems)
     else:
         amount, kind = delay(value, where, problems), "ns"
     if amount <= 0 and not any(problem.where == where for problem in problems.errors):
         problems.add("must be more than nothing", where)
     return max(amount, 1), kind
+
+
+def _count(digits: str, kind: str, where: str, problems: Problems) -> int:
+    if len(digits) <= _DIGITS:
+        return int(digits)
+    shown = digits if len(digits) < 30 else f"{digits[:10]}..."
+    problems.add(f"{shown} {kind} are more than are counted", where, f"Write at most {10**_DIGITS - 1} {kind}.")
+    return 0
 
 
 def longest(value: Any, where: str, problems: Problems) -> tuple[int | None, int | None]:
@@ -49,7 +59,7 @@ def longest(value: Any, where: str, problems: Problems) -> tuple[int | None, int
         return None, None
     steps = _EVERY.fullmatch(value.strip()) if isinstance(value, str) else None
     if steps and steps.group(2).startswith("step"):
-        amount = int(steps.group(1))
+        amount = _count(steps.group(1), "steps", where, problems)
     else:
         amount, steps = delay(value, where, problems), None
     if amount <= 0:

@@ -14,7 +14,7 @@ from ..loops.storage.recorder import Recorder
 from ..loops.storage.run_directories import new_run_directory
 from ..loops.until import Until
 from .checking import build
-from .session import Outcome, Session
+from .session import Outcome, Session, naming
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def start(assembly: Assembly, until: str | int | None = None, *, folder: str | P
         attributes = identity.attributes(assembly, loop, stop, [str(chain) for chain in chains],
                                  [stream.key for stream in streams])
         recorder = Recorder(path, streams, attributes)
-        return Session(assembly, loop, recorder, stop, show, prepare, identity.origin(attributes)).execute()
+        with naming(path):
+            return Session(assembly, loop, recorder, stop, show, prepare, identity.origin(attributes)).execute()
     finally:
         loop.close()
 

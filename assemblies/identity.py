@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..assemblies import sources
+from ..assemblies import fingerprint, sources
 from ..loops.errors import RunError
 from ..loops.loop import Loop
 from ..loops.until import Until
@@ -41,9 +41,9 @@ def attributes(assembly: Assembly, loop: Loop, stop: Until, latency: list[str],
     """Return everything that a run keeps about its origin."""
     from ..loops.drawing import svg
 
-    origin = assembly.origin
+    origin, document = assembly.origin, _written_out(assembly)
     return {
-        "id": uuid.uuid4().hex, "assembly": _written_out(assembly),
+        "id": uuid.uuid4().hex, "assembly": document, "places": fingerprint.places(document),
         "name": assembly.name, "hash": assembly.hash, "variant": origin.variant,
         "small": origin.is_small, "removed": sorted(origin.removed),
         "seed": assembly.seed, "lanes": assembly.lanes, "until": str(stop),

@@ -8,32 +8,34 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from ..loops.errors import RunError, counted
-from ..loops.storage.run_directories import check_run, is_run, list_runs
+from ..loops.storage.run_directories import check_run, is_run, runs_below
 from .resuming import resume
 from .session import Outcome
 from .settings import Settings
 
 
 def is_one(places: Sequence[str]) -> bool:
-    """Is a single run named, rather than several or a pattern?"""
-    return len(places) == 1 and (Path(places[0]).exists() or not has_magic(places[0]))
+    """Is a single run named, rather than several, a folder of runs or a pattern?"""
+    path = Path(places[0])
+    return len(places) == 1 and (is_run(path) or not (runs_below(path) if path.exists() else has_magic(places[0])))
 
 
 def runs_meant(places: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Return the runs that paths and patterns name, each once, and what was found that is none.
 
-    A folder stands for the runs below it. Raises RunError before anything goes on where a path does not exist, a
-    pattern matches nothing, or no run is left.
+    A folder stands for the runs below it; what lies within a run that is meant is nothing of its own. Raises RunError
+    before anything goes on where a path does not exist, a pattern matches nothing, or no run is left.
     """
     found: dict[Path, Path] = {}
-    none = []
+    none: list[Path] = []
     for place in (path for text in places for path in _matches(text)):
-        runs = [place] if is_run(place) else list_runs(place) if place.is_dir() else []
+        runs = [place] if is_run(place) else runs_below(place) if place.is_dir() else []
         found.update({run.resolve(): run for run in runs if run.resolve() not in found})
-        none += [] if runs else [str(place)]
+        none += [] if runs else [place]
     if not found:
-        raise RunError(f"there is no run in {', '.join(none)}. `stimloop list runs` names those that are there")
-    return list(found.values()), none
+        raise RunError(f"there is no run in {', '.join(map(str, none))}. `stimloop list runs` names those that are "
+                       "there")
+    return list(found.values()), [str(place) for place in none if found.keys().isdisjoint(place.resolve().parents)]
 
 
 def _matches(text: str) -> list[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..assemblies import going_on, identity, recording, settings
+from ..assemblies import fingerprint, going_on, identity, recording, settings
 from ..loops.errors import Problems, RunError, nearest
 from ..loops.evaluation import Evaluation
 from ..loops.loop import Loop
@@ -18,7 +18,7 @@ from ..loops.time import say
 from ..loops.until import Until
 from .execute import build_loop, stop_of
 from .loading import assembly_of
-from .session import CHECKPOINTS, Outcome, Session
+from .session import CHECKPOINTS, Outcome, Session, naming
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -56,9 +56,11 @@ def resume(path: Path, until: str | int | None = None, *, show: bool | None = No
         session = {**identity.session(assembly, loop), **({"passed_over": list(damaged.values())} if damaged else {})}
         changed = {"until": str(stop), "ended": "running", "sessions": [*attributes.get("sessions", ()), session]}
         recorder = Recorder(path, streams, changed, resume=True, rows=rows)
+        _tell_other_code(loop, attributes, session["code"], assembly)
         for folder, why in damaged.items():  # only now: the recorder holds the lock of the run
             _pass_over(folder, why, loop)
-        return Session(assembly, loop, recorder, stop, show, prepare, identity.origin(attributes)).execute()
+        with naming(path):
+            return Session(assembly, loop, recorder, stop, show, prepare, identity.origin(attributes)).execute()
     finally:
         loop.close()
 
@@ -150,6 +152,16 @@ def _newest_whole(path: Path, attributes: Mapping[str, Any]) -> tuple[dict[str, 
     return _of_run(path, state, attributes), damaged
 
 
+def _tell_other_code(loop: Loop, attributes: Mapping[str, Any], now: Mapping[str, str], assembly: Assembly) -> None:
+    """Give notice of code that is not that of the process which wrote the run last."""
+    before = [attributes, *attributes.get("sessions", ())][-1].get("code", {})
+    types = {name: str(assembly.get(f"{name}.type")) for name in now}
+    if other := fingerprint.other_code(before, now, types):
+        loop.graph.problems.notice(f"goes on with other code than it was recorded with: {', '.join(other)}", "",
+                                   "What is recorded from here on comes from the new code. Begin a new run to have "
+                                   "all of it from one.")
+
+
 def _pass_over(folder: Path, why: str, loop: Loop) -> None:
     loop.graph.problems.notice(f"the checkpoint {folder.name} is damaged and was passed over for the one before it",
                                "checkpoints", f"{why}\nIt lies in {checkpoint.set_aside(folder)} now.")
@@ -168,6 +180,7 @@ def _newest(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_run(path: Path, state: dict[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return a checkpoint's state, if the run in `path` wrote it."""
+    fingerprint.check(path, attributes)
     if "recorder" not in state:
         raise RunError(f"the newest checkpoint in {path} says nothing of recorded rows; it was not written by a run")
     theirs, mine = state.pop("origin", {}), identity.origin(attributes)

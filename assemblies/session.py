@@ -68,6 +68,19 @@ class Outcome:
         return f"saved; go on with: stimloop resume {self.path}"
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an interrupt that says nothing (what is done is no step of the loop) name the run that it stops."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        if stopped.args:
+            raise
+        way_on = (f"\ngo on from its last checkpoint with: stimloop resume {path}"
+                  if checkpoint.has_any(path / CHECKPOINTS) else "")
+        raise KeyboardInterrupt(f"stopped at once: {path}{way_on}") from stopped
+
+
 class Session:
     """One execution of a built loop into a recorder."""
 

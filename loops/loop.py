@@ -274,8 +274,7 @@ class Loop:
                         elif mode == FEW_FLOATS:
                             total = sum(value.ravel().tolist())
                         else:
-                            flat = value.ravel()
-                            total = flat.dot(flat)
+                            total = np.vdot(value, value)  # which warns of no overflow, as `dot` does
                         if not isfinite(total):  # one quick pass; it may overflow, so look again
                             cell.finite(value)
                     value.setflags(False)

@@ -123,7 +123,10 @@ def changed(sets: list[str]) -> dict[str, Any]:
 
 def finish(outcome: Any, as_json: bool, profile: list[dict[str, Any]]) -> None:
     """Tell how a session of a run ended; exit code 130 where it was interrupted."""
-    facts, text = ending(outcome, as_json, profile)
+    from ..session import naming
+
+    with naming(outcome.path):
+        facts, text = ending(outcome, as_json, profile)
     emit(facts, as_json, text)
     if outcome.reason == "interrupted":
         raise typer.Exit(130)

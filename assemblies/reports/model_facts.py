@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,24 +25,33 @@ _LEAST, _MOST = 5, 30  # steps ahead
 def facts(run: Run) -> list[dict[str, Any]]:
     """Return what is known of each learned model of a run; `missing` says why it could not be judged.
 
-    `meant` is true where that is no fault: nothing was to be fitted.
+    `meant` is true where that is no fault: nothing was to be fitted; `damaged` tells of checkpoints passed over.
     """
     return [_facts(run, name) for name in models(run)]
 
 
 def _facts(run: Run, name: str) -> dict[str, Any]:
     found: dict[str, Any] = {"model": name, "learner": learner_of(run, name)}
-    found["measures"] = {port: {"last": float(values[-1]), "mean": float(np.mean(values))}
-                         for port in measured(run, found["learner"])
-                         if len(values := run.columns(f"{found['learner']}.{port}")["value"].read())}
+    found["measures"] = {port: _measure(run, f"{found['learner']}.{port}") for port in measured(run, found["learner"])}
     found["meant"] = _from_real_alone(run, found["learner"])
     if found["meant"]:
         return {**found, "missing": "never fitted: this run learns from real steps alone"}
+    damaged: dict[Path, str] = {}
     try:
-        basis = judged(run, name)
-        return {**found, "missing": "", **_quality(run, basis, _horizon(run, found["learner"]))}
+        basis = judged(run, name, damaged)
+        found |= {"missing": "", **_quality(run, basis, _horizon(run, found["learner"]))}
     except StimloopError as error:
-        return {**found, "missing": str(error)}
+        found["missing"] = str(error)
+    return {**found, "damaged": list(damaged.values())}
+
+
+def _measure(run: Run, key: str) -> dict[str, float | str]:
+    """Return the last value and the mean of a measure, or why it cannot be read."""
+    try:
+        values = run.columns(key)["value"].read()
+    except StimloopError as error:
+        return {"missing": str(error)}
+    return {"last": float(values[-1]), "mean": float(np.mean(values))}
 
 
 def _from_real_alone(run: Run, learner: str | None) -> bool:
@@ -86,8 +96,8 @@ def _on(run: Run, basis: Judged) -> str:
 def _horizon(run: Run, learner: str | None) -> int:
     """How many steps ahead: as far as imagined lives went, 5 at least."""
     key = f"{learner}.rollout_length"
-    longest = int(run.columns(key)["value"].read().max(initial=0)) if key in run else 0
-    return min(max(longest, _LEAST), _MOST)
+    lengths = run.columns(key)["value"].read() if key in run else np.zeros(0)
+    return int(lengths[np.isfinite(lengths)].clip(_LEAST, _MOST).max(initial=_LEAST))
 
 
 def measured(run: Run, learner: str | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,10 +55,11 @@ def learner_of(run: Run, model: str) -> str | None:
     return None
 
 
-def judged(run: Run, model: str) -> Judged:
+def judged(run: Run, model: str, damaged: dict[Path, str] | None = None) -> Judged:
     """Return the model of the newest checkpoint that leaves steps which it was not fitted to, and those steps.
 
-    Where no checkpoint does, it is the newest, with all steps. Raises RunError that says what is missing.
+    Where no checkpoint does, it is the newest, with all steps. Damaged ones are passed over, and put into `damaged`
+    with what is wrong. Raises RunError that says what is missing.
     """
     learner = learner_of(run, model)
     wires = _wires(run, model, learner or model)
@@ -67,7 +69,8 @@ def judged(run: Run, model: str) -> Judged:
         raise RunError("no step was recorded")
     fits = run.columns(f"{learner}.model_loss")["time"].read() if learner else np.zeros(0, np.int64)
     newest: Judged | None = None
-    for at, state in checkpoint.parts(run.path / _CHECKPOINTS, model):
+    damaged = {} if damaged is None else damaged
+    for at, state in checkpoint.parts(run.path / _CHECKPOINTS, model, damaged):
         before = fits[fits <= at]
         if learner and not len(before):
             break  # not fitted yet
@@ -76,6 +79,8 @@ def judged(run: Run, model: str) -> Judged:
         if fitted is None or len(steps) >= _FEWEST:
             return Judged(_loaded(run, model, state, known), steps, known, observation, at, fitted, True)
         newest = newest or Judged(_loaded(run, model, state, known), known, known, observation, at, fitted, False)
+    if newest is None and damaged:
+        raise RunError("each checkpoint that it could be judged by is damaged")
     if newest is None:
         raise RunError("it has no checkpoint of a fitted model" if checkpoint.has_any(run.path / _CHECKPOINTS)
                        else "it has no checkpoint")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...loops.errors import RunError
 from ...loops.storage.runs import Run
 from . import canvas, learning_curves, tables
 from .model_facts import MEASURES, measured
@@ -31,15 +32,19 @@ def section(run: Run, known: list[dict[str, Any]]) -> str | None:
 
 
 def _one(run: Run, found: Mapping[str, Any]) -> str:
-    parts = []
+    parts = [f"<p class=warn>A damaged checkpoint was passed over: {escape(text)}.</p>"
+             for text in found.get("damaged", ())]
     if found["missing"] and found["meant"]:
         parts.append(f"<p class=note>{escape(found['model'])} was {escape(found['missing'])}.</p>")
     elif found["missing"]:
         parts.append(f"<p class=warn>{escape(found['model'])} cannot be judged: {escape(found['missing'])}.</p>")
     else:
         parts.append(f"<p class=note>{escape(found['model'])}, on {escape(found['on'])}.</p>")
-    figure = draw(run, found)
-    parts += [canvas.svg(figure)] if figure is not None else []
+    try:
+        figure = draw(run, found)
+        parts += [canvas.svg(figure)] if figure is not None else []
+    except RunError as error:  # the table needs none of it
+        parts.append(f"<p class=warn>Its curves cannot be drawn: {escape(str(error))}.</p>")
     parts += [f"<p class=note>{escape(_FIXED)}</p>"] if _size_is_fixed(run, found["learner"]) else []
     if not found["missing"]:
         parts += [_table(found), f"<p class=note>{escape(_MEANING)}</p>"]

@@ -101,6 +101,7 @@ class PolicyBrain(Component):
         answer = self.respond({**question, "noise": self.exploration.noise}, None)[0]
         return self.exploration.override(answer, status)
 
+    @np.errstate(all="ignore")  # what is not finite is told at the port, in words
     def respond(self, inputs: Mapping[str, Any], memory: Any = None) -> tuple[dict[str, Any], Any]:
         """Answer to inputs named as the ports, any batch size; NumPy in, NumPy out; tensors in, gradients out.
 
@@ -120,10 +121,9 @@ class PolicyBrain(Component):
         if isinstance(mean, np.ndarray):
             if noise is None:
                 return {"action": distributions.squash(mean, heads.get("log_deviation"), None)}
-            with np.errstate(all="ignore"):  # what is not finite is told at the port, in words
-                action = distributions.squash(mean, heads["log_deviation"], noise)
-                log_prob = distributions.squashed_log_prob(mean, heads["log_deviation"], action)
-                return {"action": action, "log_prob": log_prob.astype(np.float32)}
+            action = distributions.squash(mean, heads["log_deviation"], noise)
+            log_prob = distributions.squashed_log_prob(mean, heads["log_deviation"], action)
+            return {"action": action, "log_prob": log_prob.astype(np.float32)}
         if noise is None:
             return {"action": mean.tanh()}
         return dict(zip(("action", "log_prob"),

@@ -99,6 +99,7 @@ class GaussianEnsemble(Networked):
             said[name][rows.lane[known]] = found[known]
         return said
 
+    @np.errstate(all="ignore")  # what is not finite is told at the port, in words
     def _judge(self, rows: Rows, rewarded: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the observations expected [rows, observation], the surprise [rows], the disagreement, of rows.
 

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -163,7 +163,17 @@ def read_manifest(directory: Path, *, verify: bool = True) -> dict[str, Any]:
         files = dict(manifest["files"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{directory} has no readable {MANIFEST} ({error}); it was never finished") from error
-    for name, entry in files.items() if verify else ():
+    if verify:
+        verify_files(directory, files)
+    return manifest
+
+
+def verify_files(directory: Path, files: Mapping[str, Any]) -> None:
+    """Hold files of a finished directory against their entries in its manifest.
+
+    Raises RunError that names the file which is missing or altered.
+    """
+    for name, entry in files.items():
         path = directory / name
         if not _PLAIN_NAME.fullmatch(name) or path.is_symlink() or not isinstance(entry, dict):
             raise RunError(f"{directory / MANIFEST} lists {name!r}, which is not a plain file beside it")
@@ -174,4 +184,3 @@ def read_manifest(directory: Path, *, verify: bool = True) -> dict[str, Any]:
             raise RunError(f"{path} is missing or unreadable ({error})") from error
         if digest != entry.get("sha256"):
             raise RunError(f"{path} is not what was written: its hash differs from {MANIFEST}; use an older one")
-    return manifest

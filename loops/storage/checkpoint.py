@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import RunError
+from ..errors import RunError, reason
 from ..loop_state import FORMAT
-from .atomic import MANIFEST, atomic_directory, clear_unfinished, read_manifest, remove_directory
+from .atomic import MANIFEST, atomic_directory, clear_unfinished, read_manifest, remove_directory, verify_files
 from .chunks import LARGE, Files, read_array
 
 _NAME = re.compile(r"(-?\d+)(?:-(\d+))?")
@@ -65,8 +65,10 @@ def write(state: dict[str, Any], parent: Path, keep: int = 3) -> Path:
         for old in _whole(parent)[:-keep]:
             remove_directory(old)
     except OSError as error:
-        raise RunError(f"a checkpoint could not be written to {parent}: {error}. Those before it and what was recorded "
-                       "are intact; make room or repair the disk, then resume the run") from error
+        intact, then = ("Those before it and what was recorded are", "resume the run") if _whole(parent) else (
+            "There is none before it; what was recorded is", "begin a new run")
+        raise RunError(f"a checkpoint could not be written to {parent}: {error}. {intact} intact; make room or repair "
+                       f"the disk, then {then}") from error
     return target
 
 
@@ -147,19 +149,37 @@ def _read(folder: Path, manifest: dict[str, Any], only: str | None) -> dict[str,
     return found
 
 
-def parts(parent: Path, component: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the instant (ns) and the state of one component of each checkpoint, the newest first.
+def parts(parent: Path, component: str, damaged: dict[Path, str] | None = None
+          ) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the instant (ns) and the state of one component of each checkpoint that has it, the newest first.
 
-    No file of another component is read, and nothing is verified. One of which these files cannot be read is passed
-    over, and so is one that was removed for a newer one just now.
+    Only its own files are read and verified. A checkpoint in which one of them is missing or altered is passed over,
+    and put into `damaged` with what is wrong, unless it was removed for a newer one just now.
     """
-    for folder in reversed(_whole(Path(parent))):
+    name = f"component.{component}"
+    for folder in reversed(_all(Path(parent))):
         try:
             manifest = read_manifest(folder, verify=False)
-            found = _read(folder, manifest, f"component.{component}")
-        except RunError:
+            if f"{name}.safetensors" not in manifest["files"]:
+                continue
+            verify_files(folder, _files_of(folder, manifest, name))
+            found = int(manifest["now"]), _read(folder, manifest, name)[name]
+        except (RunError, LookupError, TypeError, ValueError) as error:
+            if damaged is not None and folder.is_dir():
+                damaged[folder] = reason(error)
             continue
-        yield int(manifest["now"]), found[f"component.{component}"]
+        yield found
+
+
+def _files_of(folder: Path, manifest: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the entries of the files that one part of a checkpoint consists of."""
+    files = dict(manifest["files"])
+    own = {"state.json", "chunks.json", f"{name}.safetensors"}
+    if "chunks.json" in files:
+        verify_files(folder, {"chunks.json": files["chunks.json"]})  # before it is believed
+        large = json.loads((folder / "chunks.json").read_bytes()).get(name, {})
+        own |= {chunk for entry in large.values() for chunk in entry["chunks"]}
+    return {file: entry for file, entry in files.items() if file in own}
 
 
 def newest_array(parent: Path, component: str, path: str) -> np.ndarray | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import RunError, nearest
 from ..events import Events
+from . import checkpoint
 from .atomic import Hook, replace_file
 from .damage import check_journal, rows_kept
 from .journal import Journal
@@ -161,8 +162,10 @@ class Recorder:
             self._writer.check()
             finish(read_stored(self.path), self._journal, reason, self._compressor, self._hook)
         except OSError as error:
+            on = (f"go on with: stimloop resume {self.path}" if checkpoint.has_any(self.path / "checkpoints") else
+                  "open it with stimloop.loops.storage.runs.recover, for it has no checkpoint to go on from")
             raise RunError(f"{self.path} could not be finished: {error}. What was recorded is intact; make room and "
-                           "open it with stimloop.loops.storage.runs.recover") from error
+                           f"{on}") from error
         finally:
             self._writer.stop()
             self._tail.close()

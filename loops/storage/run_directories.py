@@ -43,14 +43,22 @@ def check_run(path: str | os.PathLike[str]) -> Path:
     if not path.exists():
         meant = closest(path.name, (run.name for run in list_runs(path.parent)))
         raise RunError(f"{path} does not exist. " + (f'Did you mean "{meant}"?' if meant else _LISTED))
-    below = {run for folder in (path, *path.glob("*")) for run in list_runs(folder)}
-    if below:
+    if below := runs_below(path):
         number = "one lies" if len(below) == 1 else f"{len(below)} lie"
-        raise RunError(f"{path} is no run; {number} below it, such as {max(below, key=lambda run: run.name)}")
+        raise RunError(f"{path} is no run; {number} below it, such as {below[-1]}")
     raise RunError(f"{path} is no run: there is no {JOURNAL} in it. {_LISTED}")
 
 
 def list_runs(root: str | os.PathLike[str]) -> list[Path]:
     """Return the directories of all runs in `root` and its folders, oldest first."""
-    found = {path.parent for depth in ("*", "*/*") for path in Path(root).glob(f"{depth}/{JOURNAL}")}
+    return _runs(Path(root), 2)
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Return the directories of all runs in a folder, which may also be the one that `runs/` lies in, oldest first."""
+    return _runs(folder, 3)
+
+
+def _runs(root: Path, depth: int) -> list[Path]:
+    found = {path.parent for level in range(depth) for path in root.glob("*/" * level + f"*/{JOURNAL}")}
     return sorted(found, key=lambda path: (path.name, str(path)))

@@ -290,9 +290,18 @@ def test_a_disk_that_fails_anywhere_in_a_checkpoint_is_told_and_harms_none_befor
         with pytest.raises(RunError, match=os.strerror(code)) as caught:
             save(place, k, code)
         assert "intact" in str(caught.value)
+        assert "then resume the run" in str(caught.value)
         assert checkpoint.newest(place)["now"] in (0, 1)  # type: ignore[index]
         checkpoint.write(state_of(buffer_of(800), 2), place, keep=1)
         assert [path.name for path in place.iterdir()] == [f"{2:020d}"]
+
+
+def test_without_a_checkpoint_before_it_nothing_is_said_of_resuming(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        FailingDisk(patch, 0, errno.ENOSPC)
+        with pytest.raises(RunError, match="make room or repair the disk, then begin a new run") as caught:
+            checkpoint.write(STATE, tmp_path / "new")
+    assert "resume" not in str(caught.value)
 
 
 def test_one_component_is_read_from_each_the_newest_first(tmp_path: Path) -> None:
@@ -305,8 +314,12 @@ def test_one_component_is_read_from_each_the_newest_first(tmp_path: Path) -> Non
         (2, [2, 2], {"y": 2}), (1, [1, 1], {"y": 1}), (0, [0, 0], {"y": 0})]
     (middle / "component.a.safetensors").write_bytes(b"x")
     (oldest / "state.json").unlink()
-    assert [now for now, _ in checkpoint.parts(tmp_path, "a")] == [2]
-    assert list(checkpoint.parts(tmp_path, "c")) == []
+    damaged: dict[Path, str] = {}
+    assert [now for now, _ in checkpoint.parts(tmp_path, "a", damaged)] == [2]
+    assert list(damaged) == [middle, oldest]
+    damaged.clear()
+    assert list(checkpoint.parts(tmp_path, "c", damaged)) == []
+    assert damaged == {}, "that they have no such component is no damage"
     assert list(checkpoint.parts(tmp_path / "nowhere", "a")) == []
 
 
@@ -317,3 +330,18 @@ def test_a_large_array_of_one_component_is_read_too(tmp_path: Path, monkeypatch:
     (now, state), = checkpoint.parts(tmp_path, "a")
     assert now == 5
     np.testing.assert_array_equal(state["x"], array)
+
+
+@pytest.mark.usefixtures("_small_chunks")
+@pytest.mark.parametrize("file", ["component.a.safetensors", "chunk.*.safetensors", "state.json", "chunks.json"])
+def test_a_component_of_which_a_byte_was_altered_is_passed_over_and_told(tmp_path: Path, file: str) -> None:
+    checkpoint.write({"now": 1, "components": {"a": {"x": np.arange(4.0), "large": buffer_of(300)}}}, tmp_path)
+    folder, = tmp_path.iterdir()
+    assert [now for now, _ in checkpoint.parts(tmp_path, "a")] == [1]
+    altered = next(folder.glob(file))
+    content = bytearray(altered.read_bytes())
+    content[-1] ^= 1
+    altered.write_bytes(content)
+    damaged: dict[Path, str] = {}
+    assert list(checkpoint.parts(tmp_path, "a", damaged)) == []
+    assert altered.name in damaged[folder]

@@ -84,12 +84,16 @@ def test_finiteness_is_checked_for_ever(at: int) -> None:
     assert published(spikes, SPIKES, at=at)[0] == "brain.value published a payload that is not finite"
 
 
-def test_large_numbers_are_finite() -> None:
-    """The quick look squares and adds, which may overflow where nothing is wrong."""
-    loop = Loop(System({"brain": part({}, {"value": Port("x", (2,))}, lambda now, inputs: {
-        "value": np.full((2, 2), 3e38, np.float32)}, MS)}, 2))
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("dtype", "shape", "lanes"), [("float32", (64,), 3), ("float64", (64,), 1), ("float16", (40,), 2),
+                                                       ("float32", (2,), 2), ("float32", (4,), 1)])
+def test_large_numbers_are_finite(dtype: Any, shape: Any, lanes: int) -> None:
+    """The quick look squares and adds, which may overflow where nothing is wrong; nobody is told of that."""
+    largest = np.full((lanes, *shape), np.finfo(dtype).max, dtype)
+    loop = Loop(System({"brain": part({}, {"value": Port("x", shape, dtype=dtype)}, lambda now, inputs: {
+        "value": largest.copy()}, MS)}, lanes))
     loop.run(150 * MS)
-    assert (loop.peek("brain.value") == np.float32(3e38)).all()
+    np.testing.assert_array_equal(loop.peek("brain.value"), largest)
 
 
 @pytest.mark.parametrize(("value", "port", "text"), [

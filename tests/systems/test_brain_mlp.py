@@ -49,6 +49,14 @@ def test_answers_are_bounded_and_depend_on_what_is_seen():
     assert (np.ptp(out["action"], axis=0) > 0).all()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("explore", [False, True])
+def test_numbers_too_large_for_its_weights_are_no_warnings_of_a_library(explore):
+    brain = built(64, explore=explore)
+    out = ask(brain, observation=np.sign(observe(64)) * np.float32(3e38), status=np.zeros(64, np.int64))
+    assert not np.isfinite(out["rates"]).all(), "the loop refuses it, and names port and lane"
+
+
 def test_a_lane_s_action_has_the_same_bits_whoever_runs_beside_it():
     whole = ask(built(17, explore=True), observation=observe(17), status=np.zeros(17, np.int64))["action"]
     for lane in (0, 8, 16):

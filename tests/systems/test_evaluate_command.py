@@ -89,6 +89,25 @@ def test_statistics_are_those_of_the_episodes():
     assert "solved" not in told
 
 
+def test_more_steps_than_can_be_counted_are_refused_in_words(run):
+    done = CliRunner().invoke(app, ["evaluate", str(run), "--name", "test", "--steps", "9223372036854775807"])
+    assert done.exit_code == 1
+    assert "9223372036854775807 steps are more than are counted" in done.stderr
+    assert "longest" in done.stderr
+    assert "unit of time" not in done.stderr
+
+
+@pytest.mark.parametrize("word", ["steps", "episodes"])
+@pytest.mark.parametrize("zeros", [15, 5000])
+def test_no_rhythm_counts_further_than_a_run_can(zeros, word):
+    for address in ("evaluate.test.every", "checkpoint.every"):
+        with pytest.raises(AssemblyError, match=f"{word} are more than are counted") as caught:
+            sl.Assembly.from_yaml(TEXT).set(address, f"1{zeros * '0'} {word}")
+        assert len(caught.value.problems) == 1
+        assert len(str(caught.value)) < 300
+        sl.Assembly.from_yaml(TEXT).set(address, f"{10**15 - 1} {word}")
+
+
 @pytest.mark.parametrize(("longest", "said"), [("0 steps", "more than nothing"), ("3 episodes", "longest"),
                                                ("-1 s", "longest"), (7, "no unit of time")])
 def test_what_is_no_end_of_an_episode_is_refused(longest, said):

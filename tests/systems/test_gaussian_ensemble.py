@@ -151,6 +151,14 @@ def test_it_says_what_it_had_expected_and_how_surprised_it_is():
     assert not said["disagreement"][1].any()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_step_beyond_its_numbers_is_no_warning_of_a_library():
+    made = model()
+    tick(made, np.full((2, SEEN), -3e38), [FIRST, FIRST], np.zeros((2, DONE)))
+    said = tick(made, np.full((2, SEEN), 3e38), [0, 0], np.zeros((2, DONE)))
+    assert not np.isfinite(said["surprise"]).any(), "the loop refuses it, and names port and lane"
+
+
 def test_without_a_reward_it_judges_what_was_seen_alone():
     made, found = model(lanes=1), []
     for reward in (0.0, 100.0):

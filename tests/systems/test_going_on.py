@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import stimloop as sl
-from stimloop.assemblies import execute, inspection, loading, report_command, resuming, session, settings
+from stimloop.assemblies import earned, execute, inspection, loading, report_command, resuming, session, settings
+from stimloop.assemblies.cli import app
 from stimloop.assemblies.reports import charge
 from stimloop.assemblies.reports.warnings import warnings
 from stimloop.loops.component import Component
 from stimloop.loops.errors import RunError, StimloopError
 from stimloop.loops.port import Port
-from stimloop.loops.storage import artifact
+from stimloop.loops.storage import artifact, recorder, runs
 from stimloop.loops.storage.runs import open as open_run
 
 TEXT = """
@@ -40,6 +42,42 @@ components:
   limiter: {type: links.safety_limiter, params: {peak: 5}, inputs: [{command: command.output}, body.status]}
   stimulator: {type: stimulators.electrode_field, params: {channels: 2}, inputs: [limiter.command]}
 """
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_disk_full_at_the_end_of_a_run_says_what_to_do_and_that_works(saved, tmp_path, monkeypatch):
+    def full(*words):
+        raise OSError(28, "No space left on device")
+
+    assembly = sl.Assembly.from_yaml(TEXT)
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "finish", full)
+        if not saved:
+            patch.setattr(session.Session, "_save", lambda self: None)
+        with pytest.raises(RunError, match="make room") as caught:
+            assembly.run("100 ms", folder=tmp_path)
+    path, = (tmp_path / "t").iterdir()
+    assert (f"stimloop resume {path}" in str(caught.value)) == saved
+    assert ("runs.recover" in str(caught.value)) != saved
+    found = open_run(resuming.resume(path, "100 ms").path) if saved else runs.recover(path)
+    assert found.state == ("finished" if saved else "recovered")
+    assert found.streams["body.status"].rows == 5
+
+
+@pytest.mark.parametrize("while_it", ["saves", "closes", "tells how it ended"])
+def test_ctrl_c_names_the_run_whatever_it_stops(while_it, tmp_path, monkeypatch):
+    def stopped(*words):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    Path("t.yaml").write_text(TEXT)
+    where, name = {"saves": (session.Session, "_save"), "closes": (recorder, "finish"),
+                   "tells how it ended": (earned, "earned")}[while_it]
+    monkeypatch.setattr(where, name, stopped)
+    done = CliRunner().invoke(app, ["run", "t.yaml", "--until", "100 ms"])
+    path, = Path("runs/t").iterdir()
+    assert done.exit_code == 130
+    assert str(path) in done.stderr
 
 
 class Ticker(Component):

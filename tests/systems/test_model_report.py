@@ -313,6 +313,68 @@ def test_why_a_model_cannot_be_judged_is_said(harm, why, tmp_path):
     assert ("error on steps held out" in text) == (harm != "not fitted"), "what is recorded is shown all the same"
 
 
+def altered(run, folder, taken):
+    """Copy a run, and alter the weights of its model in the checkpoints of its newest instants."""
+    path = shutil.copytree(run.path, folder / run.path.name)
+    for checkpoint in sorted((path / "checkpoints").iterdir())[-taken:]:
+        file = checkpoint / "component.model.safetensors"
+        content = bytearray(file.read_bytes())
+        content[-8:] = b"\xff" * 8
+        file.unlink()  # it may be linked
+        file.write_bytes(content)
+    return type(run)(path)
+
+
+def test_a_model_is_never_judged_by_a_damaged_checkpoint(learned, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_record, "_FEWEST", 5)
+    whole, = model_facts.facts(learned)
+    facts, = model_facts.facts(run := altered(learned, tmp_path, 3))  # of 80, of 90 and at its end
+    assert "in the checkpoint of step 80" in whole["on"]
+    assert "in the checkpoint of step 70" in facts["on"]
+    assert [text.partition(" is not what was written")[0].split("/")[-1] for text in facts["damaged"]] == [
+        "component.model.safetensors"] * 3
+    text = page.write_report([run], tmp_path / "r.html").read_text()
+    assert "passed over" in text
+    assert str(run.path / "checkpoints") in text
+
+
+def test_where_all_checkpoints_of_a_model_are_damaged_that_is_why_it_cannot_be_judged(learned, tmp_path):
+    facts, = model_facts.facts(altered(learned, tmp_path, 20))
+    assert "damaged" in facts["missing"]
+    assert len(facts["damaged"]) > 5
+
+
+@pytest.mark.parametrize(("lost", "judged"), [
+    ("model_loss/value", True), ("model_loss/time", False), ("real_ratio/time", True), ("rollout_length/value", False)])
+def test_a_lost_chunk_of_a_measure_is_told_on_a_page(learned, lost, judged, tmp_path):
+    run = type(learned)(shutil.copytree(learned.path, tmp_path / learned.path.name))
+    for chunk in (run.path / "metrics" / "learner" / lost).glob("c*"):
+        chunk.unlink()
+    done = CliRunner().invoke(app, ["report", str(run.path), "--to", str(tmp_path / "r.html"), "--json"])
+    assert done.exit_code == 0, done.output
+    text, (facts,) = (tmp_path / "r.html").read_text(), json.loads(done.stdout)["models"]
+    assert f"metrics/learner/{lost}" in text
+    assert (facts["missing"] == "") == judged
+    assert ("Intervals of 90 % hold" in text) == judged, "what can be known is shown all the same"
+    assert facts["measures"]["effective_size"]["mean"] > 0
+    if lost.endswith("value"):
+        assert lost in facts["measures"][lost.partition("/")[0]]["missing"]
+
+
+@pytest.mark.parametrize(("lengths", "horizon"), [([1.0, 7.0], 7), ([], 5), ([np.inf, 9.0], 9), ([np.nan], 5),
+                                                  ([1e300], 30), ([-np.inf], 5)])
+def test_lengths_of_imagined_lives_that_are_no_numbers_count_for_nothing(lengths, horizon):
+    class Recorded(dict):
+        def columns(self, key):
+            return {"value": self[key]}
+
+    class Column:
+        def read(self):
+            return np.array(lengths)
+
+    assert model_facts._horizon(Recorded({"learner.rollout_length": Column()}), "learner") == horizon
+
+
 @pytest.mark.parametrize(("shares", "meant"), [([0, 1, 1, 1], True), ([5, 9, 1, 0.5], False)])
 def test_a_model_that_was_never_to_be_fitted_is_a_fact_and_no_warning(shares, meant, tmp_path):
     run = sl.load("mopac_pendulum").small().set({"evaluate": None, "learner.params.ratio_schedule": shares}).run(

@@ -103,6 +103,25 @@ def test_which_runs_are_meant():
     assert "report.html is no run and was passed over" in call("resume", "runs/several/*").stderr
 
 
+def test_a_folder_stands_for_the_runs_below_it_however_many():
+    path = made("100 ms")
+    for place, how in (("runs", "finished"), ("runs/several", "already there"), (".", "already there")):
+        assert call("resume", place).stdout.strip().endswith(f"1 run: 1 {how}")
+    assert "1 run" not in call("resume", path).stdout, "a run itself is told as one"
+    Path("runs/empty").mkdir()
+    assert "runs/empty is no run" in call("resume", "runs/empty", code=1).stderr
+    assert "does not exist" in call("resume", "runs/severl", code=1).stderr
+
+
+def test_what_lies_within_a_run_is_a_part_of_it():
+    one, other = made("100 ms"), made("100 ms", 1)
+    Path("runs/notes.txt").write_text("x")
+    assert resume_command.runs_meant(["runs/**"]) == ([one, other], ["runs/notes.txt"])
+    assert resume_command.runs_meant([str(one), f"{one}/*", f"{one}/zarr.json"]) == ([one], [])
+    with pytest.raises(RunError, match="there is no run in"):
+        resume_command.runs_meant([f"{one}/*"])
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (["runs/mopac_*"], "nothing matches 'runs/mopac_*'"), (["runs/several/*", "runs/severl"], "does not exist"),
     (["empty", "empty"], "there is no run in empty")])
