@@ -85,8 +85,8 @@ def test_finiteness_is_checked_for_ever(at: int) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(("dtype", "shape", "lanes"), [("float32", (64,), 3), ("float64", (64,), 1), ("float16", (40,), 2),
-                                                       ("float32", (2,), 2), ("float32", (4,), 1)])
+@pytest.mark.parametrize(("dtype", "shape", "lanes"), [
+    ("float32", (64,), 3), ("float64", (64,), 1), ("float16", (40,), 2), ("float32", (2,), 2), ("float32", (4,), 1)])
 def test_large_numbers_are_finite(dtype: Any, shape: Any, lanes: int) -> None:
     """The quick look squares and adds, which may overflow where nothing is wrong; nobody is told of that."""
     largest = np.full((lanes, *shape), np.finfo(dtype).max, dtype)
