@@ -62,6 +62,7 @@ def _from_real_alone(run: Run, learner: str | None) -> bool:
     return isinstance(shares, list) and shares[2:] == [1, 1]
 
 
+@np.errstate(all="ignore")  # a model that explodes has errors beyond numbers, and they are shown as such
 def _quality(run: Run, basis: Judged, horizon: int) -> dict[str, Any]:
     scale, reward = deviation(basis.known.observation), float(deviation(basis.known.reward[:, None])[0])
     errors = ahead(basis.model, basis.steps, horizon, scale, reward)

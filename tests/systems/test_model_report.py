@@ -28,7 +28,7 @@ from stimloop.components.world_models.gaussian_ensemble import GaussianEnsemble
 from stimloop.loops.lanes import Lanes
 from stimloop.loops.port import Port
 from stimloop.loops.status import is_step
-from stimloop.loops.storage import artifact
+from stimloop.loops.storage import artifact, checkpoint
 
 MIXING = np.array([[0.9, 0.1], [-0.2, 0.8]])
 
@@ -313,11 +313,26 @@ def test_why_a_model_cannot_be_judged_is_said(harm, why, tmp_path):
     assert ("error on steps held out" in text) == (harm != "not fitted"), "what is recorded is shown all the same"
 
 
-def altered(run, folder, taken):
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("gain", [1e15, 1e38, np.nan])
+def test_a_model_that_explodes_is_reported_without_warnings_of_a_library(gain, tmp_path):
+    run = known(tmp_path)
+    at, state = next(checkpoint.parts(run.path / "checkpoints", "model"))
+    learned = state["learned"]
+    learned["out"]["weight"][:, 3:5, 2:4] = gain * np.array([1, -2, 0.5])[:, None, None]
+    shutil.rmtree(run.path / "checkpoints")
+    checkpoint.write({"now": at, "components": {"model": {"learned": learned}}}, run.path / "checkpoints")
+    facts, = model_facts.facts(run)
+    assert facts["missing"] == ""
+    assert not np.isfinite(facts["worst_error"]).all()
+    assert "error so many steps ahead" in page.write_report([run], tmp_path / "r.html").read_text()
+
+
+def altered(run, to, taken):
     """Copy a run, and alter the weights of its model in the checkpoints of its newest instants."""
-    path = shutil.copytree(run.path, folder / run.path.name)
-    for checkpoint in sorted((path / "checkpoints").iterdir())[-taken:]:
-        file = checkpoint / "component.model.safetensors"
+    path = shutil.copytree(run.path, to / run.path.name)
+    for folder in sorted((path / "checkpoints").iterdir())[-taken:]:
+        file = folder / "component.model.safetensors"
         content = bytearray(file.read_bytes())
         content[-8:] = b"\xff" * 8
         file.unlink()  # it may be linked
