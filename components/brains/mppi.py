@@ -151,10 +151,10 @@ class Mppi(Component):
             return foresight.Simulated(self.used["world"])
         import torch
 
-        from ..parts import terminations
+        from ..parts import imagined_ends
         from ..parts.imagination import ImaginedWorld
 
-        rule = terminations.find(str(self.termination))
+        rule = imagined_ends.find(str(self.termination), self.inputs["observation"].shape, self._actions)
         return foresight.Imagined(ImaginedWorld(self.used["model"], rule, torch.Generator()))
 
     def reset(self, seed: int) -> None:

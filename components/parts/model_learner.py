@@ -67,7 +67,7 @@ class ModelLearner(OffPolicyLearner):
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make what fits the model, the world that it imagines, and a memory of what was lived there."""
-        from . import assignment, terminations
+        from . import assignment, imagined_ends
         from .ensemble_fit import EnsembleFit, network_of
         from .imagination import Actor, ImaginedWorld
         from .replay_buffer import ReplayBuffer
@@ -76,8 +76,8 @@ class ModelLearner(OffPolicyLearner):
         device, parts = self.workplace.device, self.workplace.parts
         self.imagined = ReplayBuffer(1, super().columns(), device)
         self._imagining, self._fitting = devices.generator(device), devices.generator(device)
-        self.world = ImaginedWorld(parts["model"], terminations.find(self.termination), self._imagining,
-                                   assignment.HOW[self.assign])
+        ends = imagined_ends.find(self.termination, self.inputs["observation"].shape, self.core.actions, device)
+        self.world = ImaginedWorld(parts["model"], ends, self._imagining, assignment.HOW[self.assign])
         self.actor = Actor(parts["policy"], self.core.actions, self._imagining)
         self.fit = EnsembleFit(network_of(parts["model"]))
         self.reset(seed)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import environments, spaces
-from .terminations import Termination, ended, never
+from .terminations import Termination, ended_watched, never
 
 AGREEMENT = 0.9999  # of all transitions that a rule has to judge as the environment does
 MISSED = 0.01  # of the ends that it may overlook: where ends are rare, agreement alone shows nothing
@@ -83,7 +83,7 @@ def compare(env: str, function: Termination, *, called: str = "", transitions: i
     where torch is not installed.
 
     Raises ValueError where the environment is unknown or has no boxes for observations and actions, and where the
-    function answers with anything but one bool for each transition.
+    function raises, answers with anything but one bool for each transition, or changes what it is given.
     """
     if transitions < 1:
         raise ValueError(f"transitions: {transitions} show nothing; write 1 or more")
@@ -114,8 +114,8 @@ def _ask(function: Termination, *transition: np.ndarray) -> np.ndarray:
     try:
         import torch
     except ModuleNotFoundError:
-        return np.asarray(ended(function, *transition))
-    return np.asarray(ended(function, *map(torch.from_numpy, transition)))
+        return np.asarray(ended_watched(function, *transition))
+    return np.asarray(ended_watched(function, *map(torch.from_numpy, transition)))
 
 
 def _batches(env: str, params: dict[str, Any], transitions: int, seed: int, size: int = 1000) -> Iterator[Batch]:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...loops.errors import nearest
+from ...loops.errors import StimloopError, nearest, place, reason
 from .allowed import find_allowed
 
 Termination = Callable[[Any, Any, Any], Any]  # observation, action, successor [batch, ...] -> bool [batch]
@@ -147,17 +147,63 @@ def name_for_env(env: str, params: Mapping[str, Any] | None = None) -> str:
     return name
 
 
+class TerminationError(StimloopError, ValueError):
+    """A termination function cannot be asked, answers otherwise than it must, or changes what it is asked about."""
+
+
 def ended(function: Termination, observation: Any, action: Any, successor: Any) -> Any:
-    """Return which transitions end an episode, bool [batch]; raises ValueError when the function answers otherwise."""
-    told = function(observation, action, successor)
-    shape, wanted = getattr(told, "shape", None), successor.shape[:-1]
-    if shape is None or tuple(shape) != tuple(wanted):
-        raise ValueError(f"{_called(function)} answers {len(wanted)}-dimensional batches {tuple(wanted)} with "
-                         f"{'a ' + type(told).__name__ if shape is None else f'shape {tuple(shape)}'}; return one bool "
-                         "for each transition: index the last axis, as in successor[..., 0] < 0.7")
-    if str(told.dtype).rpartition(".")[2] != "bool":
-        raise ValueError(f"{_called(function)} answers with {told.dtype}; return bool, as a comparison does")
+    """Return which transitions end an episode, bool [batch], as array or tensor.
+
+    Raises TerminationError when the function raises, answers otherwise, or writes into a tensor that it is given.
+    """
+    given = {"observation": observation, "action": action, "successor": successor}
+    before = {name: _writes(part) for name, part in given.items()}
+    try:
+        told = function(observation, action, successor)
+    except (Exception, SystemExit) as error:  # whatever a user's function raises is told as its own fault
+        raise TerminationError(f"{_called(function)} fails: {reason(error)} ({place(error)}). It is asked about "
+                               f"observation, action and successor of shapes {_shapes(given)}") from error
+    _check_answer(function, told, tuple(successor.shape[:-1]))
+    _check_kept(function, [name for name, part in given.items() if _writes(part) != before[name]])
     return told
+
+
+def ended_watched(function: Termination, observation: Any, action: Any, successor: Any) -> Any:
+    """As `ended`, for those who ask seldom: numbers are compared too, since memory may be written to on other ways."""
+    given = {"observation": observation, "action": action, "successor": successor}
+    before = {name: part + 0 for name, part in given.items()}
+    told = ended(function, observation, action, successor)
+    _check_kept(function, [name for name, part in given.items() if not _same(part, before[name])])
+    return told
+
+
+def _check_answer(function: Termination, told: Any, wanted: tuple[int, ...]) -> None:
+    shape, kind = getattr(told, "shape", None), getattr(told, "dtype", None)
+    if shape is None or kind is None or tuple(shape) != wanted:
+        what = f"a {type(told).__name__}" if shape is None else f"shape {tuple(shape)}"
+        raise TerminationError(f"{_called(function)} answers {len(wanted)}-dimensional batches {wanted} with {what}; "
+                               "return one bool for each transition: index the last axis, as in successor[..., 0] < 0.7")
+    if str(kind).rpartition(".")[2] != "bool":
+        raise TerminationError(f"{_called(function)} answers with {kind}; return bool, as a comparison does")
+
+
+def _check_kept(function: Termination, changed: list[str]) -> None:
+    if changed:
+        raise TerminationError(f"{_called(function)} changes the {' and '.join(changed)} that it is given, from which "
+                               f"others learn; let it work on a copy, as in {changed[0]} = {changed[0]} + 0")
+
+
+def _writes(part: Any) -> int:
+    """Return how often a tensor was written to; of an array nobody counts."""
+    return getattr(part, "_version", 0)
+
+
+def _same(left: Any, right: Any) -> bool:
+    return bool(((left == right) | ((left != left) & (right != right))).all())
+
+
+def _shapes(given: Mapping[str, Any]) -> str:
+    return ", ".join(str(list(part.shape)) for part in given.values())
 
 
 def _called(function: Termination) -> str:
