@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...loops.errors import StimloopError, nearest, place, reason
+from ...loops.errors import StimloopError, counted, nearest, place, reason
 from .allowed import find_allowed
 
 Termination = Callable[[Any, Any, Any], Any]  # observation, action, successor [batch, ...] -> bool [batch]
@@ -100,6 +100,9 @@ NAMED: Mapping[str, Termination] = {
     "walker2d": walker2d, "ant": ant, "humanoid": humanoid, "halfcheetah": never, "pendulum": never,
     "hand_valve": never, "hand_gait": hand_gait, "never": never,
 }
+READS: Mapping[Termination, int] = {  # how many numbers a rule needs to see
+    never: 1, inverted_pendulum: 2, inverted_double_pendulum: 5, hopper: 2, walker2d: 2, ant: 1, humanoid: 1,
+    hand_gait: GAIT_HEIGHT + 1}
 _ENVIRONMENTS = {"InvertedPendulum": "inverted_pendulum", "InvertedDoublePendulum": "inverted_double_pendulum",
                  "Hopper": "hopper", "Walker2d": "walker2d", "Ant": "ant", "Humanoid": "humanoid",
                  "HalfCheetah": "halfcheetah", "Pendulum": "pendulum"}
@@ -156,6 +159,7 @@ def ended(function: Termination, observation: Any, action: Any, successor: Any) 
 
     Raises TerminationError when the function raises, answers otherwise, or writes into a tensor that it is given.
     """
+    _check_reads(function, int(successor.shape[-1]))
     given = {"observation": observation, "action": action, "successor": successor}
     before = {name: _writes(part) for name, part in given.items()}
     try:
@@ -177,12 +181,19 @@ def ended_watched(function: Termination, observation: Any, action: Any, successo
     return told
 
 
+def _check_reads(function: Termination, seen: int) -> None:
+    name, needs = next(((rule.__name__, needs) for rule, needs in READS.items() if rule is function), ("", 0))
+    if seen < needs:
+        raise TerminationError(f"termination {name} reads {counted(needs, 'number')} of an observation, and this one "
+                               f"has {seen}. Name the rule of this environment, or your own as my_module:function")
+
+
 def _check_answer(function: Termination, told: Any, wanted: tuple[int, ...]) -> None:
     shape, kind = getattr(told, "shape", None), getattr(told, "dtype", None)
     if shape is None or kind is None or tuple(shape) != wanted:
         what = f"a {type(told).__name__}" if shape is None else f"shape {tuple(shape)}"
         raise TerminationError(f"{_called(function)} answers {len(wanted)}-dimensional batches {wanted} with {what}; "
-                               "return one bool for each transition: index the last axis, as in successor[..., 0] < 0.7")
+                               "return one bool for each transition: index the last axis, as in then[..., 0] < 0.7")
     if str(kind).rpartition(".")[2] != "bool":
         raise TerminationError(f"{_called(function)} answers with {kind}; return bool, as a comparison does")
 

@@ -137,3 +137,17 @@ def test_a_function_of_ones_own_is_imported_only_if_allowed(own):
 def test_an_answer_of_the_wrong_kind_is_told(function, said):
     with pytest.raises(ValueError, match=said):
         ended(function, *[np.zeros((4, 3), np.float32)] * 3)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_named_rule_that_reads_more_than_is_observed_says_both_sizes(name):
+    """With as many numbers as it reads it can be asked; with one less it says so."""
+    needs = terminations.READS[NAMED[name]]
+    rows = [np.ones((3, size), np.float32) for size in (needs, needs - 1)]
+    assert ended(NAMED[name], rows[0], rows[0], rows[0]).shape == (3,)
+    with pytest.raises(ValueError, match=rf"termination {NAMED[name].__name__} reads {needs} numbers? .* has "
+                                         rf"{needs - 1}\. .*my_module:function"):
+        ended(NAMED[name], rows[1], rows[1], rows[1])
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=f"reads {needs} number"):
+        ended(NAMED[name], *[torch.from_numpy(rows[1])] * 3)

@@ -115,3 +115,11 @@ def test_a_rule_in_numpy_learns_as_one_in_torch(kind, monkeypatch):
             loop.run("70 steps" if owner == "learner" else "3 steps")
             found.append(weights(loop) if owner == "learner" else [loop.components["brain"].memory()["plan"]])
     assert same(*found)
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_a_named_rule_of_another_observation_is_refused_when_built(kind):
+    made, owner = MADE[kind]
+    with pytest.raises(AssemblyError, match=r"termination hand_gait reads 12 numbers .* this one has 6\.") as caught:
+        made().set(f"{owner}.params.termination", "hand_gait").build()
+    assert caught.value.problems[0].where.startswith(f"{owner}.params.termination")

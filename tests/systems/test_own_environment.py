@@ -72,6 +72,7 @@ def test_a_rule_that_is_wrong_is_told_by_exit_code_and_examples():
 @pytest.mark.parametrize(("words", "said"), [
     (["Swimmer-v5"], "stimloop new environment NAME"), (["Hopper-v5", "--function", "hoper"], 'Did you mean "hopper"'),
     (["Hopper-v5", "--function", "mine_nowhere:f"], "no module 'mine_nowhere'"),
+    (["Pendulum-v1", "--function", "hand_gait"], "hand_gait reads 12 numbers of an observation, and this one has 3"),
     (["Hopper-v5", "--function", "mine_shape:ended"], "return one bool for each transition")])
 def test_what_is_wrong_is_said_in_words(words, said):
     Path("mine_shape.py").write_text("def ended(o, a, then):\n    return then < 1.0\n")
