@@ -10,11 +10,11 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...loops.component import Inputs, Use
+from ...loops.component import Component, Inputs, Use
 from ...loops.errors import AssemblyError, Diverged, Problem
 from ...loops.lanes import Lanes
 from ...loops.seeds import derive
-from . import devices, model_fitting
+from . import devices, model_fitting, terminations
 from .off_policy import OffPolicyLearner
 from .practice import Practice
 from .roles import Model
@@ -64,6 +64,11 @@ class ModelLearner(OffPolicyLearner):
             raise AssemblyError([Problem(f"imagined lives of no step teach nothing: {self.practice.rollout_schedule}",
                                          "rollout_schedule", "Write lengths of at least 1; to imagine nothing, write "
                                          "ratio_schedule: [0, 1, 1, 1].")])
+
+    def check_source(self, key: str, source: Component) -> list[Problem]:
+        """Return why the termination is not that of the body it hears; where nothing is imagined, none is asked."""
+        imagines = min(self.real_ratio.start, self.real_ratio.end) < 1
+        return terminations.check_body(self.termination, source) if imagines and key == "observation" else []
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make what fits the model, the world that it imagines, and a memory of what was lived there."""

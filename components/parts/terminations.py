@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...loops.errors import StimloopError, counted, nearest, place, reason
+from ...loops.errors import Problem, StimloopError, counted, nearest, place, reason
 from .allowed import find_allowed
 
 Termination = Callable[[Any, Any, Any], Any]  # observation, action, successor [batch, ...] -> bool [batch]
@@ -106,6 +106,16 @@ READS: Mapping[Termination, int] = {  # how many numbers a rule needs to see
 _ENVIRONMENTS = {"InvertedPendulum": "inverted_pendulum", "InvertedDoublePendulum": "inverted_double_pendulum",
                  "Hopper": "hopper", "Walker2d": "walker2d", "Ant": "ant", "Humanoid": "humanoid",
                  "HalfCheetah": "halfcheetah", "Pendulum": "pendulum"}
+_SAME = {"terminate_when_unhealthy": True, "exclude_current_positions_from_observation": True}
+USUAL: Mapping[str, Mapping[str, Any]] = {  # parameters as they are by default
+    "hopper": {**_SAME, "healthy_z_range": (0.7, _INFINITE), "healthy_angle_range": (-0.2, 0.2),
+               "healthy_state_range": (-100.0, 100.0)},
+    "walker2d": {**_SAME, "healthy_z_range": (0.8, 2.0), "healthy_angle_range": (-1.0, 1.0)},
+    "ant": {**_SAME, "healthy_z_range": (0.2, 1.0)}, "humanoid": {**_SAME, "healthy_z_range": (1.0, 2.0)}}
+_REMEDY = ("Write a function of (observation, action, successor) that returns bool [batch], name it "
+           "termination: my_module:function and allow its module; if no episode ever ends, name never. "
+           "`stimloop new environment NAME` writes one, `stimloop check-termination` compares it with the environment")
+_BODIES = f"{__package__.rpartition('.')[0]}.bodies."
 
 
 def find(name: str) -> Termination:
@@ -131,23 +141,55 @@ def name_for_env(env: str, params: Mapping[str, Any] | None = None) -> str:
 
     Raises ValueError where none is known, and where `params` of the environment change its rules or its observation.
     """
-    plain = re.sub(r"-v\d+$", "", env)
+    name = _known(env)
+    if name is None:
+        plain = _plain(env)
+        close = nearest(plain, _ENVIRONMENTS)
+        raise ValueError(f"it is not known when an episode of {env!r} ends. {close if 'Did' in close else ''} {_REMEDY}"
+                         .replace("  ", " "))
+    if changed := _changed(name, env, params or {}):
+        raise ValueError(f"{changed}. {_REMEDY}")
+    return name
+
+
+def check_body(name: str, body: Any) -> list[Problem]:
+    """Return why a rule named here is not that of the environment that a body is; nothing where one is a user's own."""
+    own = type(body).__module__.startswith(_BODIES)
+    env = str(getattr(body, "env", "")) or (type(body).__module__.rpartition(".")[2] if own else "")
+    known = _known(env)
+    if known is None or name not in NAMED:
+        return []
+    changed, where = _changed(known, env, getattr(body, "env_params", {})), "params.termination"
+    if NAMED[name] is never:
+        ends = NAMED[known] is not never and not changed
+        return [Problem(f"no imagined episode ends, though those of {env} do", where, f"Write termination: {known}.",
+                        notice=True)] if ends else []
+    if NAMED[name] is not NAMED[known]:
+        return [Problem(f"{name} is not the rule by which episodes of {env} end", where,
+                        f"{_REMEDY}." if changed else f"Write termination: {known}.")]
+    return [Problem(changed, where, f"{_REMEDY}.")] if changed else []
+
+
+def _plain(env: str) -> str:
+    return re.sub(r"-v\d+$", "", env)
+
+
+def _known(env: str) -> str | None:
+    """Return the name of the rule of an environment, however its id is written; None where none is known."""
     known = {re.sub(r"\W|_", "", key).lower(): name for key, name in
              [*_ENVIRONMENTS.items(), *((name, name) for name in NAMED)]}
-    name = known.get(re.sub(r"\W|_", "", plain).lower())
-    remedy = ("Write a function of (observation, action, successor) that returns bool [batch], name it "
-              "termination: my_module:function and allow its module; if no episode ever ends, name never. "
-              "`stimloop new environment NAME` writes one, `stimloop check-termination` compares it with the "
-              "environment")
-    if name is None:
-        close = nearest(plain, _ENVIRONMENTS)
-        raise ValueError(f"it is not known when an episode of {env!r} ends. {close if 'Did' in close else ''} {remedy}"
-                         .replace("  ", " "))
-    changed = sorted(key for key in params or {} if _RULES.fullmatch(key))
-    if changed:
-        raise ValueError(f"{', '.join(changed)} of {env} change when its episodes end, or where that is seen, so the "
-                         f"rule {name} does not hold. {remedy}")
-    return name
+    return known.get(re.sub(r"\W|_", "", _plain(env)).lower())
+
+
+def _changed(name: str, env: str, params: Mapping[str, Any]) -> str:
+    """Say which parameters make a rule another one; where no episode ends, none does."""
+    usual = USUAL.get(name, {})
+    changed = sorted(key for key, value in params.items() if _RULES.fullmatch(key) and not (
+        key in usual and (tuple(value) if isinstance(value, list) else value) == usual[key]))
+    if not changed or NAMED[name] is never:
+        return ""
+    return (f"{', '.join(changed)} of {env} change when its episodes end, or where that is seen, so the rule {name} "
+            "does not hold")
 
 
 class TerminationError(StimloopError, ValueError):

@@ -1,5 +1,8 @@
 """Termination functions: each rule at its edge, alike for NumPy and torch, named, guessed, refused."""
 
+from importlib import import_module
+from inspect import signature
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -110,6 +113,19 @@ def test_an_environment_of_other_rules_is_not_guessed(params):
     with pytest.raises(ValueError, match=f"{next(iter(params))}.*my_module:function"):
         name_for_env("Hopper-v5", params)
     assert name_for_env("Hopper-v5", {"reset_noise_scale": 0.1}) == "hopper"
+    assert name_for_env("HalfCheetah-v5", params) == "halfcheetah", "where no episode ends none ends otherwise"
+
+
+@pytest.mark.parametrize(("rule", "usual"), terminations.USUAL.items())
+def test_parameters_as_they_are_usual_change_no_rule(rule, usual):
+    """What is usual is what Gymnasium's own constructor has as default."""
+    gymnasium = pytest.importorskip("gymnasium")
+    env = {"walker2d": "Walker2d"}.get(rule, rule.capitalize()) + "-v5"
+    maker = gymnasium.spec(env).entry_point.partition(":")
+    defaults = signature(getattr(import_module(maker[0]), maker[2])).parameters
+    assert usual == {key: each.default for key, each in defaults.items() if key in usual}
+    assert {key for key in defaults if key.startswith("healthy_") and key.endswith("_range")} <= set(usual)
+    assert name_for_env(env, {key: list(v) if isinstance(v, tuple) else v for key, v in usual.items()}) == rule
 
 
 @pytest.fixture
