@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..loops.errors import AssemblyError, Problem, RunError
+from ..loops.errors import AssemblyError, Problem, RunError, left
 from ..loops.status import FIRST, TERMINATED
 from ..loops.storage.runs import Run
 from .listing import new_module, write_new
@@ -174,6 +174,8 @@ def _comparing(allowed: Settings, *names: str) -> Iterator[Any]:
         yield termination_check
     except ValueError as error:
         raise AssemblyError([Problem(str(error), "", "")]) from error
+    except SystemExit as leaving:
+        raise left(names[0], leaving) from leaving
 
 
 def lived(path: Path, env: str) -> Iterator[Batch]:

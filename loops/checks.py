@@ -8,7 +8,7 @@ from math import isfinite
 import numpy as np
 
 from .component import Component
-from .errors import Problem, Problems, counted, nearest
+from .errors import Problem, Problems, counted, nearest, under
 from .external import External
 from .port import Port
 from .shapes import Wire, choice_meets_vector
@@ -176,6 +176,14 @@ def check_guarded(components: Mapping[str, Component], wires: list[Wire], unknow
         sources = _CurrentSources(components, by_input, unknown)
         if not sources.follow(source):
             problems.add(f"{wire.source} is not the current of a guarded stimulator" + sources.why, where, sources.fix)
+
+
+def check_sources(components: Mapping[str, Component], wires: list[Wire], problems: Problems) -> None:
+    """Let components that offer `check_source(input, component)` say what is wrong with whom they hear."""
+    for wire in wires:
+        ask = getattr(components[wire.receiver], "check_source", None)
+        if ask is not None:
+            problems.found += under(wire.receiver, ask(wire.input, components[wire.source.component]))
 
 
 def _no_word(stimulator: Component) -> list[Problem]:

@@ -78,6 +78,7 @@ def check(system: System, problems: Problems | None = None, injected: tuple[str,
     checks.check_stepped(system, components, wires.whole, injected, problems)
     checks.check_injected(components, injected, problems)
     checks.check_guarded(components, wires.whole, wires.doubtful(system), problems)
+    checks.check_sources(components, wires.whole, problems)
     check_views(system, components, wires.read(system), problems)
     order, edges = _order(system, components, wires, problems)
     _check_told(system, problems)

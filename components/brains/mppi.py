@@ -16,7 +16,7 @@ from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import begins, idle, status_input
 from ...loops.time import Period, say_period
-from ..parts import flags, sequence_draws
+from ..parts import flags, sequence_draws, terminations
 from ..parts.roles import Model, Placeable, Policy, Value
 
 
@@ -102,6 +102,10 @@ class Mppi(Component):
     def example(cls) -> Mppi:
         return cls(horizon=3, particles=5, termination="never")
 
+    def check_source(self, key: str, source: Component) -> list[Problem]:
+        """Return why the termination is not that of the body it hears."""
+        return terminations.check_body(self.termination, source) if self.termination and key == "observation" else []
+
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make what searches, and what it tries sequences in."""
         super().build(lanes, seed)
@@ -151,10 +155,10 @@ class Mppi(Component):
             return foresight.Simulated(self.used["world"])
         import torch
 
-        from ..parts import terminations
+        from ..parts import imagined_ends
         from ..parts.imagination import ImaginedWorld
 
-        rule = terminations.find(str(self.termination))
+        rule = imagined_ends.find(str(self.termination), self.inputs["observation"].shape, self._actions)
         return foresight.Imagined(ImaginedWorld(self.used["model"], rule, torch.Generator()))
 
     def reset(self, seed: int) -> None:

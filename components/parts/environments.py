@@ -40,7 +40,7 @@ def make(env: str, params: dict[str, Any], max_steps: int | None, known: Iterabl
         raise ValueError(_unregistered(env)) from error
     except gymnasium.error.DependencyNotInstalled as error:
         raise ValueError(f"env {env!r} needs a package that is not there: {error}") from error
-    except gymnasium.error.Error as error:
+    except (gymnasium.error.Error, ImportError) as error:
         raise ValueError(f"env {env!r} cannot be made: {error}") from error
     except TypeError as error:
         raise ValueError(f"env {env!r} does not take these env_params {params}: {error}") from error
@@ -115,8 +115,8 @@ def first_steps(name: str, env: Any, action: Any) -> tuple[list[Any], dict[str, 
 
     Raises ValueError where `reset` or `step` fail, or answer otherwise than Gymnasium's environments do.
     """
-    begun = _answer(name, "reset", 2, lambda: env.reset(seed=0))
-    stepped = _answer(name, "step", 5, lambda: env.step(action))
+    begun = answer(name, "reset", 2, lambda: env.reset(seed=0))
+    stepped = answer(name, "step", 5, lambda: env.step(action))
     _, reward, terminated, truncated, _ = stepped
     for what, value, kinds, wanted in (("reward", reward, "biuf", "one number"),
                                        ("terminated", terminated, "biu", "True or False"),
@@ -127,17 +127,17 @@ def first_steps(name: str, env: Any, action: Any) -> tuple[list[Any], dict[str, 
     return [begun[0], stepped[0]], {**begun[1], **stepped[4]}
 
 
-def _answer(name: str, what: str, size: int, ask: Callable[[], Any]) -> tuple[Any, ...]:
-    """Return what `reset` or `step` answered, if it has the parts it should have."""
+def answer(name: str, what: str, size: int, ask: Callable[[], Any]) -> tuple[Any, ...]:
+    """Return what `reset` or `step` answered, if it has the parts it should have; raises ValueError where not."""
     try:
-        answer = ask()
+        told = ask()
     except Exception as error:  # whatever a user's environment raises is told as its own fault
         raise ValueError(f"{what} of {name} raised {type(error).__name__}: {error} ({place(error)}). Gymnasium's "
                          f"{what} returns {_RETURNS[what]}") from error
-    if not isinstance(answer, tuple) or len(answer) != size:
-        found = f"{len(answer)} things" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
+    if not isinstance(told, tuple) or len(told) != size:
+        found = f"{len(told)} things" if isinstance(told, tuple) else f"a {type(told).__name__}"
         raise ValueError(f"{what} of {name} returns {found}, not {_RETURNS[what]} as Gymnasium has it")
-    if not isinstance(answer[-1], Mapping):
-        raise ValueError(f"info of {name}, the last that its {what} returns, is {short(answer[-1])}, not a dictionary; "
+    if not isinstance(told[-1], Mapping):
+        raise ValueError(f"info of {name}, the last that its {what} returns, is {short(told[-1])}, not a dictionary; "
                          "write {} where there is nothing to tell")
-    return answer
+    return told

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ...loops.errors import AssemblyError, Problem
+from . import imagined_ends
 from .assignment import at_random
 from .roles import Ensemble
 
@@ -28,7 +29,8 @@ class ImaginedWorld:
 
     Args:
         model: what predicts, once it is built; its elites are the members that may imagine.
-        terminated: says of (observation, action, successor) whether the episode is over [rows] bool.
+        terminated: says of (observation, action, successor) whether the episode is over [rows] bool; its answer is
+            checked each time (`parts/imagined_ends.py`).
         generator: where every draw comes from.
         assign: how rows fall to elites, as `parts/assignment.py` can.
 
@@ -59,7 +61,7 @@ class ImaginedWorld:
         """Return successor [rows, observations], reward [rows] and whether that was the end [rows]."""
         said = self.model.predict(torch.cat([observation, action], dim=1), self.generator, member)
         successor = observation + said[:, 1:]
-        return successor, said[:, 0], self.terminated(observation, action, successor)
+        return successor, said[:, 0], imagined_ends.over(self.terminated, observation, action, successor)
 
 
 @dataclass(frozen=True)

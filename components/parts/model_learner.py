@@ -10,11 +10,11 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...loops.component import Inputs, Use
+from ...loops.component import Component, Inputs, Use
 from ...loops.errors import AssemblyError, Diverged, Problem
 from ...loops.lanes import Lanes
 from ...loops.seeds import derive
-from . import devices, model_fitting
+from . import devices, model_fitting, terminations
 from .off_policy import OffPolicyLearner
 from .practice import Practice
 from .roles import Model
@@ -65,9 +65,14 @@ class ModelLearner(OffPolicyLearner):
                                          "rollout_schedule", "Write lengths of at least 1; to imagine nothing, write "
                                          "ratio_schedule: [0, 1, 1, 1].")])
 
+    def check_source(self, key: str, source: Component) -> list[Problem]:
+        """Return why the termination is not that of the body it hears; where nothing is imagined, none is asked."""
+        imagines = min(self.real_ratio.start, self.real_ratio.end) < 1
+        return terminations.check_body(self.termination, source) if imagines and key == "observation" else []
+
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make what fits the model, the world that it imagines, and a memory of what was lived there."""
-        from . import assignment, terminations
+        from . import assignment, imagined_ends
         from .ensemble_fit import EnsembleFit, network_of
         from .imagination import Actor, ImaginedWorld
         from .replay_buffer import ReplayBuffer
@@ -76,8 +81,8 @@ class ModelLearner(OffPolicyLearner):
         device, parts = self.workplace.device, self.workplace.parts
         self.imagined = ReplayBuffer(1, super().columns(), device)
         self._imagining, self._fitting = devices.generator(device), devices.generator(device)
-        self.world = ImaginedWorld(parts["model"], terminations.find(self.termination), self._imagining,
-                                   assignment.HOW[self.assign])
+        ends = imagined_ends.find(self.termination, self.inputs["observation"].shape, self.core.actions, device)
+        self.world = ImaginedWorld(parts["model"], ends, self._imagining, assignment.HOW[self.assign])
         self.actor = Actor(parts["policy"], self.core.actions, self._imagining)
         self.fit = EnsembleFit(network_of(parts["model"]))
         self.reset(seed)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from . import environments, spaces
-from .terminations import Termination, ended, never
+from .terminations import Termination, ended_watched, never
 
 AGREEMENT = 0.9999  # of all transitions that a rule has to judge as the environment does
 MISSED = 0.01  # of the ends that it may overlook: where ends are rare, agreement alone shows nothing
@@ -82,8 +83,8 @@ def compare(env: str, function: Termination, *, called: str = "", transitions: i
     began. The function is asked with float32 torch tensors of 1000 transitions, as learners do, or with NumPy arrays
     where torch is not installed.
 
-    Raises ValueError where the environment is unknown or has no boxes for observations and actions, and where the
-    function answers with anything but one bool for each transition.
+    Raises ValueError where the environment is unknown, fails, or has no boxes for observations and actions, and where
+    the function raises, answers with anything but one bool for each transition, or changes what it is given.
     """
     if transitions < 1:
         raise ValueError(f"transitions: {transitions} show nothing; write 1 or more")
@@ -114,8 +115,8 @@ def _ask(function: Termination, *transition: np.ndarray) -> np.ndarray:
     try:
         import torch
     except ModuleNotFoundError:
-        return np.asarray(ended(function, *transition))
-    return np.asarray(ended(function, *map(torch.from_numpy, transition)))
+        return np.asarray(ended_watched(function, *transition))
+    return np.asarray(ended_watched(function, *map(torch.from_numpy, transition)))
 
 
 def _batches(env: str, params: dict[str, Any], transitions: int, seed: int, size: int = 1000) -> Iterator[Batch]:
@@ -124,7 +125,7 @@ def _batches(env: str, params: dict[str, Any], transitions: int, seed: int, size
     try:
         door = spaces.ActionDoor(world.action_space)
         rows: list[tuple[Any, ...]] = []
-        for row, number in zip(_play(world, door, seed), range(1, transitions + 1), strict=False):
+        for row, number in zip(_play(env, world, door, seed), range(1, transitions + 1), strict=False):
             rows.append(row)
             if len(rows) == size or number == transitions:
                 seen, actions, then, true = zip(*rows, strict=True)
@@ -146,19 +147,25 @@ def opened(env: str, params: dict[str, Any]) -> Any:
     return world
 
 
-def _play(world: Any, door: Any, seed: int) -> Iterator[tuple[Any, ...]]:
-    """Play one episode after the other, without end."""
+def _play(env: str, world: Any, door: Any, seed: int) -> Iterator[tuple[Any, ...]]:
+    """Play one episode after the other, without end; what the environment raises is told as its own fault."""
     random = np.random.default_rng(seed)
-    episode, (seen, _) = 0, world.reset(seed=int(random.integers(2**31)))
+
+    def reset() -> Any:
+        start = int(random.integers(2**31))
+        return environments.answer(env, "reset", 2, lambda: world.reset(seed=start))[0]
+
+    episode, seen = 0, reset()
     mind = _Mind(random, door.port.shape[0], episode)
     while True:
         action = mind.act(seen)
-        then, _, terminated, truncated, _ = world.step(door(action[None])[0])
+        done = door(action[None])[0]
+        then, _, terminated, truncated, _ = environments.answer(env, "step", 5, partial(world.step, done))
         yield seen, action, then, terminated
         seen = then
         if terminated or truncated:
             episode += 1
-            seen, _ = world.reset(seed=int(random.integers(2**31)))
+            seen = reset()
             mind = _Mind(random, action.size, episode)
 
 

@@ -1,5 +1,8 @@
 """Termination functions: each rule at its edge, alike for NumPy and torch, named, guessed, refused."""
 
+from importlib import import_module
+from inspect import signature
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -110,6 +113,19 @@ def test_an_environment_of_other_rules_is_not_guessed(params):
     with pytest.raises(ValueError, match=f"{next(iter(params))}.*my_module:function"):
         name_for_env("Hopper-v5", params)
     assert name_for_env("Hopper-v5", {"reset_noise_scale": 0.1}) == "hopper"
+    assert name_for_env("HalfCheetah-v5", params) == "halfcheetah", "where no episode ends none ends otherwise"
+
+
+@pytest.mark.parametrize(("rule", "usual"), terminations.USUAL.items())
+def test_parameters_as_they_are_usual_change_no_rule(rule, usual):
+    """What is usual is what Gymnasium's own constructor has as default."""
+    gymnasium = pytest.importorskip("gymnasium")
+    env = {"walker2d": "Walker2d"}.get(rule, rule.capitalize()) + "-v5"
+    maker = gymnasium.spec(env).entry_point.partition(":")
+    defaults = signature(getattr(import_module(maker[0]), maker[2])).parameters
+    assert usual == {key: each.default for key, each in defaults.items() if key in usual}
+    assert {key for key in defaults if key.startswith("healthy_") and key.endswith("_range")} <= set(usual)
+    assert name_for_env(env, {key: list(v) if isinstance(v, tuple) else v for key, v in usual.items()}) == rule
 
 
 @pytest.fixture
@@ -137,3 +153,17 @@ def test_a_function_of_ones_own_is_imported_only_if_allowed(own):
 def test_an_answer_of_the_wrong_kind_is_told(function, said):
     with pytest.raises(ValueError, match=said):
         ended(function, *[np.zeros((4, 3), np.float32)] * 3)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_named_rule_that_reads_more_than_is_observed_says_both_sizes(name):
+    """With as many numbers as it reads it can be asked; with one less it says so."""
+    needs = terminations.READS[NAMED[name]]
+    rows = [np.ones((3, size), np.float32) for size in (needs, needs - 1)]
+    assert ended(NAMED[name], rows[0], rows[0], rows[0]).shape == (3,)
+    with pytest.raises(ValueError, match=rf"termination {NAMED[name].__name__} reads {needs} numbers? .* has "
+                                         rf"{needs - 1}\. .*my_module:function"):
+        ended(NAMED[name], rows[1], rows[1], rows[1])
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=f"reads {needs} number"):
+        ended(NAMED[name], *[torch.from_numpy(rows[1])] * 3)

@@ -69,12 +69,63 @@ def test_a_rule_that_is_wrong_is_told_by_exit_code_and_examples():
     assert "invented: successor [" in done.stdout
 
 
+_FUNCTIONS = """
+import sys
+
+
+def ended(o, a, then):
+    return then < 1.0
+
+
+def raises(o, a, then):
+    return then[..., height] < 1.0
+
+
+def leaves(o, a, then):
+    sys.exit(7)
+
+
+def writes(o, a, then):
+    then[..., 0] = 0
+    return then[..., 0] > 1
+"""
+_ENVS = """
+import sys
+import gymnasium
+from gymnasium.envs.classic_control import PendulumEnv
+
+
+class Breaks(PendulumEnv):
+    def step(self, action):
+        return {}["pole"]
+
+
+class Leaves(PendulumEnv):
+    def step(self, action):
+        sys.exit(5)
+
+
+for name, each in (("Breaks-v0", Breaks), ("Leaves-v0", Leaves)):
+    if name not in gymnasium.registry:
+        gymnasium.register(name, each)
+"""
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (["Swimmer-v5"], "stimloop new environment NAME"), (["Hopper-v5", "--function", "hoper"], 'Did you mean "hopper"'),
+    (["Hopper-v3"], "env 'Hopper-v3' cannot be made: The mujoco v2 and v3 based environments have been moved"),
+    (["Hopper-v5", "--function", "mine_shape:raises"], "mine_shape:raises fails: NameError: name 'height' is not "),
+    (["Hopper-v5", "--function", "mine_shape:leaves"], "mine_shape:leaves fails: it called sys.exit(7) (mine_shape"),
+    (["Hopper-v5", "--function", "mine_shape:writes"], "mine_shape:writes changes the successor that it is given"),
+    (["mine_envs:Leaves-v0", "--function", "never"], "mine_envs:Leaves-v0 called sys.exit(5)"),
+    (["mine_envs:Breaks-v0", "--function", "never"], "step of mine_envs:Breaks-v0 raised KeyError: 'pole' (mine_envs"),
     (["Hopper-v5", "--function", "mine_nowhere:f"], "no module 'mine_nowhere'"),
+    (["Pendulum-v1", "--function", "hand_gait"], "hand_gait reads 12 numbers of an observation, and this one has 3"),
     (["Hopper-v5", "--function", "mine_shape:ended"], "return one bool for each transition")])
-def test_what_is_wrong_is_said_in_words(words, said):
-    Path("mine_shape.py").write_text("def ended(o, a, then):\n    return then < 1.0\n")
+def test_what_is_wrong_is_said_in_words(words, said, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("mine_shape.py").write_text(_FUNCTIONS)
+    Path("mine_envs.py").write_text(_ENVS)
     assert said in call("check-termination", *words, "--transitions", 50, code=1).stderr
 
 
