@@ -51,7 +51,7 @@ class Mopac(ModelLearner):
         rollout_batch_size: starts of imagined lives each time.
         rollout_schedule: length of imagined lives, in steps.
         ratio_schedule: share of real rows in a minibatch; where it is 1, nothing is fitted or imagined.
-        model_retain_epochs: epochs whose imagined steps are remembered.
+        model_retain_epochs: epochs whose imagined steps are remembered; those of one refresh always are.
         planning: plan at all; else this is `learners.mbpo`.
         particles: noisy variants of each plan.
         noise: standard deviation of what is added to an action.

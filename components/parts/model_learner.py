@@ -179,8 +179,7 @@ class ModelLearner(OffPolicyLearner):
     def _refresh(self) -> dict[str, float]:
         measured, how = self._fit_model(), self.practice
         length = int(self.rollout_length.at(self.epoch))
-        room = length * how.rollout_batch_size * how.epoch_length // how.model_train_freq
-        self.imagined.resize(max(1, how.model_retain_epochs * room))
+        self.imagined.resize(how.room(length))
         start = self.buffer.sample(how.rollout_batch_size, self._imagining)["observation"]
         lived, told = 0, dict[str, Any]()
         for rows, latest in self.imagine(start, length):
