@@ -44,6 +44,7 @@ class ModelFit(Component):
     def __init__(self, *, learning_starts: Amount = 250, model_train_freq: Count = 250, buffer_size: Count = 1_000_000,
                  max_model_t: Positive | None = None, unfinished: Unfinished = "error", threads: Count = 1,
                  device: Device = "cpu") -> None:
+        model_fitting.check_memory(buffer_size)
         self.learning_starts, self.model_train_freq = learning_starts, model_train_freq
         self.buffer_size, self.max_model_t, self.unfinished = buffer_size, max_model_t, unfinished
         self.threads, self.device = threads, device

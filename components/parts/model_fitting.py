@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...loops.errors import AssemblyError, Problem
 from .transitions import Rows
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ def as_columns(rows: Rows) -> dict[str, np.ndarray]:
 def times_due(steps: int, starts: int, every: int) -> int:
     """Return how often fitting has fallen due: after `starts` steps for the first time, then each time `every` more."""
     return max(0, (steps - starts) // every + 1)
+
+
+def check_memory(size: int) -> None:
+    """Refuse a memory of real steps that never holds enough of them."""
+    if size < _FEWEST:
+        raise AssemblyError([Problem(f"{size} steps are too few to fit a model to: it takes {_FEWEST}, of which one is "
+                                     "held out", "buffer_size", f"Write at least {_FEWEST}; a model gets better with "
+                                     "thousands.")])
 
 
 def enough(buffer: ReplayBuffer) -> bool:

@@ -54,6 +54,8 @@ class ModelLearner(OffPolicyLearner):
                                          f"{practice.min_buffer} steps, and buffer_size: {self.buffer_size} are "
                                          "remembered",
                                          "min_buffer", "Write at most the buffer_size.")])
+        if self._imagines:
+            model_fitting.check_memory(self.buffer_size)
 
     def _check_schedules(self) -> None:
         ratio, length = self.real_ratio, self.rollout_length
@@ -64,6 +66,18 @@ class ModelLearner(OffPolicyLearner):
             raise AssemblyError([Problem(f"imagined lives of no step teach nothing: {self.practice.rollout_schedule}",
                                          "rollout_schedule", "Write lengths of at least 1; to imagine nothing, write "
                                          "ratio_schedule: [0, 1, 1, 1].")])
+
+    @property
+    def _imagines(self) -> bool:
+        """Is a share of some minibatch to be imagined?"""
+        return min(self.real_ratio.start, self.real_ratio.end) < 1
+
+    def _check_fitted(self) -> None:
+        """Refuse a model that is not fitted, and is never going to be: all that is imagined in it were chance."""
+        if self._imagines and self.practice.model_train_end_epoch == 0 and not self.network.fitted:
+            raise AssemblyError([Problem("the model would never be fitted, and what is imagined in it would be drawn "
+                                         "by chance", "params.model_train_end_epoch", "Write at least 1, or give the "
+                                         "model what was learned elsewhere: its params.weights.")])
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make what fits the model, the world that it imagines, and a memory of what was lived there."""
@@ -79,7 +93,9 @@ class ModelLearner(OffPolicyLearner):
         self.world = ImaginedWorld(parts["model"], terminations.find(self.termination), self._imagining,
                                    assignment.HOW[self.assign])
         self.actor = Actor(parts["policy"], self.core.actions, self._imagining)
-        self.fit = EnsembleFit(network_of(parts["model"]))
+        self.network = network_of(parts["model"])
+        self._check_fitted()
+        self.fit = EnsembleFit(self.network)
         self.reset(seed)
 
     def columns(self) -> dict[str, Any]:
@@ -178,6 +194,8 @@ class ModelLearner(OffPolicyLearner):
 
     def _refresh(self) -> dict[str, float]:
         measured, how = self._fit_model(), self.practice
+        if not self.network.fitted:  # the epoch in which fitting ends came before there were steps enough
+            return measured
         length = int(self.rollout_length.at(self.epoch))
         self.imagined.resize(how.room(length))
         start = self.buffer.sample(how.rollout_batch_size, self._imagining)["observation"]
