@@ -32,11 +32,20 @@ def _cause(run: Run, name: str) -> str:
             of_lanes = f" in each of {lanes} lanes" if each > 1 else ""
             return (f"the run made {counted(steps, 'step')}, and it begins after {waits} = {number}{of_lanes}. Run "
                     f"longer, or lower {name}.params.{waits}.")
+    begins, every = max(_whole(params, "learning_starts"), _whole(params, "min_buffer")), _whole(params, "train_freq")
+    if run.bodies and steps - begins < every:
+        return (f"the run made {counted(steps, 'step')}, of which {steps - begins} came after the first {begins}, and "
+                f"it updates after each train_freq = {every} of these. Run longer, or lower {name}.params.train_freq.")
     if params.get("insert") == "episode_end" and not any(map(_ended, map(run.episodes, run.bodies))):
         return (f"insert: episode_end remembers a step when its episode is over, and none was. Run longer, or write "
                 f"{name}.params.insert: step.")
     return (f"the run made {counted(steps, 'step')}, and nothing says why. Look at the wires of {name} (stimloop "
             "show), and at whether it hears of every step.")
+
+
+def _whole(params: Mapping[str, Any], name: str) -> int:
+    """Return a parameter that is a whole number; 0 where it is none."""
+    return number if isinstance(number := params.get(name), int) else 0
 
 
 def never_fitted(run: Run) -> list[str]:

@@ -9,7 +9,7 @@ from stimloop.assemblies.reports.warnings import warnings
 from stimloop.assemblies.resuming import export_weights
 from stimloop.loops.errors import AssemblyError
 from systems import test_model_fit
-from systems.test_model_learners import assembly
+from systems.test_model_learners import assembly, sac
 
 
 def test_a_refresh_that_comes_rarely_is_remembered_whole():
@@ -67,3 +67,20 @@ def test_a_memory_too_small_to_fit_a_model_to_is_refused(made):
 
 def test_a_memory_may_be_small_where_no_model_is_fitted():
     assembly(buffer_size=4, min_buffer=4, ratio_schedule=[0, 1, 1, 1]).build().close()
+
+
+SELDOM = "of which 40 came after the first 20, and it updates after each train_freq = 41 of these."
+
+
+@pytest.mark.parametrize(("kind", "params", "said"), [
+    (assembly, {"learning_starts": 60}, "begins after learning_starts = 60."),
+    (assembly, {"min_buffer": 61}, "begins after min_buffer = 61."),
+    (assembly, {"train_freq": 41}, SELDOM), (assembly, {"train_freq": 40}, None),
+    (sac, {"train_freq": 41}, SELDOM), (sac, {"train_freq": 40}, None)])
+def test_a_policy_that_was_never_taught_is_told_of(kind, params, said, tmp_path):
+    """Its model is fitted all the same, which is no update of the policy."""
+    made = kind().set({f"learner.params.{name}": value for name, value in params.items()}).set("until", "60 steps")
+    run = made.run(folder=tmp_path)
+    told = [text for text in warnings(run) if "never updated" in text]
+    assert len(told) == (said is not None)
+    assert all(said in text for text in told), told
