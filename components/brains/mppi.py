@@ -16,7 +16,7 @@ from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import begins, idle, status_input
 from ...loops.time import Period, say_period
-from ..parts import flags, sequence_draws
+from ..parts import flags, sequence_draws, torch_memory
 from ..parts.roles import Model, Placeable, Policy, Value
 
 
@@ -112,6 +112,8 @@ class Mppi(Component):
 
         self._actions = int(self.outputs["action"].shape[0])  # type: ignore[arg-type]
         self.warnings = self._pace()
+        torch_memory.check("variants of its plans take", {"particles": self.particles, "horizon": self.horizon},
+                           4 * lanes.count * self.particles * self.horizon * self._actions)
         self.search = SequenceSearch(**self._search, weighing=Weighing(**self._weighing))
         self.foresight = Foresight(self._trial_world(), self.gamma, self._worth if "value" in self.used else None)
         self.reset(seed)

@@ -89,6 +89,7 @@ class Mopac(ModelLearner):
     """
 
     uses = {**ModelLearner.uses, "state_value": Use(Value, changes=True, optional=True)}
+    sizes = f"{ModelLearner.sizes}, or particles"
     measures = {
         **ModelLearner.measures,
         "v_loss": "half the mean squared error of the value of states",
@@ -165,9 +166,19 @@ class Mopac(ModelLearner):
         check_state_value(self.used.get("state_value"))
         self._noise = devices.generator(devices.find(self.device))
         super().build(lanes, seed)
+        if self.planning:
+            self._check_variants()
         self.planner = Planner(Guidance(**self.guidance, weighing=Weighing(**self.weighing)), self.world, self.actor,
                                self.core.gamma, None if self.horizon_value == "none" else self._worth, self._noise)
         self.warnings = [*self.warnings, *self._never_plans()]
+
+    def _check_variants(self) -> None:
+        """Refuse variants of one plan that no memory holds."""
+        from ..parts import torch_memory
+
+        particles, length = self.guidance["particles"], int(min(self.rollout_length.start, self.rollout_length.end))
+        torch_memory.check("variants of one plan take", {"particles": particles, "rollout_schedule": length},
+                           4 * particles * length * self.core.actions, self.workplace.device)
 
     def _never_plans(self) -> list[str]:
         """Say where plans are asked for and none can be made."""

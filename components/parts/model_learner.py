@@ -14,7 +14,7 @@ from ...loops.component import Inputs, Use
 from ...loops.errors import AssemblyError, Diverged, Problem
 from ...loops.lanes import Lanes
 from ...loops.seeds import derive
-from . import devices, model_fitting
+from . import devices, model_fitting, torch_memory
 from .off_policy import OffPolicyLearner
 from .practice import Practice
 from .roles import Model
@@ -29,6 +29,7 @@ class ModelLearner(OffPolicyLearner):
     """
 
     uses = {**OffPolicyLearner.uses, "model": Use(Model, changes=True)}
+    sizes = "rollout_batch_size, rollout_schedule, model_retain_epochs or batch_size"
     core_settings = (*OffPolicyLearner.core_settings, "reward_scale")
     measures = {
         **OffPolicyLearner.measures,
@@ -89,6 +90,7 @@ class ModelLearner(OffPolicyLearner):
         super().build(lanes, seed)
         device, parts = self.workplace.device, self.workplace.parts
         self.imagined = ReplayBuffer(1, super().columns(), device)
+        self._check_room()
         self._imagining, self._fitting = devices.generator(device), devices.generator(device)
         self.world = ImaginedWorld(parts["model"], terminations.find(self.termination), self._imagining,
                                    assignment.HOW[self.assign])
@@ -97,6 +99,20 @@ class ModelLearner(OffPolicyLearner):
         self._check_fitted()
         self.fit = EnsembleFit(self.network)
         self.reset(seed)
+
+    def _check_room(self) -> None:
+        """Refuse more imagined steps than the memory holds; say so where only later epochs have so many."""
+        if not self._imagines:
+            return
+        how, row, ramp = self.practice, torch_memory.row(super().columns()), self.rollout_length
+        least, most = (int(choose(ramp.start, ramp.end)) for choose in (min, max))
+        torch_memory.check("imagined steps take",
+                           {"rollout_batch_size": how.rollout_batch_size, "rollout_schedule": least,
+                            "model_retain_epochs": how.model_retain_epochs, "epoch_length": how.epoch_length},
+                           how.room(least) * row, self.workplace.device)
+        if lacking := torch_memory.too_much(how.room(most) * row, self.workplace.device):
+            self.warnings = [*self.warnings, f"where imagined lives have {most} steps, those remembered take "
+                             f"{lacking}: the run will fail then. Lower {self.sizes}"]
 
     def columns(self) -> dict[str, Any]:
         """Return those of all transitions, and whether their successor was seen: real ones alone may lack it."""

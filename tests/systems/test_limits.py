@@ -2,14 +2,15 @@
 
 import pytest
 
-pytest.importorskip("torch", reason="learning needs torch")
+torch = pytest.importorskip("torch", reason="learning needs torch")
 
-import stimloop as sl
-from stimloop.assemblies.reports.warnings import warnings
-from stimloop.assemblies.resuming import export_weights
-from stimloop.loops.errors import AssemblyError
-from systems import test_model_fit
-from systems.test_model_learners import assembly, sac
+import stimloop as sl  # noqa: E402
+from stimloop.assemblies.reports.warnings import warnings  # noqa: E402
+from stimloop.assemblies.resuming import export_weights  # noqa: E402
+from stimloop.components.parts import torch_memory  # noqa: E402
+from stimloop.loops.errors import AssemblyError  # noqa: E402
+from systems import test_model_fit  # noqa: E402
+from systems.test_model_learners import assembly, sac  # noqa: E402
 
 
 def test_a_refresh_that_comes_rarely_is_remembered_whole():
@@ -84,3 +85,52 @@ def test_a_policy_that_was_never_taught_is_told_of(kind, params, said, tmp_path)
     told = [text for text in warnings(run) if "never updated" in text]
     assert len(told) == (said is not None)
     assert all(said in text for text in told), told
+
+
+HUGE = {"buffer_size": 10**12, "rollout_batch_size": 10**10, "model_retain_epochs": 10**10, "particles": 10**12,
+        "epoch_length": 10**21, "rollout_schedule": [0, 1, 1e30, 1e30], "batch_size": 10**12}
+
+
+@pytest.mark.parametrize("name", [*HUGE, "endless"])
+def test_what_no_memory_holds_is_refused_before_anything_is_lived(name):
+    params = {"buffer_size": 10**20} if name == "endless" else {name: HUGE[name]}
+    with pytest.raises(AssemblyError, match=r"not enough memory|this machine has \d") as caught:
+        assembly(**params).build()
+    assert caught.value.problems[0].where.startswith(f"learner.params.{next(iter(params))}")
+
+
+@pytest.mark.parametrize(("component", "params"), [
+    ("brain", {"particles": 10**11}), ("brain", {"horizon": 10**12}), ("learner", {"buffer_size": 10**12})])
+def test_what_no_memory_holds_is_refused_of_a_planner_and_its_model_too(component, params):
+    (name, number), = params.items()
+    with pytest.raises(AssemblyError, match=r"not enough memory|this machine has \d") as caught:
+        sl.Assembly.from_yaml(test_model_fit.PETS).set(f"{component}.params.{name}", number).build()
+    assert caught.value.problems[0].where.startswith(f"{component}.params.{name}")
+
+
+def test_what_only_later_epochs_have_no_memory_for_is_told_before():
+    with assembly(rollout_schedule=[0, 100, 1, 1e12], planning=False).build() as loop:
+        (told,) = loop.components["learner"].warnings
+        assert "where imagined lives have 1000000000000 steps, those remembered take" in told
+
+
+def test_memory_that_runs_out_later_is_told_in_words():
+    with assembly(planning=False).build() as loop:
+        loop.components["learner"].imagine = lambda start, length: iter([({"reward": torch.zeros(10**13)}, {})])
+        with pytest.raises(MemoryError) as caught:
+            loop.run("60 steps")
+    assert str(caught.value) == ("torch found none for 40 TB. Lower rollout_batch_size, rollout_schedule, "
+                                 "model_retain_epochs or batch_size, or particles")
+    assert "`learner`" in " ".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), TypeError("no tensor")])
+def test_other_failures_of_torch_are_not_taken_for_a_lack_of_memory(error):
+    for guard in (torch_memory.told, torch_memory.refused):
+        with pytest.raises(type(error), match=str(error)), guard("x"):
+            raise error
+
+
+@pytest.mark.parametrize(("count", "said"), [(999, "999 bytes"), (2.5e9, "2.5 GB"), (10**20, "1e+08 TB")])
+def test_bytes_are_said_as_people_read_them(count, said):
+    assert torch_memory.said(count) == said
