@@ -16,7 +16,7 @@ from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import begins, idle, status_input
 from ...loops.time import Period, say_period
-from ..parts import flags, sequence_draws, torch_memory
+from ..parts import flags, sequence_draws, torch_memory, torch_threads
 from ..parts.roles import Model, Placeable, Policy, Value
 
 
@@ -111,7 +111,7 @@ class Mppi(Component):
         from ..parts.sequence_search import SequenceSearch
 
         self._actions = int(self.outputs["action"].shape[0])  # type: ignore[arg-type]
-        self.warnings = self._pace()
+        self.warnings = [*self._pace(), *torch_threads.too_many(self.threads)]
         torch_memory.check("variants of its plans take", {"particles": self.particles, "horizon": self.horizon},
                            4 * lanes.count * self.particles * self.horizon * self._actions)
         self.search = SequenceSearch(**self._search, weighing=Weighing(**self._weighing))
@@ -201,8 +201,6 @@ class Mppi(Component):
         """
         import torch
 
-        from ..parts.torch_threads import threads
-
         seen = np.asarray(inputs["observation"], np.float32)
         memory = self._new_memory(np.arange(len(seen))) if memory is None else memory
         status = inputs.get("status")
@@ -211,7 +209,7 @@ class Mppi(Component):
                 "expected": np.zeros(len(seen), np.float32), "effective_size": np.zeros(len(seen), np.float32)}
         after = {name: np.array(part) for name, part in memory.items()}
         if acting.size:
-            with torch.no_grad(), threads(self.threads):
+            with torch.no_grad(), torch_threads.threads(self.threads):
                 answer = self._plan(seen[acting], inputs.get("state"), acting, memory)
             for name in said:
                 said[name][acting] = answer[name].numpy()

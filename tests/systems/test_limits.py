@@ -1,5 +1,7 @@
 """Settings at their limits: what cannot work is refused or told, and what can work does."""
 
+import os
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="learning needs torch")
@@ -134,3 +136,22 @@ def test_other_failures_of_torch_are_not_taken_for_a_lack_of_memory(error):
 @pytest.mark.parametrize(("count", "said"), [(999, "999 bytes"), (2.5e9, "2.5 GB"), (10**20, "1e+08 TB")])
 def test_bytes_are_said_as_people_read_them(count, said):
     assert torch_memory.said(count) == said
+
+
+@pytest.mark.parametrize("made", [lambda count: assembly(threads=count),
+                                  lambda count: fit_learner(threads=count),
+                                  lambda count: fit_learner().set("brain.params.threads", count)],
+                         ids=["mopac", "model_fit", "mppi"])
+def test_more_threads_than_cores_are_not_begun(made, monkeypatch):
+    begun, before = [], torch.set_num_threads
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: begun.append(count) or before(1))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    for count, told in ((100_000, 1), (2, 0)):
+        with made(count).build() as loop:
+            loop.run("24 steps")
+            found = [text for part in loop.components.values() for text in getattr(part, "warnings", ()) if "threads" in text]
+        assert len(found) == told
+        assert all("threads: 100000 are more than this machine's 2 cores, so it works on 2" in text for text in found)
+        assert set(begun) <= {1, 2}, "1 where it is set back"
+        assert 2 in begun
+        begun.clear()
