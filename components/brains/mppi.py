@@ -16,7 +16,7 @@ from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import begins, idle, status_input
 from ...loops.time import Period, say_period
-from ..parts import flags, sequence_draws, torch_memory, torch_threads
+from ..parts import flags, sequence_draws, single_numbers, torch_memory, torch_threads
 from ..parts.roles import Model, Placeable, Policy, Value
 
 
@@ -73,6 +73,7 @@ class Mppi(Component):
                  nominal: Literal["previous", "policy", "zero"] = "previous", policy_sequences: Amount = 0,
                  termination: str | None = None, explore: bool = False, forget: Literal["first", "never"] = "first",
                  period: Period | None = None, threads: Count = 1) -> None:
+        single_numbers.check(locals())
         self.horizon, self.particles, self.gamma, self.nominal = horizon, particles, gamma, nominal
         self.policy_sequences, self.termination, self.explore = policy_sequences, termination, explore
         self.forget, self.period, self.threads = forget, period, threads

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...loops.lanes import Lanes
-from . import torch_memory
+from . import single_numbers, torch_memory
 from .policy_learner import PolicyLearner
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class OffPolicyLearner(PolicyLearner):
                     "value": ("critics.q_ensemble", {"hidden": [8, 8]})}
 
     def __init__(self, given: Mapping[str, Any]) -> None:
+        single_numbers.check(given)
         super().__init__(*(given[name] for name in ("unfinished", "cost", "threads", "device")))
         self.buffer_size, self.batch_size = given["buffer_size"], given["batch_size"]
         self._core_settings = {name: given[name] for name in self.core_settings}

@@ -149,9 +149,29 @@ def test_more_threads_than_cores_are_not_begun(made, monkeypatch):
     for count, told in ((100_000, 1), (2, 0)):
         with made(count).build() as loop:
             loop.run("24 steps")
-            found = [text for part in loop.components.values() for text in getattr(part, "warnings", ()) if "threads" in text]
+            found = [text for part in loop.components.values() for text in getattr(part, "warnings", ())
+                     if "threads" in text]
         assert len(found) == told
         assert all("threads: 100000 are more than this machine's 2 cores, so it works on 2" in text for text in found)
         assert set(begun) <= {1, 2}, "1 where it is set back"
         assert 2 in begun
         begun.clear()
+
+
+def planner(**params):
+    return fit_learner().set({f"brain.params.{name}": value for name, value in params.items()})
+
+
+@pytest.mark.parametrize("name", ["noise", "bound", "temperature", "ent_coef", "learning_rate", "target_entropy"])
+def test_a_number_that_single_precision_cannot_hold_is_refused(name):
+    with pytest.raises(AssemblyError, match="is beyond single precision, which holds 3.4e") as caught:
+        assembly(**{"scaling": "fixed", name: 1e39}).build()
+    assert caught.value.problems[0].where.startswith(f"learner.params.{name}")
+    assembly(**{"scaling": "fixed", name: 1e38}).build().close()
+
+
+@pytest.mark.parametrize("name", ["noise", "temperature"])
+def test_a_planner_refuses_it_too(name):
+    with pytest.raises(AssemblyError, match="is beyond single precision, which holds 3.4e") as caught:
+        planner(scaling="fixed", **{name: 1e39}).build()
+    assert caught.value.problems[0].where.startswith(f"brain.params.{name}")
