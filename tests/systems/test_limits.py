@@ -164,7 +164,7 @@ def planner(**params):
 
 @pytest.mark.parametrize("name", ["noise", "bound", "temperature", "ent_coef", "learning_rate", "target_entropy"])
 def test_a_number_that_single_precision_cannot_hold_is_refused(name):
-    with pytest.raises(AssemblyError, match="is beyond single precision, which holds 3.4e") as caught:
+    with pytest.raises(AssemblyError, match=r"is beyond single precision, which holds 3\.4e") as caught:
         assembly(**{"scaling": "fixed", name: 1e39}).build()
     assert caught.value.problems[0].where.startswith(f"learner.params.{name}")
     assembly(**{"scaling": "fixed", name: 1e38}).build().close()
@@ -172,6 +172,6 @@ def test_a_number_that_single_precision_cannot_hold_is_refused(name):
 
 @pytest.mark.parametrize("name", ["noise", "temperature"])
 def test_a_planner_refuses_it_too(name):
-    with pytest.raises(AssemblyError, match="is beyond single precision, which holds 3.4e") as caught:
+    with pytest.raises(AssemblyError, match=r"is beyond single precision, which holds 3\.4e") as caught:
         planner(scaling="fixed", **{name: 1e39}).build()
     assert caught.value.problems[0].where.startswith(f"brain.params.{name}")
