@@ -136,6 +136,9 @@ class Mppi(Component):
         if asks_policy and "policy" not in used:
             problems.append(Problem("a policy is asked what it would do, and there is none", "uses",
                                     "Write uses: {policy: a brain}."))
+        if not self.outputs["action"].shape[0]:
+            problems.append(Problem("an action of 0 numbers: there is nothing to plan", "outputs.action",
+                                    "Look at the action space of the body."))
         if problems:
             raise AssemblyError(problems)
 

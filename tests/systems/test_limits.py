@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="learning needs torch")
@@ -11,6 +12,8 @@ from stimloop.assemblies.reports.warnings import warnings  # noqa: E402
 from stimloop.assemblies.resuming import export_weights  # noqa: E402
 from stimloop.components.parts import torch_memory  # noqa: E402
 from stimloop.loops.errors import AssemblyError  # noqa: E402
+from stimloop.loops.port import Port  # noqa: E402
+from stimloop.loops.status import FIRST  # noqa: E402
 from systems import test_model_fit  # noqa: E402
 from systems.test_model_learners import assembly, sac  # noqa: E402
 
@@ -175,3 +178,36 @@ def test_a_planner_refuses_it_too(name):
     with pytest.raises(AssemblyError, match=r"is beyond single precision, which holds 3\.4e") as caught:
         planner(scaling="fixed", **{name: 1e39}).build()
     assert caught.value.problems[0].where.startswith(f"brain.params.{name}")
+
+
+class Bare(sl.Component):
+    """A body of any sizes in which nothing happens."""
+
+    period = 10_000_000
+
+    def __init__(self, *, seen: int = 2, done: int = 2):
+        self.inputs = {"action": Port("what is done", (done,), low=-1, high=1, reads="hold")}
+        self.outputs = {"observation": Port("what is seen", (seen,)), "reward": Port("nothing"),
+                        "status": Port("flags", dtype="int64")}
+
+    def step(self, now, inputs):
+        lanes = self.lanes.count
+        return {"observation": np.zeros((lanes, *self.outputs["observation"].shape), np.float32),
+                "reward": np.zeros(lanes, np.float32), "status": np.full(lanes, FIRST if now == 0 else 0, np.int64)}
+
+
+@pytest.mark.parametrize(("made", "sizes", "said"), [
+    (assembly, {"seen": 0}, "an observation of 0 numbers: there is nothing to foresee"),
+    (fit_learner, {"seen": 0}, "an observation of 0 numbers: there is nothing to foresee"),
+    (assembly, {"done": 0}, "an action of 0 numbers: there is nothing to learn"),
+    (sac, {"done": 0}, "an action of 0 numbers: there is nothing to learn"),
+    (fit_learner, {"done": 0}, "an action of 0 numbers: there is nothing to plan")])
+def test_bodies_that_show_or_do_nothing_are_refused(made, sizes, said):
+    with pytest.raises(AssemblyError, match=said):
+        made().set("body", None).add("body", Bare, inputs=["brain.action"], **sizes).build()
+
+
+def test_a_body_that_shows_nothing_can_be_learned_without_a_model():
+    with sac().set("body", None).add("body", Bare, inputs=["brain.action"], seen=0).build() as loop:
+        loop.run("25 steps")
+        assert loop.components["learner"].core.updates > 0
