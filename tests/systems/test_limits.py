@@ -11,6 +11,7 @@ import stimloop as sl  # noqa: E402
 from stimloop.assemblies.reports.warnings import warnings  # noqa: E402
 from stimloop.assemblies.resuming import export_weights  # noqa: E402
 from stimloop.components.parts import torch_memory  # noqa: E402
+from stimloop.components.parts.schedules import Ramp  # noqa: E402
 from stimloop.loops.errors import AssemblyError  # noqa: E402
 from stimloop.loops.port import Port  # noqa: E402
 from stimloop.loops.status import FIRST  # noqa: E402
@@ -211,3 +212,24 @@ def test_a_body_that_shows_nothing_can_be_learned_without_a_model():
     with sac().set("body", None).add("body", Bare, inputs=["brain.action"], seen=0).build() as loop:
         loop.run("25 steps")
         assert loop.components["learner"].core.updates > 0
+
+
+@pytest.mark.parametrize(("schedule", "said"), [
+    ([0, 1, 0.5], "it has 3 numbers"), ([0, 1, 1, float("inf")], "inf is not finite"),
+    ([-1, 1, 1, 1], "epoch -1 is before the first"), ([2, 1, 1, 1], "epoch 1 does not come after epoch 2"),
+    ([0, 1, 1, -0.5], "-0.5 is below 0")])
+def test_a_schedule_that_is_refused_is_told_why(schedule, said):
+    with pytest.raises(AssemblyError, match="is not a schedule: ") as caught:
+        Ramp(schedule, "ratio_schedule", "epoch")
+    assert f"is not a schedule: {said}" in str(caught.value)
+
+
+def test_a_learning_rate_that_is_always_0_is_told_so():
+    with pytest.raises(AssemblyError, match="is not a schedule: both its values are 0"):
+        Ramp([0, 10, 0, 0], "learning_rate")
+
+
+def test_all_may_be_imagined():
+    with assembly(ratio_schedule=[0, 1, 0, 0], planning=False).build() as loop:
+        loop.run("40 steps")
+        assert loop.peek("learner.real_ratio") == 0
