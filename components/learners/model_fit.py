@@ -47,7 +47,7 @@ class ModelFit(Component):
         self.learning_starts, self.model_train_freq = learning_starts, model_train_freq
         self.buffer_size, self.max_model_t, self.unfinished = buffer_size, max_model_t, unfinished
         self.threads, self.device = threads, device
-        self.warnings = torch_threads.too_many(threads)
+        self.warnings = [*torch_threads.too_many(threads), *model_fitting.by_the_clock(max_model_t)]
         self.inputs = {
             "observation": Port("what is seen of the body", ("observation",), wakes=True),
             "reward": Port("reward of the step that just ended", (), wakes=True),

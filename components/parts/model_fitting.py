@@ -44,6 +44,12 @@ def check_memory(size: int) -> None:
                                      "thousands.")])
 
 
+def by_the_clock(max_seconds: float | None) -> list[str]:
+    """Say where fits are as long as the machine lets them be."""
+    return [] if max_seconds is None else [
+        f"max_model_t: {max_seconds:g} stops a fit by the clock, so no two runs of this assembly need be alike"]
+
+
 def enough(buffer: ReplayBuffer) -> bool:
     """Are there steps enough to fit a model to?"""
     return int(buffer.columns["reached"][:len(buffer)].sum()) >= _FEWEST

@@ -49,6 +49,7 @@ class ModelLearner(OffPolicyLearner):
         self.termination, self.assign = given["termination"], given["assign"]
         self.rollout_length = Ramp(practice.rollout_schedule, "rollout_schedule", "epoch")
         self.real_ratio = Ramp(practice.ratio_schedule, "ratio_schedule", "epoch")
+        self.warnings += model_fitting.by_the_clock(practice.max_model_t)
         self._check_schedules()
         if practice.min_buffer > self.buffer_size:
             raise AssemblyError([Problem("no update would ever be made: the first waits for min_buffer: "

@@ -233,3 +233,12 @@ def test_all_may_be_imagined():
     with assembly(ratio_schedule=[0, 1, 0, 0], planning=False).build() as loop:
         loop.run("40 steps")
         assert loop.peek("learner.real_ratio") == 0
+
+
+@pytest.mark.parametrize("made", [assembly, fit_learner], ids=["mopac", "model_fit"])
+def test_a_fit_that_is_stopped_by_the_clock_is_told_not_to_be_repeatable(made):
+    for params, told in (({}, 0), ({"max_model_t": 100.0}, 1)):
+        with made(**params).build() as loop:
+            found = [text for text in loop.components["learner"].warnings if "no two runs of this assembly need be alike" in text]
+            assert len(found) == told
+            assert all("max_model_t: 100 " in text for text in found)
