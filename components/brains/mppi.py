@@ -112,7 +112,7 @@ class Mppi(Component):
         from ..parts.sequence_search import SequenceSearch
 
         self._actions = int(self.outputs["action"].shape[0])  # type: ignore[arg-type]
-        self.warnings = [*self._pace(), *torch_threads.too_many(self.threads)]
+        self.warnings = [*self._pace(), *self._idle(), *torch_threads.too_many(self.threads)]
         torch_memory.check("variants of its plans take", {"particles": self.particles, "horizon": self.horizon},
                            4 * lanes.count * self.particles * self.horizon * self._actions)
         self.search = SequenceSearch(**self._search, weighing=Weighing(**self._weighing))
@@ -149,6 +149,20 @@ class Mppi(Component):
             return []
         return [f"plans every {say_period(self.period)}, but each step of a plan is a tick of its world, "
                 f"{say_period(tick)}: it plans as if it could act more or less often than it does"]
+
+    def _idle(self) -> list[str]:
+        """Say what is asked for and does nothing."""
+        from ..parts import terminations
+
+        found = []
+        if self.particles + self.policy_sequences == 1:
+            found.append("never plans: its one variant is the sequence as it stands, and there is none to compare it "
+                         "with. Write particles: 2 or more")
+        if "world" in self.used and self.termination is not None:
+            terminations.find(self.termination)  # refuses one that there is not
+            found.append(f"termination: {self.termination} is not asked, for the world says itself when an episode is "
+                         "over. Leave it out")
+        return found
 
     def _trial_world(self) -> Any:
         from ..parts import foresight

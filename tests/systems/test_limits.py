@@ -12,11 +12,13 @@ from stimloop.assemblies.reports.warnings import warnings  # noqa: E402
 from stimloop.assemblies.resuming import export_weights  # noqa: E402
 from stimloop.components.parts import torch_memory  # noqa: E402
 from stimloop.components.parts.schedules import Ramp  # noqa: E402
+from stimloop.components.parts.sequence_search import coloured  # noqa: E402
 from stimloop.loops.errors import AssemblyError  # noqa: E402
 from stimloop.loops.port import Port  # noqa: E402
 from stimloop.loops.status import FIRST  # noqa: E402
 from systems import test_model_fit  # noqa: E402
 from systems.test_model_learners import assembly, sac  # noqa: E402
+from systems.test_planning_in_bodies import planned  # noqa: E402
 
 
 def test_a_refresh_that_comes_rarely_is_remembered_whole():
@@ -239,6 +241,40 @@ def test_all_may_be_imagined():
 def test_a_fit_that_is_stopped_by_the_clock_is_told_not_to_be_repeatable(made):
     for params, told in (({}, 0), ({"max_model_t": 100.0}, 1)):
         with made(**params).build() as loop:
-            found = [text for text in loop.components["learner"].warnings if "no two runs of this assembly need be alike" in text]
+            found = [text for text in loop.components["learner"].warnings if "need be alike" in text]
             assert len(found) == told
             assert all("max_model_t: 100 " in text for text in found)
+
+
+def test_noise_of_any_colour_is_a_number():
+    """So red that all is of the lowest frequency: one wave, of variance 1 over draws."""
+    white = torch.randn(20_000, 15, 1, generator=torch.Generator().manual_seed(0))
+    for colour in (100.0, 1e30):
+        red = coloured(white, colour)
+        power = torch.fft.rfft(red, dim=1).abs().square().mean((0, 2))
+        assert red.square().mean().item() == pytest.approx(1, abs=0.02)
+        assert power[2:].sum() < 1e-6 * power.sum()
+    with planner(colour=100.0).build() as loop:
+        loop.run("24 steps")
+
+
+@pytest.mark.parametrize(("params", "never"), [
+    ({"particles": 1, "elites": 1}, True), ({"particles": 1, "method": "mppi"}, True),
+    ({"particles": 2, "elites": 1}, False)])
+def test_a_planner_with_nothing_to_compare_is_told_so(params, never):
+    made = planner(**params)
+    with made.build() as loop:
+        assert any("never plans" in text for text in loop.components["brain"].warnings) == never
+
+
+@pytest.mark.parametrize(("termination", "refused"), [("hoper", True), ("hopper", False), (None, False)])
+def test_a_rule_that_a_world_does_not_need_is_not_passed_over(termination, refused):
+    made = planned(termination=termination)
+    if refused:
+        with pytest.raises(AssemblyError, match='Did you mean "hopper"'):
+            made.build()
+        return
+    with made.build() as loop:
+        told = [text for text in loop.components["brain"].warnings if "termination" in text]
+    assert len(told) == (termination is not None)
+    assert all("the world says itself when an episode is over" in text for text in told)
