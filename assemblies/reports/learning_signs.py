@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ...loops.errors import counted
@@ -31,6 +32,10 @@ def _cause(run: Run, name: str) -> str:
             of_lanes = f" in each of {lanes} lanes" if each > 1 else ""
             return (f"the run made {counted(steps, 'step')}, and it begins after {waits} = {number}{of_lanes}. Run "
                     f"longer, or lower {name}.params.{waits}.")
+    begins, every = max(_whole(params, "learning_starts"), _whole(params, "min_buffer")), _whole(params, "train_freq")
+    if run.bodies and steps - begins < every:
+        return (f"the run made {counted(steps, 'step')}, of which {steps - begins} came after the first {begins}, and "
+                f"it updates after each train_freq = {every} of these. Run longer, or lower {name}.params.train_freq.")
     if params.get("insert") == "episode_end" and not any(map(_ended, map(run.episodes, run.bodies))):
         return (f"insert: episode_end remembers a step when its episode is over, and none was. Run longer, or write "
                 f"{name}.params.insert: step.")
@@ -38,11 +43,20 @@ def _cause(run: Run, name: str) -> str:
             "show), and at whether it hears of every step.")
 
 
+def _whole(params: Mapping[str, Any], name: str) -> int:
+    """Return a parameter that is a whole number; 0 where it is none."""
+    return number if isinstance(number := params.get(name), int) else 0
+
+
 def never_fitted(run: Run) -> list[str]:
-    """Who acts by a model whose weights are those drawn by chance; not where that is told of its learner."""
+    """Who acts by a model whose weights are those drawn by chance, and who was to practise in one.
+
+    Not where that is told of the learner: that it never updated, or that its share of real steps never fell.
+    """
     found, components = [], said(run, "assembly", {}).get("components")
     for model in models(run):
         learner = learner_of(run, model)
+        found += _unfitted(run, model, learner)
         if parameters(run, model).get("weights") is not None or (learner is not None and (
                 run.streams[f"{learner}.model_loss"].rows or not run.streams[f"{learner}.updates"].rows)):
             continue
@@ -54,6 +68,28 @@ def never_fitted(run: Run) -> list[str]:
     return found
 
 
+def _unfitted(run: Run, model: str, learner: str | None) -> list[str]:
+    """Is there a learner that was to practise in this model, and learned without?"""
+    if learner is None or parameters(run, model).get("weights") is not None:
+        return []
+    params, practised = parameters(run, learner), run.streams.get(f"{learner}.q_loss")
+    if practised is None or not practised.rows or run.streams[f"{learner}.model_loss"].rows:
+        return []
+    first, _, *shares = _schedule(params.get("ratio_schedule"))
+    if min(shares) >= 1 or (shares[0] >= 1 and _last_epoch(run, params) <= first):
+        return []
+    remedy = (f"Let {learner}.params.model_train_end_epoch be later, or learning_starts."
+              if params.get("model_train_end_epoch") is not None else
+              "There were never enough steps whose successor was seen: run longer.")
+    return [f"{learner} never fitted its model, so that it imagined nothing and learned from real steps alone. "
+            f"{remedy}"]
+
+
+def _last_epoch(run: Run, params: Mapping[str, Any]) -> int:
+    """Return the epoch in which a run ended, of a learner that counts epochs."""
+    return max(0, _steps(run) - params["learning_starts"]) // params["epoch_length"]
+
+
 def never_begun(run: Run) -> list[str]:
     """Schedules of epochs that stayed at their first value because the run ended before the first of their epochs."""
     found, components = [], said(run, "assembly", {}).get("components")
@@ -62,7 +98,7 @@ def never_begun(run: Run) -> list[str]:
         epoch, starts = params.get("epoch_length"), params.get("learning_starts")
         if not (isinstance(epoch, int) and isinstance(starts, int) and epoch > 0):
             continue
-        last = max(0, _steps(run) - starts) // epoch
+        last = _last_epoch(run, params)
         for key in ("rollout_schedule", "ratio_schedule"):
             first, _, value, then = _schedule(params.get(key))
             if value != then and last <= first > 0:

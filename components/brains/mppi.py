@@ -16,7 +16,7 @@ from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import begins, idle, status_input
 from ...loops.time import Period, say_period
-from ..parts import flags, sequence_draws, terminations
+from ..parts import flags, sequence_draws, single_numbers, terminations, torch_memory, torch_threads
 from ..parts.roles import Model, Placeable, Policy, Value
 
 
@@ -73,6 +73,7 @@ class Mppi(Component):
                  nominal: Literal["previous", "policy", "zero"] = "previous", policy_sequences: Amount = 0,
                  termination: str | None = None, explore: bool = False, forget: Literal["first", "never"] = "first",
                  period: Period | None = None, threads: Count = 1) -> None:
+        single_numbers.check(locals())
         self.horizon, self.particles, self.gamma, self.nominal = horizon, particles, gamma, nominal
         self.policy_sequences, self.termination, self.explore = policy_sequences, termination, explore
         self.forget, self.period, self.threads = forget, period, threads
@@ -115,7 +116,9 @@ class Mppi(Component):
         from ..parts.sequence_search import SequenceSearch
 
         self._actions = int(self.outputs["action"].shape[0])  # type: ignore[arg-type]
-        self.warnings = self._pace()
+        self.warnings = [*self._pace(), *self._idle(), *torch_threads.too_many(self.threads)]
+        torch_memory.check("variants of its plans take", {"particles": self.particles, "horizon": self.horizon},
+                           4 * lanes.count * self.particles * self.horizon * self._actions)
         self.search = SequenceSearch(**self._search, weighing=Weighing(**self._weighing))
         self.foresight = Foresight(self._trial_world(), self.gamma, self._worth if "value" in self.used else None)
         self.reset(seed)
@@ -137,6 +140,9 @@ class Mppi(Component):
         if asks_policy and "policy" not in used:
             problems.append(Problem("a policy is asked what it would do, and there is none", "uses",
                                     "Write uses: {policy: a brain}."))
+        if not self.outputs["action"].shape[0]:
+            problems.append(Problem("an action of 0 numbers: there is nothing to plan", "outputs.action",
+                                    "Look at the action space of the body."))
         if problems:
             raise AssemblyError(problems)
 
@@ -147,6 +153,20 @@ class Mppi(Component):
             return []
         return [f"plans every {say_period(self.period)}, but each step of a plan is a tick of its world, "
                 f"{say_period(tick)}: it plans as if it could act more or less often than it does"]
+
+    def _idle(self) -> list[str]:
+        """Say what is asked for and does nothing."""
+        from ..parts import terminations
+
+        found = []
+        if self.particles + self.policy_sequences == 1:
+            found.append("never plans: its one variant is the sequence as it stands, and there is none to compare it "
+                         "with. Write particles: 2 or more")
+        if "world" in self.used and self.termination is not None:
+            terminations.find(self.termination)  # refuses one that there is not
+            found.append(f"termination: {self.termination} is not asked, for the world says itself when an episode is "
+                         "over. Leave it out")
+        return found
 
     def _trial_world(self) -> Any:
         from ..parts import foresight
@@ -203,8 +223,6 @@ class Mppi(Component):
         """
         import torch
 
-        from ..parts.torch_threads import threads
-
         seen = np.asarray(inputs["observation"], np.float32)
         memory = self._new_memory(np.arange(len(seen))) if memory is None else memory
         status = inputs.get("status")
@@ -213,7 +231,7 @@ class Mppi(Component):
                 "expected": np.zeros(len(seen), np.float32), "effective_size": np.zeros(len(seen), np.float32)}
         after = {name: np.array(part) for name, part in memory.items()}
         if acting.size:
-            with torch.no_grad(), threads(self.threads):
+            with torch.no_grad(), torch_threads.threads(self.threads):
                 answer = self._plan(seen[acting], inputs.get("state"), acting, memory)
             for name in said:
                 said[name][acting] = answer[name].numpy()

@@ -43,7 +43,7 @@ class Mbpo(ModelLearner):
         rollout_batch_size: starts of imagined lives each time.
         rollout_schedule: length of imagined lives, in steps.
         ratio_schedule: share of real rows in a minibatch; where it is 1, nothing is fitted or imagined.
-        model_retain_epochs: epochs whose imagined steps are remembered.
+        model_retain_epochs: epochs whose imagined steps are remembered; those of one refresh always are.
         assign: how imagined steps fall to the model's elites: each by chance (`random`), or all equally often
             (`balanced`).
         insert: are real steps remembered at each `step`, or only at the `episode_end`?

@@ -12,10 +12,9 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import status_input
-from ..parts import devices, model_fitting
+from ..parts import devices, model_fitting, torch_memory, torch_threads
 from ..parts.devices import Device
 from ..parts.roles import Model
-from ..parts.torch_threads import threads
 from ..parts.transitions import Transitions, Unfinished
 
 
@@ -44,9 +43,11 @@ class ModelFit(Component):
     def __init__(self, *, learning_starts: Amount = 250, model_train_freq: Count = 250, buffer_size: Count = 1_000_000,
                  max_model_t: Positive | None = None, unfinished: Unfinished = "error", threads: Count = 1,
                  device: Device = "cpu") -> None:
+        model_fitting.check_memory(buffer_size)
         self.learning_starts, self.model_train_freq = learning_starts, model_train_freq
         self.buffer_size, self.max_model_t, self.unfinished = buffer_size, max_model_t, unfinished
         self.threads, self.device = threads, device
+        self.warnings = [*torch_threads.too_many(threads), *model_fitting.by_the_clock(max_model_t)]
         self.inputs = {
             "observation": Port("what is seen of the body", ("observation",), wakes=True),
             "reward": Port("reward of the step that just ended", (), wakes=True),
@@ -72,7 +73,9 @@ class ModelFit(Component):
         seen, done = self.inputs["observation"], self.inputs["action"]
         columns = transition_columns(seen.shape, done.shape, done.dtype, seen.dtype)  # type: ignore[arg-type]
         self.workplace = devices.Workplace(self.used, devices.find(self.device))
-        self.buffer = ReplayBuffer(self.buffer_size, {**columns, "reached": ((), torch.bool)}, self.workplace.device)
+        with torch_memory.refused("buffer_size"):
+            self.buffer = ReplayBuffer(self.buffer_size, {**columns, "reached": ((), torch.bool)},
+                                       self.workplace.device)
         self.fit = EnsembleFit(network_of(self.workplace.parts["model"]))
         self._transitions = Transitions(lanes, self.unfinished)
         self._generator = devices.generator(self.workplace.device)
@@ -96,7 +99,7 @@ class ModelFit(Component):
         if due <= self._due or not model_fitting.enough(self.buffer):
             return {}
         self._due, self._fits = due, self._fits + 1
-        with threads(self.threads), self.workplace.learning("model"):
+        with torch_threads.threads(self.threads), torch_memory.told("buffer_size"), self.workplace.learning("model"):
             measured = model_fitting.fit_to(self.buffer, self.fit, self._generator, self.max_model_t)
         return {"updates": np.asarray(self._fits, np.int64),
                 **{name: np.asarray(value, np.float64) for name, value in measured.items()}}

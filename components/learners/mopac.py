@@ -51,7 +51,7 @@ class Mopac(ModelLearner):
         rollout_batch_size: starts of imagined lives each time.
         rollout_schedule: length of imagined lives, in steps.
         ratio_schedule: share of real rows in a minibatch; where it is 1, nothing is fitted or imagined.
-        model_retain_epochs: epochs whose imagined steps are remembered.
+        model_retain_epochs: epochs whose imagined steps are remembered; those of one refresh always are.
         planning: plan at all; else this is `learners.mbpo`.
         particles: noisy variants of each plan.
         noise: standard deviation of what is added to an action.
@@ -89,6 +89,7 @@ class Mopac(ModelLearner):
     """
 
     uses = {**ModelLearner.uses, "state_value": Use(Value, changes=True, optional=True)}
+    sizes = f"{ModelLearner.sizes}, or particles"
     measures = {
         **ModelLearner.measures,
         "v_loss": "half the mean squared error of the value of states",
@@ -165,9 +166,19 @@ class Mopac(ModelLearner):
         check_state_value(self.used.get("state_value"))
         self._noise = devices.generator(devices.find(self.device))
         super().build(lanes, seed)
+        if self.planning:
+            self._check_variants()
         self.planner = Planner(Guidance(**self.guidance, weighing=Weighing(**self.weighing)), self.world, self.actor,
                                self.core.gamma, None if self.horizon_value == "none" else self._worth, self._noise)
         self.warnings = [*self.warnings, *self._never_plans()]
+
+    def _check_variants(self) -> None:
+        """Refuse variants of one plan that no memory holds."""
+        from ..parts import torch_memory
+
+        particles, length = self.guidance["particles"], int(min(self.rollout_length.start, self.rollout_length.end))
+        torch_memory.check("variants of one plan take", {"particles": particles, "rollout_schedule": length},
+                           4 * particles * length * self.core.actions, self.workplace.device)
 
     def _never_plans(self) -> list[str]:
         """Say where plans are asked for and none can be made."""

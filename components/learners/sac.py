@@ -47,8 +47,7 @@ class Sac(OffPolicyLearner):
                  unfinished: Unfinished = "error", cost: Cost = 0, threads: Count = 1, device: Device = "cpu"
                  ) -> None:
         super().__init__(locals())
-        self.batch_size, self.learning_starts = batch_size, learning_starts
-        self.train_freq, self.gradient_steps = train_freq, gradient_steps
+        self.learning_starts, self.train_freq, self.gradient_steps = learning_starts, train_freq, gradient_steps
 
     @classmethod
     def example(cls) -> Sac:

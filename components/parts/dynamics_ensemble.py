@@ -60,6 +60,11 @@ class DynamicsEnsemble(SharedArrays):
         """Members [elites] that predicted the hold-out best, the best first."""
         return self.arrays["elites"]
 
+    @property
+    def fitted(self) -> bool:
+        """Was it ever fitted, here or where its weights come from? Else it says what was drawn by chance."""
+        return not np.isinf(self.arrays["holdout"]).all()
+
     def forward(self, values: Any, among: Sequence[int] | None = None) -> tuple[Any, Any]:
         """Return mean and log-variance [members, batch, outputs].
 

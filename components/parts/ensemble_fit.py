@@ -45,6 +45,9 @@ def network_of(model: Any) -> DynamicsEnsemble:
         raise AssemblyError([Problem(f"nothing here can fit {type(model).__name__} to real steps: its `network` is no "
                                      "DynamicsEnsemble (parts/dynamics_ensemble.py)", "uses.model",
                                      "Use a world_models.gaussian_ensemble, or build the model around one.")])
+    if network.outputs < 2:
+        raise AssemblyError([Problem("an observation of 0 numbers: there is nothing to foresee", "inputs.observation",
+                                     "Let the body publish something, or learn without a model (learners.sac).")])
     return network
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...loops.errors import AssemblyError, Problem
 from .transitions import Rows
 
 if TYPE_CHECKING:
@@ -33,6 +34,20 @@ def as_columns(rows: Rows) -> dict[str, np.ndarray]:
 def times_due(steps: int, starts: int, every: int) -> int:
     """Return how often fitting has fallen due: after `starts` steps for the first time, then each time `every` more."""
     return max(0, (steps - starts) // every + 1)
+
+
+def check_memory(size: int) -> None:
+    """Refuse a memory of real steps that never holds enough of them."""
+    if size < _FEWEST:
+        raise AssemblyError([Problem(f"{size} steps are too few to fit a model to: it takes {_FEWEST}, of which one is "
+                                     "held out", "buffer_size", f"Write at least {_FEWEST}; a model gets better with "
+                                     "thousands.")])
+
+
+def by_the_clock(max_seconds: float | None) -> list[str]:
+    """Say where fits are as long as the machine lets them be."""
+    return [] if max_seconds is None else [
+        f"max_model_t: {max_seconds:g} stops a fit by the clock, so no two runs of this assembly need be alike"]
 
 
 def enough(buffer: ReplayBuffer) -> bool:

@@ -14,7 +14,7 @@ from ...loops.component import Component, Inputs, Use
 from ...loops.errors import AssemblyError, Diverged, Problem
 from ...loops.lanes import Lanes
 from ...loops.seeds import derive
-from . import devices, model_fitting, terminations
+from . import devices, model_fitting, terminations, torch_memory
 from .off_policy import OffPolicyLearner
 from .practice import Practice
 from .roles import Model
@@ -29,6 +29,7 @@ class ModelLearner(OffPolicyLearner):
     """
 
     uses = {**OffPolicyLearner.uses, "model": Use(Model, changes=True)}
+    sizes = "rollout_batch_size, rollout_schedule, model_retain_epochs or batch_size"
     core_settings = (*OffPolicyLearner.core_settings, "reward_scale")
     measures = {
         **OffPolicyLearner.measures,
@@ -48,12 +49,15 @@ class ModelLearner(OffPolicyLearner):
         self.termination, self.assign = given["termination"], given["assign"]
         self.rollout_length = Ramp(practice.rollout_schedule, "rollout_schedule", "epoch")
         self.real_ratio = Ramp(practice.ratio_schedule, "ratio_schedule", "epoch")
+        self.warnings += model_fitting.by_the_clock(practice.max_model_t)
         self._check_schedules()
         if practice.min_buffer > self.buffer_size:
             raise AssemblyError([Problem("no update would ever be made: the first waits for min_buffer: "
                                          f"{practice.min_buffer} steps, and buffer_size: {self.buffer_size} are "
                                          "remembered",
                                          "min_buffer", "Write at most the buffer_size.")])
+        if self._imagines:
+            model_fitting.check_memory(self.buffer_size)
 
     def _check_schedules(self) -> None:
         ratio, length = self.real_ratio, self.rollout_length
@@ -67,8 +71,20 @@ class ModelLearner(OffPolicyLearner):
 
     def check_source(self, key: str, source: Component) -> list[Problem]:
         """Return why the termination is not that of the body it hears; where nothing is imagined, none is asked."""
-        imagines = min(self.real_ratio.start, self.real_ratio.end) < 1
-        return terminations.check_body(self.termination, source) if imagines and key == "observation" else []
+        heard = self._imagines and key == "observation"
+        return terminations.check_body(self.termination, source) if heard else []
+
+    @property
+    def _imagines(self) -> bool:
+        """Is a share of some minibatch to be imagined?"""
+        return min(self.real_ratio.start, self.real_ratio.end) < 1
+
+    def _check_fitted(self) -> None:
+        """Refuse a model that is not fitted, and is never going to be: all that is imagined in it were chance."""
+        if self._imagines and self.practice.model_train_end_epoch == 0 and not self.network.fitted:
+            raise AssemblyError([Problem("the model would never be fitted, and what is imagined in it would be drawn "
+                                         "by chance", "params.model_train_end_epoch", "Write at least 1, or give the "
+                                         "model what was learned elsewhere: its params.weights.")])
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make what fits the model, the world that it imagines, and a memory of what was lived there."""
@@ -80,12 +96,29 @@ class ModelLearner(OffPolicyLearner):
         super().build(lanes, seed)
         device, parts = self.workplace.device, self.workplace.parts
         self.imagined = ReplayBuffer(1, super().columns(), device)
+        self._check_room()
         self._imagining, self._fitting = devices.generator(device), devices.generator(device)
         ends = imagined_ends.find(self.termination, self.inputs["observation"].shape, self.core.actions, device)
         self.world = ImaginedWorld(parts["model"], ends, self._imagining, assignment.HOW[self.assign])
         self.actor = Actor(parts["policy"], self.core.actions, self._imagining)
-        self.fit = EnsembleFit(network_of(parts["model"]))
+        self.network = network_of(parts["model"])
+        self._check_fitted()
+        self.fit = EnsembleFit(self.network)
         self.reset(seed)
+
+    def _check_room(self) -> None:
+        """Refuse more imagined steps than the memory holds; say so where only later epochs have so many."""
+        if not self._imagines:
+            return
+        how, row, ramp = self.practice, torch_memory.row(super().columns()), self.rollout_length
+        least, most = (int(choose(ramp.start, ramp.end)) for choose in (min, max))
+        torch_memory.check("imagined steps take",
+                           {"rollout_batch_size": how.rollout_batch_size, "rollout_schedule": least,
+                            "model_retain_epochs": how.model_retain_epochs, "epoch_length": how.epoch_length},
+                           how.room(least) * row, self.workplace.device)
+        if lacking := torch_memory.too_much(how.room(most) * row, self.workplace.device):
+            self.warnings = [*self.warnings, f"where imagined lives have {most} steps, those remembered take "
+                             f"{lacking}: the run will fail then. Lower {self.sizes}"]
 
     def columns(self) -> dict[str, Any]:
         """Return those of all transitions, and whether their successor was seen: real ones alone may lack it."""
@@ -183,9 +216,10 @@ class ModelLearner(OffPolicyLearner):
 
     def _refresh(self) -> dict[str, float]:
         measured, how = self._fit_model(), self.practice
+        if not self.network.fitted:  # the epoch in which fitting ends came before there were steps enough
+            return measured
         length = int(self.rollout_length.at(self.epoch))
-        room = length * how.rollout_batch_size * how.epoch_length // how.model_train_freq
-        self.imagined.resize(max(1, how.model_retain_epochs * room))
+        self.imagined.resize(how.room(length))
         start = self.buffer.sample(how.rollout_batch_size, self._imagining)["observation"]
         lived, told = 0, dict[str, Any]()
         for rows, latest in self.imagine(start, length):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...loops.lanes import Lanes
+from . import single_numbers, torch_memory
 from .policy_learner import PolicyLearner
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ class OffPolicyLearner(PolicyLearner):
                     "value": ("critics.q_ensemble", {"hidden": [8, 8]})}
 
     def __init__(self, given: Mapping[str, Any]) -> None:
+        single_numbers.check(given)
         super().__init__(*(given[name] for name in ("unfinished", "cost", "threads", "device")))
-        self.buffer_size = given["buffer_size"]
+        self.buffer_size, self.batch_size = given["buffer_size"], given["batch_size"]
         self._core_settings = {name: given[name] for name in self.core_settings}
 
     def infer(self) -> None:
@@ -52,7 +54,11 @@ class OffPolicyLearner(PolicyLearner):
         super().build(lanes, seed)
         actions = check_action(self.inputs["action"].shape)
         self.warnings = [*self.warnings, *check_partners(self.used["policy"], self.used["value"])]
-        self.buffer = ReplayBuffer(self.buffer_size, self.columns(), self.workplace.device)
+        columns, device = self.columns(), self.workplace.device
+        with torch_memory.refused("buffer_size"):
+            self.buffer = ReplayBuffer(self.buffer_size, columns, device)
+        torch_memory.check("a minibatch takes", {"batch_size": self.batch_size},
+                           self.batch_size * torch_memory.row(columns), device)
         self.check_sampled(actions)
         parts = self.workplace.parts
         self.core = SoftActorCritic(parts["policy"], parts["value"], actions, **self._core_settings,

@@ -14,11 +14,10 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import status_input
-from . import devices, normaliser
+from . import devices, normaliser, torch_memory, torch_threads
 from .devices import Device
 from .hidden_weights import Cost, HiddenWeights
 from .roles import Normalised, Policy, Value
-from .torch_threads import threads
 from .transitions import Rows, Transitions, Unfinished
 
 _CHANGED = ("policy", "value", "state_value")  # by every time of learning, as far as they are used
@@ -32,6 +31,7 @@ class PolicyLearner(Component):
 
     random = True
     uses = {"policy": Use(Policy, changes=True), "value": Use(Value, changes=True)}
+    sizes = "batch_size, or device: cpu"  # what to change where there is not enough memory to learn
     measures: ClassVar[Mapping[str, str]] = {}  # what it publishes of its learning, and what each says
 
     def __init__(self, unfinished: Unfinished, cost: Cost, threads: int, device: Device = "cpu") -> None:
@@ -48,6 +48,7 @@ class PolicyLearner(Component):
                            for name, about in self.measures.items()}}
         self.warnings = [] if cost != "measured" else [
             "cost: measured takes as long as it takes, so no two runs of this assembly are alike"]
+        self.warnings += torch_threads.too_many(threads)
         if cost:
             self.outputs["learned"] = Port("learned arrays of the policy, flattened in name order", ("learned",),
                                            per_lane=False)
@@ -130,7 +131,7 @@ class PolicyLearner(Component):
                 self._seen.append(rows.observation)
         times = self.due() if self._hidden.due is None else 0
         if times:
-            with threads(self.threads), self._hidden.learning(now, acts):
+            with torch_threads.threads(self.threads), torch_memory.told(self.sizes), self._hidden.learning(now, acts):
                 with self.workplace.learning(*_CHANGED):
                     updates, measured = self.learn(times)
                 self._normalise()

@@ -33,3 +33,8 @@ class Practice:
     def among(cls, given: Mapping[str, Any]) -> Practice:
         """Pick these out of all parameters of a learner."""
         return cls(**{field.name: given[field.name] for field in fields(cls)})
+
+    def room(self, length: int) -> int:
+        """Return how many imagined steps are remembered where a life has `length`: those of one refresh at least."""
+        once = length * self.rollout_batch_size
+        return max(once, self.model_retain_epochs * (once * self.epoch_length // self.model_train_freq))

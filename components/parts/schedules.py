@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Literal
 
 from ...loops.bounds import Positive
-from ...loops.errors import AssemblyError, Problem
+from ...loops.errors import AssemblyError, Problem, counted
 
 _FORMS = {
     "step": "Write a number, or [first step, last step, value at the first, value at the last], for example "
@@ -24,15 +24,27 @@ class Ramp:
         if isinstance(given, (int, float)):
             self.first, self.last, self.start, self.end = 0.0, 1.0, float(given), float(given)
             return
-        fits = len(given) == 4 and all(map(isfinite, given)) and 0 <= given[0] < given[1]
-        if not fits or min(given[2:]) < 0 or max(given[2:]) <= 0:
-            late = len(given) == 4 and given[0] >= given[1]
-            raise AssemblyError([Problem(
-                f"{given} is not a schedule" + (f": {unit} {given[1]:g} does not come after {unit} {given[0]:g}" if late
-                                                else ""), name, _FORMS[unit])])
+        if why := _wrong(given, unit):
+            raise AssemblyError([Problem(f"{given} is not a schedule: {why}", name, _FORMS[unit])])
         self.first, self.last, self.start, self.end = map(float, given)
 
     def at(self, count: int) -> float:
         """Return the number in force after `count` steps."""
         share = min(max((count - self.first) / (self.last - self.first), 0.0), 1.0)
         return self.start + share * (self.end - self.start)
+
+
+def _wrong(given: list[float], unit: Literal["step", "epoch"]) -> str:
+    """Say why these numbers are no schedule; nothing where they are one."""
+    if len(given) != 4:
+        return f"it has {counted(len(given), 'number')}"
+    if odd := [number for number in given if not isfinite(number)]:
+        return f"{odd[0]} is not finite"
+    first, last, *values = given
+    if first < 0:
+        return f"{unit} {first:g} is before the first"
+    if first >= last:
+        return f"{unit} {last:g} does not come after {unit} {first:g}"
+    if min(values) < 0:
+        return f"{min(values):g} is below 0"
+    return "both its values are 0" if unit == "step" and max(values) == 0 else ""

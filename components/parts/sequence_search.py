@@ -141,7 +141,7 @@ def coloured(white: torch.Tensor, colour: float) -> torch.Tensor:
     if colour == 0 or length == 1:
         return white
     frequency = torch.fft.fftfreq(length, dtype=white.dtype).abs()
-    power = frequency.clamp(min=1 / length) ** -colour
+    power = (frequency * length).round().clamp(min=1) ** -colour  # of the lowest 1: no colour is beyond all numbers
     share = (power / power.mean()).sqrt()[:length // 2 + 1, None]
     return torch.fft.irfft(torch.fft.rfft(white, dim=-2) * share, n=length, dim=-2)
 

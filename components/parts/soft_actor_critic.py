@@ -46,10 +46,13 @@ def check_state_value(value: Any) -> None:
 
 
 def check_action(shape: tuple[Any, ...]) -> int:
-    """Return the numbers of an action whose port has such a shape; refuse choices."""
+    """Return the numbers of an action whose port has such a shape; refuse choices, and none at all."""
     if len(shape) != 1:
         raise AssemblyError([Problem(f"learns policies whose action is a vector, not {shape}", "action",
                                      "Choices are learned by learners.ppo.")])
+    if not shape[0]:
+        raise AssemblyError([Problem("an action of 0 numbers: there is nothing to learn", "inputs.action",
+                                     "Look at the action space of the body.")])
     return int(shape[0])
 
 

@@ -114,7 +114,7 @@ def test_a_model_that_turns_into_no_number_is_told_with_its_epoch(kind, which, t
 
 def test_what_the_end_of_an_episode_hides_is_found_too(tmp_path):
     """A rule that ends what is no number would let it pass: the life is over, and nobody asks what came of it."""
-    made = mbpo().set({"learner.params.model_train_end_epoch": 0, "learner.params.termination": "inverted_pendulum"})
+    made = mbpo().set({"learner.params.model_train_end_epoch": 1, "learner.params.termination": "inverted_pendulum"})
     said, _ = spoilt(made, tmp_path, lambda parts: parts["model"].network.arrays["out/bias"].__setitem__(
         (slice(None), slice(1, None)), np.nan))
     assert "what was imagined in epoch 1 is not finite" in said
