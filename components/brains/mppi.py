@@ -156,7 +156,6 @@ class Mppi(Component):
 
     def _idle(self) -> list[str]:
         """Say what is asked for and does nothing."""
-        from ..parts import terminations
 
         found = []
         if self.particles + self.policy_sequences == 1:
