@@ -155,7 +155,11 @@ def test_an_answer_of_the_wrong_kind_is_told(function, said):
         ended(function, *[np.zeros((4, 3), np.float32)] * 3)
 
 
-@pytest.mark.parametrize("name", NAMED)
+def test_what_never_ends_needs_to_see_nothing():
+    assert not ended(terminations.never, *[np.ones((3, 0), np.float32)] * 3).any()
+
+
+@pytest.mark.parametrize("name", [name for name, rule in NAMED.items() if terminations.READS[rule]])
 def test_a_named_rule_that_reads_more_than_is_observed_says_both_sizes(name):
     """With as many numbers as it reads it can be asked; with one less it says so."""
     needs = terminations.READS[NAMED[name]]
