@@ -1,8 +1,9 @@
 """Matrix products of layers, by whichever of torch's two libraries is faster for them.
 
-On AMD's processors the library behind `addmm` (MKL) leaves the widest vector instructions unused, and oneDNN, which
-torch also carries, takes half its time for large products; for small ones its call costs more than it saves. On Intel's
-MKL is the faster one for all of them. Measured: docs/performance.md.
+On AMD's processors the library behind `addmm` (MKL) leaves their widest vector instructions (AVX-512) unused, and
+oneDNN, which torch also carries, takes half its time for large products; for small ones its call costs more than it
+saves. On Intel's, and on AMD's that have no AVX-512 (up to Zen 3), MKL is the faster one for all of them. Measured:
+docs/performance.md.
 """
 
 from __future__ import annotations
@@ -22,9 +23,14 @@ def _by_amd() -> bool:
     return "AuthenticAMD" in (told.read_text() if told.exists() else platform.processor())
 
 
+def _left_unused() -> bool:
+    """Does MKL leave this processor's widest vector instructions unused?"""
+    return _by_amd() and "AVX512" in torch.backends.cpu.get_cpu_capability()
+
+
 _ONEDNN: Any = getattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise", None) \
     if torch.backends.mkldnn.is_available() else None  # torch.compile's own way to oneDNN
-PAYS = _ONEDNN is not None and _by_amd()  # asked of the processor, never measured: a machine rounds alike every time
+PAYS = _ONEDNN is not None and _left_unused()  # asked, never measured: a machine rounds alike every time
 
 
 def product(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:

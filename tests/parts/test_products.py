@@ -44,6 +44,9 @@ def test_it_is_taken_where_it_is_faster(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(products.Path, "exists", lambda self: False)
     monkeypatch.setattr(products.platform, "processor", lambda: "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD")
     assert products._by_amd()
+    for capability, expected in (("AVX2", False), ("AVX512", True)):  # Zen 3 has none that MKL would leave unused
+        monkeypatch.setattr(products.torch.backends.cpu, "get_cpu_capability", lambda c=capability: c)
+        assert products._left_unused() is expected
 
 
 @pytest.mark.parametrize("size", SIZES)
