@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..assembly import Assembly
 from ..checking import build
 from ..execute import stop_of
 from ..settings import Settings
+from .reaching import Reach, reach
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,18 @@ class Known:
     recorded: frozenset[str] | None = None  # outputs whose last value can be read
     outputs: frozenset[str] = frozenset()  # all there are, as far as it was built
     learned: frozenset[str] | None = None  # components with a learned part
+    reach: Mapping[str, tuple[Reach, ...]] = field(default_factory=dict)  # of evaluations, at each point tried
 
     @property
     def sources(self) -> list[str]:
         """What may stand before the dot of a number's name."""
         return [*self.evaluations, *self.components]
+
+    def beside(self, other: Known) -> Known:
+        """Return this, with how often evaluations take place at another point of the sweep too."""
+        shared = [name for name in self.reach if name in other.reach]
+        return replace(self, reach={name: tuple(dict.fromkeys((*self.reach[name], *other.reach[name])))
+                                    for name in shared})
 
 
 @dataclass(frozen=True)
@@ -83,4 +91,5 @@ def _looked_at(assembly: Assembly, loop: Loop, known: Known) -> Trial:
     learned = {name for name, component in loop.components.items() if component.state_dict().get("learned")}
     return Trial((), Known({name: columns - {"success"} if name in unsolved else columns
                             for name, columns in known.evaluations.items()}, known.rhythms, known.components,
-                           frozenset(recorded), frozenset(outputs), frozenset(learned)))
+                           frozenset(recorded), frozenset(outputs), frozenset(learned),
+                           {name: (told,) for name, told in reach(loop, stop).items()}))
