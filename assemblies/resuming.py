@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..assemblies import fingerprint, going_on, identity, recording, settings
+from ..components.parts.dynamics_ensemble import never_fitted
 from ..loops.errors import Problems, RunError, nearest
 from ..loops.evaluation import Evaluation
 from ..loops.loop import Loop
@@ -109,6 +110,9 @@ def export_weights(path: Path, component: str, target: Path, *, allowed: Setting
     loop = build_loop(_without_gpu(assembly, state), allowed)
     try:
         loop.load(state)
+        if never_fitted(loop.components[component].state_dict().get("learned") or {}):
+            raise RunError(f"{component} was never fitted at the newest checkpoint of {path} ({say(loop.now)}): what "
+                           "it predicts is drawn by chance. Go on with the run until its first fit")
         digest = artifact.save(target, loop.components[component], assembly.get(f"{component}.type"),
                                f"{component} of {path.name} at {say(loop.now)}")
         return {"weights": str(target), "component": component, "at": say(loop.now), "hash": digest}
