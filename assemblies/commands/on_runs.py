@@ -148,7 +148,7 @@ def report(paths: Annotated[list[str], typer.Argument(
 
 def play(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
          to: Annotated[str, typer.Option(callback=named, help="Video to write, .mp4 (default: beside the run).")] = "",
-         episode: Annotated[int | None, typer.Option(min=-1, help="Only this episode; -1: the last.")] = None,
+         episode: Annotated[int | None, typer.Option(min=-1, help="Only this one; -1: the last that is over.")] = None,
          lane: Annotated[int, typer.Option(min=0, help="Which of the parallel worlds is shown.")] = 0,
          body: Annotated[str, typer.Option(callback=named, help="Name of the body, where there are several.")] = "",
          size: SIZE = "640x480", speed: SPEED = 1.0,
@@ -166,6 +166,9 @@ def play(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help
 
         facts = show_again(Path(path), Path(to) if to else None, episode=episode, lane=lane, body=body or None,
                            size=size, speed=speed, allowed=allowing(allow), show=False if as_json else None)
+        if facts["passed_over"] is not None and not as_json:
+            typer.echo(f"notice: the run stopped in the middle of episode {facts['passed_over']}; shown is the last "
+                       f"that is over, {facts['episodes'][0]} (--episode {facts['passed_over']} shows the other)", err=True)
         if facts["differs"] and not as_json:
             typer.echo(f"notice: {facts['differs']}", err=True)
         emit(facts, as_json, video.told(facts))
