@@ -166,9 +166,9 @@ def play(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help
 
         facts = show_again(Path(path), Path(to) if to else None, episode=episode, lane=lane, body=body or None,
                            size=size, speed=speed, allowed=allowing(allow), show=False if as_json else None)
-        if facts["passed_over"] is not None and not as_json:
-            typer.echo(f"notice: the run stopped in the middle of episode {facts['passed_over']}; shown is the last "
-                       f"that is over, {facts['episodes'][0]} (--episode {facts['passed_over']} shows the other)", err=True)
+        if (passed := facts["passed_over"]) is not None and not as_json:
+            typer.echo(f"notice: the run stopped in the middle of episode {passed}; shown is the last that is over, "
+                       f"{facts['episodes'][0]} (--episode {passed} shows the other)", err=True)
         if facts["differs"] and not as_json:
             typer.echo(f"notice: {facts['differs']}", err=True)
         emit(facts, as_json, video.told(facts))
