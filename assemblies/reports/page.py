@@ -155,7 +155,7 @@ def _heading(run: Run) -> str:
 
 
 def _warnings(run: Run, models: Sequence[Mapping[str, Any]]) -> str:
-    found = [*warnings(run), *model_signs.too_sure(models)]
+    found = [*warnings(run), *model_signs.too_sure(models), *model_signs.too_wary(models)]
     if not found:
         return "<p class=fine>Nothing to warn of.</p>"
     return "<div class=warn><ul>" + "".join(f"<li>{escape(text)}</li>" for text in found) + "</ul></div>"
