@@ -1,7 +1,5 @@
 """`stimloop evaluate`: so many episodes from such seeds, cut off or not, exploring or not, and their statistics."""
 
-import json
-
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +8,9 @@ import stimloop as sl
 from stimloop.assemblies import evaluate_command
 from stimloop.assemblies.cli import app
 from stimloop.loops.errors import AssemblyError
+
+from . import commanded
+from .commanded import call
 
 TEXT = """
 name: judged
@@ -28,16 +29,8 @@ def run(tmp_path):
     return sl.Assembly.from_yaml(TEXT).run(folder=tmp_path).path
 
 
-def call(*words, code=0):
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == code, done.output
-    return done
-
-
 def value(*words):
-    return json.loads(call("evaluate", *words, "--json").stdout)
+    return commanded.value("evaluate", *words)
 
 
 def test_as_the_assembly_says_without_options(run):

@@ -18,7 +18,7 @@ from stimloop.loops.port import Port  # noqa: E402
 from stimloop.loops.status import FIRST  # noqa: E402
 from stimloop.loops.storage import artifact  # noqa: E402
 from systems import test_model_fit  # noqa: E402
-from systems.test_model_learners import assembly, sac  # noqa: E402
+from systems.imagining import assembly, sac  # noqa: E402
 from systems.test_planning_in_bodies import planned  # noqa: E402
 
 
