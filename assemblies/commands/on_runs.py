@@ -110,6 +110,9 @@ def evaluate(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", 
 
         rows, text = command(Path(path), list(name), Options(episodes, seed, steps, explore), changed(sets),
                              allowing(allow), Film(Path(film), size, speed) if film else None)
+        for model in dict.fromkeys(model for row in rows.values() for model in row.get("by_chance", ())):
+            if not as_json:
+                typer.echo(f"notice: {model} was never fitted: who acts by it acts by chance", err=True)
         emit(rows, as_json, text)
 
 

@@ -106,3 +106,17 @@ def test_no_rhythm_counts_further_than_a_run_can(zeros, word):
 def test_what_is_no_end_of_an_episode_is_refused(longest, said):
     with pytest.raises(AssemblyError, match=said):
         sl.Assembly.from_yaml(TEXT).set("evaluate.test.longest", longest)
+
+
+def test_that_somebody_acts_by_a_model_which_was_never_fitted_is_said(tmp_path):
+    pytest.importorskip("torch", reason="plans are made in torch")
+    from .test_model_fit import PETS
+
+    made = sl.Assembly.from_yaml(PETS)
+    early = made.run("8 steps", folder=tmp_path).path
+    done = call("evaluate", early, "--episodes", 1)
+    assert done.stderr == "notice: model was never fitted: who acts by it acts by chance\n"
+    assert value(early, "--episodes", 1)["test"]["by_chance"] == ["model"]
+    later = made.run("40 steps", folder=tmp_path).path
+    assert call("evaluate", later, "--episodes", 1).stderr == ""
+    assert "by_chance" not in value(later, "--episodes", 1)["test"]
