@@ -108,6 +108,7 @@ def run_facts(path: Path, latency: bool) -> tuple[dict[str, Any], str]:
     from .inspection import table
     from .reports.reading import said
     from .reports.warnings import warnings
+    from .saved import checkpoints
 
     run = Run(path)
     attributes = run.attributes
@@ -115,9 +116,11 @@ def run_facts(path: Path, latency: bool) -> tuple[dict[str, Any], str]:
                 "dtype": facts.dtype, "mb": facts.bytes / 1e6} for key, facts in run.streams.items()]
     notices, chains = said(run, "notices", []), said(run, "latency", [])
     learning, unread = _learning(run)
+    saved = checkpoints(run.path, attributes)
     facts = {"path": str(path), "state": run.state, "damage": run.damage, **{key: attributes.get(key) for key in (
         "name", "variant", "seed", "until", "hash", "started", "versions", "facts")},
-        "latency": chains, "notices": notices, "warnings": warnings(run) + unread,
+        "latency": chains, "notices": notices, "warnings": warnings(run) + unread + saved.warnings(),
+        **saved.facts(),
         "learning": learning, "streams": streams, "evaluations": run.evaluation_names}
     lines = [f"{path}", f"{facts['name']}, variant {facts['variant']}, seed {facts['seed']}, until {facts['until']}: "
                         f"{run.state}", ""]

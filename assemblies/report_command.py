@@ -15,12 +15,12 @@ def write(paths: Sequence[Path], to: Path | None) -> Path:
 
 
 def command(paths: Sequence[Path], to: Path | None) -> dict[str, Any]:
-    """Write a report; returns where it stands, and of runs what was found out of their learned models."""
+    """Write a report; returns where it stands, and of runs what was found out of their learned models and critics."""
     from ..loops.storage.runs import Run
     from .study import find
 
     try:
-        from .reports import model_facts, page, study_page
+        from .reports import critic_returns, model_facts, page, study_page
     except ImportError as error:
         raise RunError(f'reports need {error.name}: pip install "stimloop[reports]"') from error
     if (study := find(paths[0])) is not None:
@@ -31,4 +31,5 @@ def command(paths: Sequence[Path], to: Path | None) -> dict[str, Any]:
     models = [model_facts.facts(run) for run in runs]
     written = page.write_report(runs, to or paths[0].with_suffix(".html"), models)
     return {"report": str(written), "models": [{"run": str(run.path), **found}
-                                               for run, known in zip(runs, models, strict=True) for found in known]}
+                                               for run, known in zip(runs, models, strict=True) for found in known],
+            "critics": [{"run": str(run.path), **found} for run in runs for found in critic_returns.facts(run)]}

@@ -15,6 +15,8 @@ from ...loops.storage.runs import Run
 from ..reports import (
     activity,
     canvas,
+    critic_returns,
+    critic_section,
     evaluation_curves,
     figures,
     learning_curves,
@@ -105,6 +107,7 @@ def _sections(run: Run, models: list[dict[str, Any]], alone: bool) -> list[str]:
         ("Return of each episode", figures.returns), ("Evaluations", figures.evaluations),
         ("Learning", lambda run: _drawn(learning_curves.draw(run, model_facts.shown(run)))),
         ("Model", lambda run: model_section.section(run, models)),
+        ("Critic", lambda run: critic_section.section(critic_returns.facts(run))),
         ("Stimulation and charge", stimulation.section),
         (f"Body and brain, {_beginning(run)}", lambda run: _drawn(traces.draw(run))),
         (f"Activity, {_beginning(run)}", lambda run: _drawn(activity.draw(run)))]
@@ -155,7 +158,7 @@ def _heading(run: Run) -> str:
 
 
 def _warnings(run: Run, models: Sequence[Mapping[str, Any]]) -> str:
-    found = [*warnings(run), *model_signs.too_sure(models)]
+    found = [*warnings(run), *model_signs.too_sure(models), *model_signs.too_wary(models)]
     if not found:
         return "<p class=fine>Nothing to warn of.</p>"
     return "<div class=warn><ul>" + "".join(f"<li>{escape(text)}</li>" for text in found) + "</ul></div>"
