@@ -12,6 +12,8 @@ from ...loops.errors import AssemblyError, Problem
 
 Placement = Literal["even", "list", "surviving", "permutation"]
 Spread = Annotated[float, Bound(least=1e-9, most=1e9)]  # in neurons; its square can be divided by
+DEAD = 0.01  # part of an electrode's field on living neurons up to which it is dead itself
+_NAMED = 12  # electrodes or neurons that are told one by one
 
 
 def centres(channels: int, units: int, placement: Placement, given: Sequence[float] | None, dead: Sequence[int] | None,
@@ -92,3 +94,41 @@ def spread_out(weights: np.ndarray, command: np.ndarray) -> np.ndarray:
     if len(command) == 1:
         return command.dot(weights.T)  # the same as matmul, and quicker
     return np.matmul(command[:, None, :], weights.T)[:, 0]
+
+
+def shares(weights: np.ndarray, living: np.ndarray) -> np.ndarray:
+    """Return which part of each electrode's field [channels] lies on living neurons, of weights [neurons, channels]."""
+    size = np.abs(weights, dtype=np.float64)
+    return size[living.astype(bool)].sum(axis=0) / np.maximum(size.sum(axis=0), np.finfo(float).tiny)
+
+
+def dead(weights: np.ndarray, living: np.ndarray) -> np.ndarray:
+    """Return which electrodes [channels] reach next to nothing but silenced neurons."""
+    return shares(weights, living) <= DEAD
+
+
+def numbers(chosen: np.ndarray) -> str:
+    """Return the numbers of what is chosen [n] bool as text, of many the first."""
+    places = np.flatnonzero(chosen)
+    return ", ".join(map(str, places[:_NAMED])) + (", ..." if len(places) > _NAMED else "")
+
+
+def judge(living: np.ndarray | None, stimulator: object) -> list[Problem]:
+    """Say what a lesion leaves to a stimulator: a notice of its dead electrodes, a problem where no other is left.
+
+    `living` [neurons] is what the lesion left, None: all. For a control on purpose the stimulator says `may_be_dead`.
+    """
+    weights = getattr(stimulator, "weights", None)
+    if living is None or not isinstance(weights, np.ndarray) or weights.shape[:1] != living.shape:
+        return []
+    lost, silenced = dead(weights, living), f"the lesion silences {(living == 0).sum()} of {living.size} neurons"
+    if not lost.any():
+        return []
+    if not lost.all() or getattr(stimulator, "may_be_dead", False):
+        return [Problem(f"{lost.sum()} of {lost.size} electrodes ({numbers(lost)}) reach only silenced neurons: "
+                        f"{silenced}", "inputs.current", "Widen their spread, or place them elsewhere (placement: "
+                        "surviving, with `dead`).", notice=True)]
+    return [Problem(f"no electrode reaches a neuron that lives, so no stimulus can do anything: {silenced}",
+                    "inputs.current", "Lesion fewer; place electrodes on neurons that live (placement: surviving, with "
+                    "`dead`; or list, with `centres`); or widen their spread. Where that is the control, write "
+                    "may_be_dead: true in the stimulator's params.")]
