@@ -13,6 +13,7 @@ from ...loops.errors import AssemblyError, Problem
 Placement = Literal["even", "list", "surviving", "permutation"]
 Spread = Annotated[float, Bound(least=1e-9, most=1e9)]  # in neurons; its square can be divided by
 DEAD = 0.01  # part of an electrode's field on living neurons up to which it is dead itself
+SILENCED = "reach only silenced neurons"  # how the notice of dead electrodes is known
 _NAMED = 12  # electrodes or neurons that are told one by one
 
 
@@ -125,8 +126,8 @@ def judge(living: np.ndarray | None, stimulator: object) -> list[Problem]:
     if not lost.any():
         return []
     if not lost.all() or getattr(stimulator, "may_be_dead", False):
-        return [Problem(f"{lost.sum()} of {lost.size} electrodes ({numbers(lost)}) reach only silenced neurons: "
-                        f"{silenced}", "inputs.current", "Widen their spread, or place them elsewhere (placement: "
+        return [Problem(f"{lost.sum()} of {lost.size} electrodes ({numbers(lost)}) {SILENCED}: {silenced}",
+                        "inputs.current", "Widen their spread, or place them elsewhere (placement: "
                         "surviving, with `dead`).", notice=True)]
     return [Problem(f"no electrode reaches a neuron that lives, so no stimulus can do anything: {silenced}",
                     "inputs.current", "Lesion fewer; place electrodes on neurons that live (placement: surviving, with "
