@@ -21,6 +21,8 @@ from ..reports import (
     model_facts,
     model_section,
     model_signs,
+    patient_facts,
+    patient_section,
     stimulation,
     tables,
     traces,
@@ -105,6 +107,7 @@ def _sections(run: Run, models: list[dict[str, Any]], alone: bool) -> list[str]:
         ("Return of each episode", figures.returns), ("Evaluations", figures.evaluations),
         ("Learning", lambda run: _drawn(learning_curves.draw(run, model_facts.shown(run)))),
         ("Model", lambda run: model_section.section(run, models)),
+        ("Patient", lambda run: patient_section.section(run, patient_facts.facts(run))),
         ("Stimulation and charge", stimulation.section),
         (f"Body and brain, {_beginning(run)}", lambda run: _drawn(traces.draw(run))),
         (f"Activity, {_beginning(run)}", lambda run: _drawn(activity.draw(run)))]
