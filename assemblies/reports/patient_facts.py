@@ -81,7 +81,10 @@ def regions(run: Run, key: str) -> np.ndarray | None:
     """Return the region of each neuron of a recorded port; None where it names none."""
     if key not in run or run.streams[key].kind != "signal":
         return None
-    named = run[key].coords.get("region")
+    try:
+        named = run[key].coords.get("region")
+    except RunError:  # damaged, which is told elsewhere
+        return None
     return None if named is None else np.asarray(named).astype(str)
 
 
@@ -126,8 +129,11 @@ def _delivered(run: Run, key: str) -> dict[str, Any]:
     """Say what a limiter let through: the largest command, and the charge of each episode."""
     if key not in run or not run.streams[key].rows:
         return {"missing": f"{key} was not recorded"}
-    values = np.asarray(run[key]).astype(float)  # [rows, lanes, electrodes]
-    times = run.columns(key)["time"].read().astype(np.int64)
+    try:
+        values = run.columns(key)["value"].read().astype(float)  # [rows, lanes, electrodes]
+        times = run.columns(key)["time"].read().astype(np.int64)
+    except RunError as error:
+        return {"missing": str(error)}
     unit = str(said(run, "units", {}).get(key, ""))
     largest = np.unravel_index(np.argmax(np.abs(values)), values.shape)
     found = {"command": key, "unit": unit or charge.ARBITRARY, "charge_unit": charge.unit(unit),

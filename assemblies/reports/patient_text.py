@@ -26,7 +26,7 @@ def _patient(patient: Mapping[str, Any]) -> list[str]:
         told.append(f"  {name} records by {found['live']} live electrodes of {found['all']}")
     if patient["limiter"]:
         told.append(f"  {patient['limiter']}: {delivered(patient['delivered'])}")
-    return told + [f"  {line}" for line in actions(patient["actions"], bool(patient["stimulator"]))]
+    return told + [f"  {line}" for line in actions(patient)]
 
 
 def lesion(found: Mapping[str, Any] | None) -> str:
@@ -70,10 +70,11 @@ def delivered(found: Mapping[str, Any]) -> str:
             f"{unit} at most, in {counted(len(charges), 'episode')}")
 
 
-def actions(found: Mapping[str, Any], stimulated: bool) -> list[str]:
+def actions(patient: Mapping[str, Any]) -> list[str]:
     """Say which actions can be reached, as a table."""
     from ..inspection import table
 
+    found, stimulated, injured = patient["actions"], bool(patient["stimulator"]), patient["lesion"] is not None
     if "missing" in found:
         return [f"reachable actions are not known: {found['missing']}"]
     held = f", held for {found['held']} ticks from rest" if found["held"] > 1 else ""
@@ -82,7 +83,7 @@ def actions(found: Mapping[str, Any], stimulated: bool) -> list[str]:
     rows = []
     for row in found["each"][:_SHOWN]:
         line: dict[str, Any] = {"action": row["action"]}
-        for which in ("injured", "intact"):
+        for which in ("injured", "intact") if injured else ("intact",):
             line[f"{which}, no stimulus"] = row[which]["unstimulated"]
             if stimulated:
                 line[f"{which} reaches"] = f"{row[which]['least']:.3g} to {row[which]['most']:.3g}"
@@ -91,6 +92,8 @@ def actions(found: Mapping[str, Any], stimulated: bool) -> list[str]:
     told += [f"  {line}" for line in table(rows).split("\n")]
     more = len(found["each"]) - _SHOWN
     told += [f"  and {more} more (--json tells all)"] if more > 0 else []
+    if not injured:
+        return told
     near = f", {found['distance_best']:.3g} with the best of these commands" if stimulated else ""
     return [*told, f"from what the intact brain would do it is {found['distance_unstimulated']:.3g} away{near} (norm "
                    "of the difference of actions, in the mean)"]

@@ -36,8 +36,8 @@ def actions(run: Run, brain: str, stimulator: str, limiter: str, allowed: Settin
     """
     try:
         return _actions(run, brain, stimulator, limiter, allowed)
-    except (StimloopError, ImportError, TypeError, ValueError, LookupError, OSError) as error:  # files may be altered
-        return {"missing": reason(error)}
+    except (StimloopError, ImportError, TypeError, ValueError, LookupError, OSError, RuntimeError) as error:
+        return {"missing": reason(error)}  # a brain of one's own may fail, and files may have been altered
 
 
 def _actions(run: Run, brain: str, stimulator: str, limiter: str, allowed: Settings | None) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _actions(run: Run, brain: str, stimulator: str, limiter: str, allowed: Setti
     intact = _built_brain(run, brain, others[brain], seen.shape[1])
     commands, currents = np.zeros((1, 0)), None
     if stimulator:
-        field = _built_field(run, stimulator, others[stimulator], injured)
+        field = _field(run, stimulator, brain, injured.inputs["current"])
         remembers = injured.memory() is not None
         most = _amplitudes(others.get(limiter), others[stimulator], field.shape[1])
         commands = _commands(most, getattr(others.get(limiter), "sum_peak", None), _COMMANDS // (4 if remembers else 1))
@@ -103,13 +103,13 @@ def _built_brain(run: Run, name: str, brain: Any, size: int) -> Any:
     return brain
 
 
-def _built_field(run: Run, name: str, stimulator: Any, brain: Any) -> np.ndarray:
+def _field(run: Run, name: str, brain: str, current: Port) -> np.ndarray:
     """Return the fields of the electrodes [neurons, electrodes]."""
     field = _learned(run, name).get("weights")
-    neurons = brain.inputs["current"].shape
-    if field is None or field.shape[:1] != tuple(neurons):
-        raise RunError(f"{name} is not wired to the brain itself, so what its commands become there is not known")
-    return np.asarray(field, np.float32)
+    if not isinstance(field, np.ndarray) or field.ndim != 2 or field.shape[:1] != current.shape:
+        raise RunError(f"{name} has no electrodes over the neurons of {brain}, so what commands become there is not "
+                       "known")
+    return field.astype(np.float32)
 
 
 def _learned(run: Run, name: str) -> dict[str, Any]:

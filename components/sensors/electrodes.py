@@ -13,7 +13,7 @@ from ...loops.errors import AssemblyError, Problem, nearest
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import LaneRandom, derive
-from ...loops.status import WAITING, begins, status_input
+from ...loops.status import WAITING, status_input
 from ...loops.time import Period
 from ..parts import electrodes, flags
 from ..parts.electrodes import Spread
@@ -136,7 +136,7 @@ class Electrodes(Component):
             return {} if inputs.previous is not None else {"recording": self._recording}
         lanes = self.lanes.count
         awake = np.ones(lanes, bool) if status is None else (flags.latest(status) & WAITING) == 0
-        begun = self._begun(status, inputs.previous) if new and self.forget == "first" else np.zeros(lanes, bool)
+        begun = flags.begun(status, inputs.previous) if new and self.forget == "first" else np.zeros(lanes, bool)
         heard = np.where(begun[:, None], np.float32(0), inputs["rates"])
         recorded = electrodes.spread_out(self.weights.T, heard).astype(float)  # [lanes, electrodes]
         if self.drift:
@@ -146,12 +146,6 @@ class Electrodes(Component):
             recorded = recorded + self.noise * self._noise.normal(recorded.shape[1:], awake)
         self._recording = np.where(awake[:, None], recorded.astype(np.float32), self._recording)
         return {"recording": self._recording}
-
-    def _begun(self, status: Any, previous: int | None) -> np.ndarray:
-        """Lanes that have begun since the last step, of a new status as it is read."""
-        if not isinstance(status, list):
-            return begins(status)
-        return np.logical_or.reduce([begins(value) for arrival, value in status if arrival >= (previous or 0)])
 
     def labels(self) -> dict[str, Any]:
         """Name the neuron that each electrode hears most, and its region where the brain has any."""
