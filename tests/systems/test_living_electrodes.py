@@ -2,13 +2,18 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_
+from hypothesis import strategies as st
 
 import stimloop as sl
 from stimloop.assemblies import inspection, settings
 from stimloop.components.parts import electrodes
 from stimloop.components.parts.lesions import living_of
+from stimloop.components.stimulators.electrode_field import ElectrodeField
 from stimloop.loops.component import Component
 from stimloop.loops.errors import AssemblyError
+from stimloop.loops.lanes import Lanes
 
 SILENCED = {"kind": "neurons", "neurons": [2, 5]}
 
@@ -111,6 +116,25 @@ def test_a_brain_of_ones_own_module_is_judged_too():
         module_params={"inputs": 6, "outputs": 2}, lesion=SILENCED)
     with pytest.raises(AssemblyError, match="no electrode reaches"):
         own.build(settings.Settings(allow=("stimloop",)))
+
+
+@settings_(max_examples=60, deadline=None)
+@given(st.lists(st.booleans(), min_size=4, max_size=40).filter(lambda mask: sum(mask) >= 3), st.integers(0, 9))
+def test_electrodes_that_avoid_the_silenced_neurons_are_never_complained_of(mask, seed):
+    living = np.array(mask)
+    field = ElectrodeField(channels=3, placement="surviving", dead=np.flatnonzero(~living).tolist())
+    field.outputs["current"] = field.outputs["current"].sized((living.size,))
+    field.build(Lanes.of(1), seed)
+    assert electrodes.judge(living.astype(np.float32), field) == []
+
+
+def test_who_could_not_be_built_is_not_judged():
+    """The span is told; that nothing is reached would only follow from it."""
+    broken = patient({"kind": "neurons"}).set({"stimulator.params.span": [0, 9]})
+    with pytest.raises(AssemblyError) as error:
+        broken.build()
+    (problem,) = error.value.problems
+    assert "the electrodes span neurons 0 to 8" in problem.what
 
 
 def test_who_says_nothing_of_its_neurons_is_not_judged():
