@@ -1,9 +1,9 @@
-"""Electrode arrays: how much each electrode reaches each neuron."""
+"""Electrode arrays: how much each electrode reaches each neuron, and what a lesion leaves of that."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -95,6 +95,19 @@ def spread_out(weights: np.ndarray, command: np.ndarray) -> np.ndarray:
     if len(command) == 1:
         return command.dot(weights.T)  # the same as matmul, and quicker
     return np.matmul(command[:, None, :], weights.T)[:, 0]
+
+
+@runtime_checkable
+class Injurable(Protocol):
+    """Has neurons that a lesion may have silenced; known once it is built."""
+
+    def living(self) -> np.ndarray | None:
+        """Return 1 for each neuron of `rates` that lives and 0 for each that does not [neurons]; None: all live."""
+
+
+def living_of(component: object) -> np.ndarray | None:
+    """Return which neurons [neurons] of a component live; None: all, or nobody knows."""
+    return component.living() if isinstance(component, Injurable) else None
 
 
 def shares(weights: np.ndarray, living: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import numpy as np
 
@@ -79,19 +79,6 @@ class Lesion:
         """Return how many of `size` it silences."""
         exact = self.fraction * size
         return int(np.floor(exact + 0.5)) if self.count == "round" else int(exact)
-
-
-@runtime_checkable
-class Injurable(Protocol):
-    """Has neurons that a lesion may have silenced; known once it is built."""
-
-    def living(self) -> np.ndarray | None:
-        """Return 1 for each neuron of `rates` that lives and 0 for each that does not [neurons]; None: all live."""
-
-
-def living_of(component: object) -> np.ndarray | None:
-    """Return which neurons [neurons] of a component live; None: all, or nobody knows."""
-    return component.living() if isinstance(component, Injurable) else None
 
 
 def draw_connections(lesion: Lesion, shape: tuple[int, int], seed: int,

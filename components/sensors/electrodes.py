@@ -17,7 +17,6 @@ from ...loops.status import WAITING, status_input
 from ...loops.time import Period
 from ..parts import electrodes, flags
 from ..parts.electrodes import Spread
-from ..parts.lesions import living_of
 from ..parts.passing import sender
 
 Region = tuple[str, int, int]  # name, first neuron, one past the last
@@ -114,7 +113,7 @@ class Electrodes(Component):
 
     def check_built_source(self, key: str, source: Component) -> list[Problem]:
         """Tell of electrodes over neurons that a lesion has silenced."""
-        living = living_of(source)
+        living = electrodes.living_of(source)
         if key != "rates" or living is None or living.shape != self.weights.shape[:1]:
             return []
         deaf = electrodes.dead(self.weights, living)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 import stimloop as sl
 from stimloop.assemblies import inspection, settings
 from stimloop.components.parts import electrodes
-from stimloop.components.parts.lesions import living_of
 from stimloop.components.stimulators.electrode_field import ElectrodeField
 from stimloop.loops.component import Component
 from stimloop.loops.errors import AssemblyError
@@ -138,7 +137,7 @@ def test_who_could_not_be_built_is_not_judged():
 
 
 def test_who_says_nothing_of_its_neurons_is_not_judged():
-    assert living_of(Component()) is None
+    assert electrodes.living_of(Component()) is None
     assert electrodes.judge(None, object()) == electrodes.judge(np.zeros(3), object()) == []
     with patient(SILENCED).set("brain.params.lesion", None).build() as loop:
         brain, field = loop.components["brain"], loop.components["stimulator"]
