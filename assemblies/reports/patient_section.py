@@ -10,7 +10,8 @@ import numpy as np
 from ...loops.storage.runs import Run
 from . import canvas, patient_facts, patient_text
 
-_CHANNELS = len(canvas.COLOURS)
+_NAMED = len(canvas.COLOURS)  # electrodes that the legend names
+_FAINT = 1e-3  # of its peak: less of a field is not drawn
 
 
 def section(run: Run, found: list[dict[str, Any]]) -> str | None:
@@ -44,7 +45,7 @@ def draw(run: Run, patient: dict[str, Any]) -> Any:
         _fields(axis, weights)
         verb = "reaches" if name == patient["stimulator"] else "records"
         axis.set_title(f"{name} {verb} {brain}" if name else f"neurons of {brain}", fontsize=8.5, loc="left")
-        axis.set(xlim=(-0.5, size - 0.5), ylim=(0, 1.05))
+        axis.set(xlim=(-0.5, size - 0.5), ylim=(0, 1.2))
         axis.set_ylabel("field / its peak", fontsize=8)
         canvas.legend(axis)
     axes[-1].set_xlabel("neuron / number", fontsize=9)
@@ -52,14 +53,14 @@ def draw(run: Run, patient: dict[str, Any]) -> Any:
 
 
 def _fields(axis: Any, weights: np.ndarray) -> None:
-    """Draw the field of each electrode, up to as many as there are colours."""
-    for i, column in enumerate(weights.T[:_CHANNELS]):
-        reached = column != 0
-        peak = np.abs(column).max() or 1.0
-        axis.plot(np.arange(len(column))[reached], np.abs(column[reached]) / peak, ".-", lw=1.0, ms=4,
-                  color=canvas.COLOURS[i], label=f"electrode {i}")
-    if weights.shape[1] > _CHANNELS:
-        axis.plot([], [], " ", label=f"and {weights.shape[1] - _CHANNELS} more")
+    """Draw the field of each electrode; of many, the first are named."""
+    for i, column in enumerate(np.abs(weights.T)):
+        peak = column.max() or 1.0
+        reached = column > _FAINT * peak
+        axis.plot(np.flatnonzero(reached), column[reached] / peak, ".-", lw=1.0, ms=4,
+                  color=canvas.COLOURS[i % len(canvas.COLOURS)], label=f"electrode {i}" if i < _NAMED else "_")
+    if weights.shape[1] > _NAMED:
+        axis.plot([], [], " ", label=f"and {weights.shape[1] - _NAMED} more")
 
 
 def _neurons(axis: Any, living: np.ndarray | None, names: np.ndarray | None) -> None:
@@ -72,4 +73,4 @@ def _neurons(axis: Any, living: np.ndarray | None, names: np.ndarray | None) -> 
     for border in np.flatnonzero(names[1:] != names[:-1]) if names is not None else ():
         axis.axvline(border + 0.5, color="#1c2733", lw=0.8, ls=":")
     for name in dict.fromkeys(names.tolist()) if names is not None else ():
-        axis.text(np.flatnonzero(names == name).mean(), 1.0, name, ha="center", va="top", fontsize=8)
+        axis.text(np.flatnonzero(names == name).mean(), 1.18, name, ha="center", va="top", fontsize=8)

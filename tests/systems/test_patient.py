@@ -10,7 +10,7 @@ import pytest
 
 import stimloop as sl
 from stimloop.assemblies import listing, settings
-from stimloop.assemblies.reports import page, patient_facts, patient_text, reachable
+from stimloop.assemblies.reports import page, patient_facts, patient_section, patient_text, reachable
 from stimloop.components.brains.mlp import Mlp
 from stimloop.components.parts.lesions import Lesion
 from stimloop.loops.component import Component, Inputs
@@ -286,6 +286,22 @@ def test_a_healthy_brain_that_is_stimulated_is_told_without_a_lesion(tmp_path):
     told = "\n".join(patient_text.lines([found]))
     assert "lesion: none" in told
     assert "injured" not in told
+
+
+def test_the_picture_marks_silenced_neurons_and_draws_every_electrode_with_its_peak(tmp_path):
+    pytest.importorskip("matplotlib")
+    heard = patient({"kind": "neurons", "neurons": [0, 5]}, brain=Regional, spread=0.8).add(
+        "sensor", "sensors.electrodes", channels=14, spread=0.5, inputs=["brain.rates", "body.status"])
+    run = heard.run(folder=tmp_path)
+    above, below = patient_section.draw(run, facts(run)).axes
+    assert [(box.get_x(), box.get_width()) for box in above.patches] == [(-0.5, 1), (4.5, 1)]
+    fields = [line for line in above.lines if str(line.get_label()).startswith("electrode")]
+    assert [line.get_xdata()[line.get_ydata().argmax()] for line in fields] == [2, 5]
+    assert all(line.get_ydata().max() == 1 for line in fields)
+    assert [text.get_text() for text in above.texts] == ["M1", "F5"]
+    assert [line.get_xdata()[0] for line in above.lines if line.get_linestyle() == ":"] == [2.5]
+    assert sum(len(line.get_ydata()) > 0 and line.get_linestyle() == "-" for line in below.lines) == 14
+    assert below.get_legend_handles_labels()[1][-1] == "and 2 more"
 
 
 def test_show_and_report_tell_it(tmp_path):
