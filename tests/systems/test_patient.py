@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import stimloop as sl
-from stimloop.assemblies import listing, settings
-from stimloop.assemblies.reports import page, patient_facts, patient_section, patient_text, reachable
+from stimloop.assemblies import listing, report_command, settings
+from stimloop.assemblies.reports import patient_facts, patient_section, patient_text, reachable
 from stimloop.components.brains.mlp import Mlp
 from stimloop.components.parts.lesions import Lesion
 from stimloop.loops.component import Component, Inputs
@@ -317,7 +317,9 @@ def test_show_and_report_tell_it(tmp_path):
     text = listing.run_facts(run.path, False)[1]
     for words in ("patient brain", "1 of 8 neurons silenced", "DEAD", "reachable actions", "sensor records by 3 live"):
         assert words in text
-    shown = page.write_report([run], tmp_path / "r.html").read_text()
+    made = report_command.command([run.path], tmp_path / "r.html")
+    assert made["patients"] == [{"run": str(run.path), **facts(run)}]
+    shown = (tmp_path / "r.html").read_text()
     section = shown[shown.index("<h3>Patient</h3>"):shown.index("<h3>Stimulation")]
     for words in ("<svg", "silenced: 1 of 8", "stimulator reaches brain", "sensor records brain", "DEAD"):
         assert words in section
