@@ -90,6 +90,8 @@ class Mlp(PolicyBrain):
     def infer(self) -> None:
         """Offer choices where the receiver of the action takes them, and count the learned numbers."""
         self.infer_choices()
+        if self.weights is not None and not self.outputs["action"].known and not self.peers.get("action"):
+            self.outputs["action"] = self.outputs["action"].sized((self._actions_kept(),))
         size, port = self.inputs["observation"].shape[0], self.outputs["action"]
         if isinstance(size, int) and port.known:
             sizes = [size, *self.hidden]
@@ -99,6 +101,11 @@ class Mlp(PolicyBrain):
             if self.lesion is not None:
                 count += 1 + sizes[self.layer] * (1 if self.lesion.of_neurons else sizes[self.layer - 1])
             self.inputs["learned"] = self.inputs["learned"].sized((count,))
+
+    def _actions_kept(self) -> int | None:
+        """Return how many numbers an action of the artifact has: of a brain that is only asked, nothing else says."""
+        head = artifact.flat(artifact.load(self.weights)[0]).get("mean/weight") if self.weights else None
+        return None if head is None else len(head)
 
     def _heads(self) -> dict[str, int]:
         if self.choices:

@@ -123,6 +123,13 @@ class ElectrodeField(Component):
         self._kept = amplitude * np.float32(self.keeps)
         return {"current": self._current}
 
+    def currents(self, commands: Any, lanes: np.ndarray | None = None) -> Any:
+        """Return currents [batch, neurons] of commands [batch, channels]; see the role Stimulator."""
+        if isinstance(commands, np.ndarray):
+            return electrodes.spread_out(self.weights, commands + (0 if lanes is None else self._kept[lanes]))
+        left = 0 if lanes is None else commands.new_tensor(self._kept[lanes])
+        return (commands + left) @ commands.new_tensor(self.weights).t()
+
     def labels(self) -> dict[str, Any]:
         """Name the neuron that each electrode reaches most."""
         return {"electrode": {"neuron": self.weights.argmax(axis=0).tolist()}}
