@@ -13,7 +13,7 @@ def fit(passes, loss, parameter, rows=128, after=None):
 
 
 def test_a_loss_that_never_falls_is_looked_at_in_pass_one_and_eleven():
-    """The first look has nothing to compare with; at the second nothing has fallen: eleven passes, of two minibatches."""
+    """The first look has nothing to compare with; at the second nothing has fallen: eleven passes of two minibatches."""
     parameter = torch.zeros(1, requires_grad=True)
     loss, steps = fit(RepeatedPasses(0.1), lambda rows: torch.full((len(rows),), 3.0) + 0 * parameter, parameter)
     assert loss == pytest.approx(3.0)
@@ -41,11 +41,12 @@ def test_least_squares_finds_the_line_that_made_the_rows():
 
 def test_something_is_done_after_each_step():
     parameter, done = torch.zeros(1, requires_grad=True), []
-    _, steps = fit(RepeatedPasses(0.1), lambda rows: parameter ** 2 + 0.0 * rows, parameter, after=lambda: done.append(1))
+    _, steps = fit(RepeatedPasses(0.1), lambda rows: parameter ** 2 + 0.0 * rows, parameter,
+                   after=lambda: done.append(1))
     assert len(done) == steps
 
 
 def test_a_loss_that_is_no_number_is_told_with_the_remedy():
     parameter = torch.zeros(1, requires_grad=True)
-    with pytest.raises(Diverged, match="fitting a number has diverged in pass 1.*learning rate"):
+    with pytest.raises(Diverged, match=r"fitting a number has diverged in pass 1.*learning rate"):
         fit(RepeatedPasses(0.1), lambda rows: parameter + float("nan") + 0.0 * rows, parameter)

@@ -158,14 +158,13 @@ def test_what_cannot_be_found_is_refused_with_the_remedy(params, used, told):
 
 def test_a_model_learns_what_the_brain_does_and_says_how_wrong_it_was():
     """Rows of a known function: after fitting, the error on rows it never saw is a thousandth of their variance."""
-    model, learner = built(ActionModel(hidden=[32, 32])), None
+    model = built(ActionModel(hidden=[32, 32]))
     learner = built(Learner(train_freq=100, learning_starts=50), used={"action_model": model})
-    errors = []
+    errors, before = [], np.zeros((1, SEEN), np.float32)
     for episode in range(4):
         for tick in range(101):
             seen, command = rows(1), RNG.uniform(-5, 5, (1, CHANNELS)).astype(np.float32)
-            done = np.tanh(0.4 * command[:, :1] - 0.2 * command[:, 1:] + 0.5 * before[:, :1]) if tick else np.zeros(
-                (1, 1), np.float32)
+            done = np.tanh(0.4 * command[:, :1] - 0.2 * command[:, 1:] + 0.5 * before[:, :1])
             status = FIRST if tick == 0 else TRUNCATED if tick == 100 else 0
             inputs = Inputs({"observation": seen, "status": np.array([status]), "stimulation": command,
                              "action": done.astype(np.float32)}, frozenset({"observation", "status"}), 0)
@@ -238,7 +237,7 @@ def test_a_rehearsal_s_rows_and_targets_are_those_worked_out_by_hand(end, mask, 
 
 
 def test_to_rehearse_it_needs_a_critic_a_search_and_a_world_of_the_same_kind():
-    with pytest.raises(AssemblyError, match="(?s)reference `critic`.*reference `search`.*reference `world`"):
+    with pytest.raises(AssemblyError, match=r"(?s)reference `critic`.*reference `search`.*reference `world`"):
         built(Learner(imagined_episodes=2), used={"action_model": built(ActionModel(hidden=[4]))})
     with pytest.raises(AssemblyError, match="there is no model to fit"):
         built(Learner())
