@@ -13,7 +13,7 @@ def fit(passes, loss, parameter, rows=128, after=None):
 
 
 def test_a_loss_that_never_falls_is_looked_at_in_pass_one_and_eleven():
-    """The first look has nothing to compare with; at the second nothing has fallen: eleven passes of two minibatches."""
+    """The first look has nothing to compare with; at the second nothing has fallen: eleven passes."""
     parameter = torch.zeros(1, requires_grad=True)
     loss, steps = fit(RepeatedPasses(0.1), lambda rows: torch.full((len(rows),), 3.0) + 0 * parameter, parameter)
     assert loss == pytest.approx(3.0)
