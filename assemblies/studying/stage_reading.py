@@ -27,7 +27,7 @@ def read_stage(name: str, entry: Mapping[str, Any], folder: Path, problems: Prob
     sweep = _sweep(entry, where, problems)
     variants = _known(_variants(entry, where, problems), entry.get("assembly"), sweep, where, folder, problems)
     put = overrides(f"{where}.set", entry.get("set") or {}, problems) or {}
-    for address in sweep.keys() & put.keys():
+    for address in (swept for swept in sweep if _covered(swept, put)):
         problems.add(f"`set` gives {address} a value of its own, so that every value swept comes to the same run",
                      f"{where}.sweep.{address}", "Leave one of the two out.")
     keep = {}
@@ -36,6 +36,11 @@ def read_stage(name: str, entry: Mapping[str, Any], folder: Path, problems: Prob
     return Stage(name, str(entry.get("assembly") or ""), mapping(entry.get("given"), f"{where}.given", problems),
                  tuple(variants), {address: tuple(values) for address, values in sweep.items()}, put, keep,
                  _joins(entry, where, sweep, problems), _labels(entry, where, variants, problems))
+
+
+def _covered(address: str, by: Mapping[str, Any]) -> bool:
+    """Is an address, or something that holds it, given a value by overrides?"""
+    return any(address == other or address.startswith(f"{other}.") for other in by)
 
 
 def _variants(entry: Mapping[str, Any], where: str, problems: Problems) -> list[str]:

@@ -41,8 +41,8 @@ class Copac(Component):
         collect: `greedy` gives what it finds best; `random` draws uniformly, so that a learner sees everything.
         search: a full grid, the gradient from many places, or cross-entropy (`parts/stimulus_search.py`).
         points: of the grid, for each channel.
-        starts: places where the gradient begins, or draws in each iteration of cross-entropy.
-        iterations: of gradient or cross-entropy.
+        starts: places where the gradient begins (left out, 32), or draws in each iteration of cross-entropy (128).
+        iterations: of gradient (left out, 30) or cross-entropy (12).
         low: smallest command; left out, what the receiver takes, or -5 where it takes anything (as a limiter does).
         high: largest command; left out, what the receiver takes, or 5.
         effort: what a squared unit of command costs (mean over channels), in the units of the critic, or of pmax.
@@ -62,11 +62,14 @@ class Copac(Component):
 
     def __init__(self, *, method: Literal["qmax", "pmax", "inverse"] = "qmax",
                  collect: Literal["greedy", "random"] = "greedy", search: Kind = "grid", points: Count = 100,
-                 starts: Count = 32, iterations: Count = 30, low: float | None = None, high: float | None = None,
-                 effort: NonNegative = 0.0, bonus: NonNegative = 0.0, period: Period | None = None) -> None:
+                 starts: Count | None = None, iterations: Count | None = None, low: float | None = None,
+                 high: float | None = None, effort: NonNegative = 0.0, bonus: NonNegative = 0.0,
+                 period: Period | None = None) -> None:
         command_bounds.check(low, high)
         self.method, self.collect, self.kind, self.points = method, collect, search, points
-        self.starts, self.iterations, self.low, self.high = starts, iterations, low, high
+        usual = {"gradient": (32, 30), "cem": (128, 12)}.get(search, (1, 1))
+        self.starts, self.iterations = starts or usual[0], iterations or usual[1]
+        self.low, self.high = low, high
         self.effort, self.bonus, self.period = effort, bonus, period
         self.inputs = {
             "observation": Port("what happens in the world", ("observation",), wakes=period is None),

@@ -29,15 +29,12 @@ class CommandScores:
     def __init__(self, used: Mapping[str, Any], method: Method, perceived: int, effort: float, bonus: float) -> None:
         self.used, self.method, self.perceived, self.effort, self.bonus = used, method, perceived, effort, bonus
 
-        self._slopes: CommandSlopes | None = None  # of the last number of commands
 
-    def slopes(self, rows: int) -> CommandSlopes | None:
-        """Return what works out slopes for so many commands without autograd, where networks are plain."""
+    def slopes(self, seen: torch.Tensor) -> CommandSlopes | None:
+        """Return what works out slopes for these observations without autograd, where networks are plain."""
         if self.method != "qmax" or self.bonus:
             return None
-        if self._slopes is None or self._slopes.rows != rows:
-            self._slopes = slopes_for(self.used.get("action_model"), self.used["critic"], rows, self.perceived)
-        return self._slopes
+        return slopes_for(self.used.get("action_model"), self.used["critic"], seen, self.perceived)
 
     def question(self, seen: torch.Tensor, lanes: np.ndarray | None) -> Question:
         """Return what scores commands for observations [batch, ...] of these lanes [batch] (None: of nobody's)."""
@@ -50,6 +47,8 @@ class Question:
     def __init__(self, by: CommandScores, seen: torch.Tensor, lanes: np.ndarray | None) -> None:
         self._by, self._seen, self._lanes = by, seen, lanes
         self._world = seen[:, :by.perceived]
+        self._looked = False  # for slopes, once it is asked to climb
+        self._slopes: CommandSlopes | None = None
         if "expert" in by.used:
             with torch.no_grad():
                 self._wanted = by.used["expert"].respond({"observation": self._world}, None)[0]["action"]
@@ -69,10 +68,11 @@ class Question:
 
     def climb(self, rows: torch.Tensor, commands: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return scores [n] and their slopes [n, channels] by the commands."""
-        slopes = self._by.slopes(len(rows))
-        if slopes is None:
+        if not self._looked:
+            self._looked, self._slopes = True, self._by.slopes(self._seen)
+        if self._slopes is None:
             return differentiated(self.score, rows, commands)
-        promise, slope = slopes.climb(self._seen[rows], commands)
+        promise, slope = self._slopes.climb(rows, commands)
         if effort := self._by.effort:
             promise = promise - effort * commands.square().mean(1)
             slope = slope - 2 * effort / commands.shape[1] * commands

@@ -1,7 +1,9 @@
 """Slopes of a critic's promise by the command, through a model of the brain, written out for plain networks.
 
-Climbing asks for them some dozens of times at each step of the patient; autograd's bookkeeping would take longer than
-the products (`parts/written_layers.py`). Other networks are left to autograd (`parts/command_scores.py`).
+Climbing asks for them some dozens of times at each step of the patient, for few commands at a time: what counts is the
+number of operations, and autograd's bookkeeping would be most of them. So all members of a network go up and down
+together, and what an observation adds to the first layers is worked out once for all commands. Other networks are
+left to autograd (`parts/command_scores.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +13,10 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from .ensembles import Ensemble
-from .written_layers import Passes, layers_of, plain_network
+from .written_layers import plain_network
+
+_BACK: dict[str, Any] = {"relu": lambda above, activity: torch.ops.aten.threshold_backward(above, activity, 0),
+                         "tanh": torch.ops.aten.tanh_backward}
 
 
 @runtime_checkable
@@ -22,51 +27,73 @@ class Bounded(Protocol):
     reach: Any  # [outputs] NumPy
 
 
+class _Members:
+    """All members of a network at once, given once what its first inputs are, and asked often about the last ones."""
+
+    def __init__(self, network: Ensemble, first: torch.Tensor) -> None:
+        network.gather()
+        known = {name: parameter.detach() for name, parameter in network.parameters().items()}
+        self._weights = [known[f"{name}/weight"] for name in network.layers]  # [members, out, in] each
+        self._biases = [known[f"{name}/bias"][:, None] for name in network.layers]
+        self._turned = [weight.transpose(1, 2) for weight in self._weights]
+        self._own = self._weights[0][:, :, first.shape[1]:]  # what the last inputs add to the first layer
+        count = len(self._own)
+        self._base = torch.baddbmm(self._biases[0], first.expand(count, *first.shape),
+                                   self._turned[0][:, :first.shape[1]])  # [members, batch, neurons]
+        self._activation = network.activation
+
+    def rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return what the first inputs `rows` [n] add [members, n, neurons]."""
+        return self._base[:, rows]
+
+    def up(self, base: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        """Return what the members say [members, n, out] of the last inputs [n, some]."""
+        values = torch.baddbmm(base, last.expand(len(base), *last.shape), self._own.transpose(1, 2))
+        self._activity: list[torch.Tensor] = []
+        for turned, bias in zip(self._turned[1:], self._biases[1:], strict=True):
+            values = values.relu_() if self._activation == "relu" else values.tanh_()
+            self._activity.append(values)
+            values = torch.baddbmm(bias, values, turned)
+        return values
+
+    def down(self, above: torch.Tensor) -> torch.Tensor:
+        """Return slopes by the last inputs [n, some], summed over members, of slopes [members, n, out]."""
+        for weight, activity in zip(reversed(self._weights[1:]), reversed(self._activity), strict=True):
+            above = _BACK[self._activation](above.bmm(weight), activity)
+        return above.bmm(self._own).sum(0)
+
+
 class CommandSlopes:
-    """Works out promises and slopes for so many commands at a time.
+    """Works out promises and slopes of commands for a batch of observations.
 
     Args:
         model: what the brain does.
         critic: what that promises; the least of its members counts.
-        rows: commands.
+        seen: [batch, perceived + recorded].
         perceived: numbers of an observation that the critic is shown.
     """
 
-    def __init__(self, model: Bounded, critic: Ensemble, rows: int, perceived: int) -> None:
-        self.rows, self._perceived = rows, perceived
-        self._networks, self._reach = (model.network, critic), torch.from_numpy(model.reach)
-        self._told = [Passes(layers, rows, {}) for layers in layers_of(model.network)]
-        self._judged = [Passes(layers, rows, {}) for layers in layers_of(critic)]
-        self._all = torch.arange(rows)
+    def __init__(self, model: Bounded, critic: Ensemble, seen: torch.Tensor, perceived: int) -> None:
+        self._brain, self._judge = _Members(model.network, seen), _Members(critic, seen[:, :perceived])
+        self._reach = torch.from_numpy(model.reach)
+        self._asked: torch.Tensor | None = None
 
     @torch.no_grad()
-    def climb(self, seen: torch.Tensor, commands: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return promises [rows] and their slopes by the commands [rows, channels].
-
-        Args:
-            seen: [rows, perceived + recorded].
-            commands: [rows, channels].
-        """
-        for network in self._networks:
-            network.gather()
-        both = torch.cat([seen, commands], dim=1)
-        bent = [member.up(both)[0].tanh() for member in self._told]  # [rows, actions] each
-        action = torch.stack(bent).mean(0) * self._reach
-        judged = torch.cat([seen[:, :self._perceived], action], dim=1)
-        promise, by = torch.cat([member.up(judged)[0] for member in self._judged], dim=1).min(dim=1)
-        of_action = torch.empty_like(action)
-        for i, member in enumerate(self._judged):
-            chosen = (by == i).nonzero()[:, 0]
-            of_action[chosen] = member.down(chosen, commands.new_ones(len(chosen), 1), self._perceived)
-        of_action *= self._reach / len(self._told)
-        slopes = [member.down(self._all, of_action * (1 - told * told), seen.shape[1])
-                  for member, told in zip(self._told, bent, strict=True)]
-        return promise, torch.stack(slopes).sum(0)
+    def climb(self, rows: torch.Tensor, commands: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return promises [n] and their slopes [n, channels] of commands [n, channels] for observations `rows` [n]."""
+        if self._asked is not rows:
+            self._asked, self._bases = rows, (self._brain.rows(rows), self._judge.rows(rows))
+        bent = self._brain.up(self._bases[0], commands).tanh_()  # [members, n, actions]
+        told = self._judge.up(self._bases[1], bent.mean(0).mul_(self._reach))  # [members, n, 1]
+        promise, by = told.min(dim=0)
+        least = torch.zeros_like(told).scatter_(0, by[None], 1)
+        of_action = self._judge.down(least).mul_(self._reach / len(bent))
+        return promise[:, 0], self._brain.down(torch.ops.aten.tanh_backward(of_action.expand_as(bent), bent))
 
 
-def slopes_for(model: Any, critic: Any, rows: int, perceived: int) -> CommandSlopes | None:
+def slopes_for(model: Any, critic: Any, seen: torch.Tensor, perceived: int) -> CommandSlopes | None:
     """Return what works out slopes through these, if they are plain networks."""
     judge = plain_network(critic)
     if isinstance(model, Bounded) and isinstance(judge, Ensemble) and not model.network.layer_norm:
-        return CommandSlopes(model, judge, rows, perceived)
+        return CommandSlopes(model, judge, seen, perceived)
     return None
