@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...loops.status import begins
 from ...loops.time import Clock, next_tick
 
 
@@ -17,3 +18,14 @@ def latest(status: Any) -> np.ndarray:
 def due(period: int | Clock, now: int) -> bool:
     """Is this instant on the grid of the period, whatever woke the component?"""
     return next_tick(period, now - 1) == now
+
+
+def begun(status: Any, previous: int | None) -> np.ndarray:
+    """Return the lanes [lanes] bool in which an episode began since the previous step, of a status that is new.
+
+    Of rows (arrival, array) the first is what was in force before: where it arrived before that step, it was heard.
+    """
+    if not isinstance(status, list):
+        return begins(status)
+    fresh = [begins(row) for arrival, row in status if previous is None or arrival >= previous]
+    return np.any(fresh, axis=0) if fresh else np.zeros(status[-1][1].shape, bool)
