@@ -147,9 +147,16 @@ class ModularNetwork(Perceptron):
         weight = self.connections(drive, cut if every else None)
         other = self.connections(drive, cut) if cut is not None and not every else None  # of injured rows
         alive = self._alive(drive, lesion, injured)
-        start, told = self.arrays_for(drive)["start/state"], []
+        start = self.arrays_for(drive)["start/state"]
+        if other is None and not isinstance(drive, np.ndarray):
+            from .recurrence import ticks
+
+            begins, frozen = (_whole(where, drive) for where in (course.begins, course.frozen))
+            return ticks(state, drive, weight, start, leak=float(self.leak), alive=alive, begins=begins, frozen=frozen,
+                         truncate=course.truncate)
+        told = []
         for time in range(drive.shape[1]):
-            if course.truncate and time and time % course.truncate == 0:
+            if course.truncate and time and time % course.truncate == 0 and not isinstance(state, np.ndarray):
                 state = state.detach()
             if (begins := _rows(course.begins, time, drive)) is not None:
                 state = mixed(begins, start[None], state)
@@ -159,7 +166,7 @@ class ModularNetwork(Perceptron):
             felt = _through(rates, weight)
             if other is not None and (ill := _rows(injured, time, drive)) is not None:
                 felt = mixed(ill, _through(rates, other), felt)
-            after = before + self.leak * (felt + drive[:, time] - before)
+            after = before + (felt + drive[:, time] - before) * self.leak
             after = after if living is None else after * living
             frozen = _rows(course.frozen, time, drive)
             state = after if frozen is None else mixed(frozen, before, after)
@@ -202,13 +209,18 @@ def firing(state: Any) -> Any:
 
 def _rows(where: np.ndarray | None, time: int, like: Any) -> Any:
     """Return the rows of the batch where it is so at this tick; None where it is so in none."""
-    if where is None or not (rows := where[:, time]).any():
+    return None if where is None else _whole(where[:, time], like)
+
+
+def _whole(where: np.ndarray | None, like: Any) -> Any:
+    """Return where it is so, as the kind of array that `like` is; None where it is so nowhere."""
+    if where is None or not where.any():
         return None
     if isinstance(like, np.ndarray):
-        return rows
+        return where
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(rows)).to(like.device)
+    return torch.from_numpy(np.ascontiguousarray(where)).to(like.device)
 
 
 def _through(rates: Any, weight: Any) -> Any:
