@@ -35,6 +35,9 @@ class ModularRnn(RecurrentBrain):
     s the current, and silenced neurons (m = 0) have neither state nor rate. M1's rates, by a linear summary and a
     perceptron, say the action. An episode begins at the learned state x0, before its first tick.
 
+    With strict anatomy what is seen moves an action two ticks later, by way of F5; learners that truncate gradients
+    have to reach back much further. Without `weights` the brain has learned nothing, and what it sees hardly moves it.
+
     Args:
         sizes: neurons of M1, F5 and AIP, numbered in this order.
         anatomy: `strict` is Michaels' anatomy, which training keeps: the observation enters AIP alone, and connections

@@ -160,18 +160,26 @@ class ModularNetwork(Perceptron):
                 state = state.detach()
             if (begins := _rows(course.begins, time, drive)) is not None:
                 state = mixed(begins, start[None], state)
-            living = None if alive is None else alive if alive.ndim == 1 else alive[:, time]
-            before = state if living is None else state * living
-            rates = firing(before)
-            felt = _through(rates, weight)
-            if other is not None and (ill := _rows(injured, time, drive)) is not None:
-                felt = mixed(ill, _through(rates, other), felt)
-            after = before + (felt + drive[:, time] - before) * self.leak
-            after = after if living is None else after * living
+            living = alive if alive is None or alive.ndim == 1 else alive[:, time]
+            ill = None if other is None else _rows(injured, time, drive)
+            before, after = self._tick(state, drive[:, time], weight, other, ill, living)
             frozen = _rows(course.frozen, time, drive)
             state = after if frozen is None else mixed(frozen, before, after)
             told.append(firing(state))
         return _stacked(told), state
+
+    def _tick(self, state: Any, drive: Any, weight: Any, other: Any, ill: Any, alive: Any) -> tuple[Any, Any]:
+        """Return the state [batch, neurons] as those that live have it, and one tick later.
+
+        Rows that are `ill` go through the `other` connections, where there are any.
+        """
+        before = state if alive is None else state * alive
+        rates = firing(before)
+        felt = _through(rates, weight)
+        if ill is not None:
+            felt = mixed(ill, _through(rates, other), felt)
+        after = before + (felt + drive - before) * self.leak
+        return before, after if alive is None else after * alive
 
     def _alive(self, like: Any, lesion: np.ndarray | None, injured: np.ndarray | None) -> Any:
         """Return which neurons live: [neurons], or [batch, time, neurons] where that changes; None: all."""

@@ -214,21 +214,23 @@ def test_what_befalls_it_is_what_it_says():
         assert (ill != plain).any()
 
 
-def gradients(net, drive, truncate):
+def gradients(net, drive, truncate, mask=None):
     """Return the gradient of the last rates by what drove each tick."""
-    drive = drive.clone().requires_grad_()
-    net.run(drive.new_ones(2, 15), drive, None, Course(truncate=truncate))[0][:, -1].square().sum().backward()
+    drive, injured = drive.clone().requires_grad_(), np.arange(14).reshape(2, 7) % 2 == 0
+    rates, _ = net.run(drive.new_ones(2, 15), drive, mask, Course(injured=injured, truncate=truncate))
+    rates[:, -1].square().sum().backward()
     return drive.grad.abs().sum(dim=(0, 2)).numpy()
 
 
-def test_a_truncated_gradient_reaches_back_so_far_and_no_further():
-    torch = pytest.importorskip("torch")
-    net, drive = small(), torch.from_numpy(np.random.default_rng(0).normal(size=(2, 7, 15)).astype(np.float32))
-    whole = gradients(net, drive, 0)
+@pytest.mark.parametrize("kind", ["none", "neurons", "connections"])
+def test_a_truncated_gradient_reaches_back_so_far_and_no_further(kind):
+    torch, rng = pytest.importorskip("torch"), np.random.default_rng(0)
+    net, mask, drive = small(), masks(kind, rng), torch.from_numpy(rng.normal(size=(2, 7, 15)).astype(np.float32))
+    whole = gradients(net, drive, 0, mask)
     assert (whole > 0).all()
-    np.testing.assert_allclose(gradients(net, drive, 7), whole)
-    np.testing.assert_allclose(gradients(net, drive, 3), np.where(np.arange(7) >= 6, whole, 0), rtol=1e-5)
-    np.testing.assert_allclose(gradients(net, drive, 4), np.where(np.arange(7) >= 4, whole, 0), rtol=1e-5)
+    for truncate, since in ((7, 0), (3, 6), (4, 4), (1, 6)):
+        wanted = np.where(np.arange(7) >= since, whole, 0)
+        np.testing.assert_allclose(gradients(net, drive, truncate, mask), wanted, rtol=1e-5)
 
 
 def test_the_gradient_is_the_slope():
