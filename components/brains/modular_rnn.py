@@ -23,8 +23,9 @@ from ...loops.status import status_input
 from ...loops.storage import artifact
 from ...loops.time import Period
 from ..parts import lesions, modular_network
+from ..parts.courses import CALM, Course
 from ..parts.lesions import Lesion, draw_connections, draw_neurons
-from ..parts.modular_network import REGIONS, Anatomy, Course, ModularNetwork
+from ..parts.modular_network import REGIONS, Anatomy, ModularNetwork
 from ..parts.recurrent_brain import RecurrentBrain, joined
 
 
@@ -152,7 +153,7 @@ class ModularRnn(RecurrentBrain):
                                       for _ in range(size)]}}
 
     def forward(self, inputs: Mapping[str, Any], wanted: tuple[str, ...] | None, state: Any = None,  # type: ignore[override]
-                course: Course = Course()) -> tuple[dict[str, Any], dict[str, Any], Any]:  # noqa: B008
+                course: Course = CALM) -> tuple[dict[str, Any], dict[str, Any], Any]:
         """Return what the heads say, and `rates`, [batch * time, ...], and the last state [batch, neurons]."""
         batch, time = inputs["observation"].shape[:2]
         outside = {name: joined(inputs[name]) for name in ("observation", "hold", "current") if name in inputs}

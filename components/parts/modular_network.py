@@ -7,33 +7,19 @@ Anatomy and equations are those of Michaels et al. 2020 (PNAS, doi 10.1073/pnas.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 
 from ...loops.seeds import derive
+from .courses import CALM, Course
 from .networks import Perceptron, linear, mixed
 
 REGIONS = ("M1", "F5", "AIP")  # in the order of their neurons
 NEIGHBOURS = (("M1", "F5"), ("F5", "M1"), ("F5", "AIP"), ("AIP", "F5"))  # (target, source)
 Anatomy = Literal["strict", "compat"]
 _ZERO = np.zeros((), np.float32)
-
-
-@dataclass(frozen=True)
-class Course:
-    """What befalls a network while it runs, as bool arrays [batch, time]; None where nothing does.
-
-    begins: the state starts anew before this tick. frozen: this tick changes nothing. injured: the lesion is in
-    force (None: everywhere). truncate: gradients reach back over so many ticks and no further (0: over all).
-    """
-
-    begins: np.ndarray | None = None
-    frozen: np.ndarray | None = None
-    injured: np.ndarray | None = None
-    truncate: int = 0
 
 
 class ModularNetwork(Perceptron):
@@ -128,7 +114,7 @@ class ModularNetwork(Perceptron):
                 weight = weight * (mask if isinstance(weight, np.ndarray) else weight.new_tensor(mask))
         return weight
 
-    def run(self, state: Any, drive: Any, lesion: np.ndarray | None = None, course: Course = Course()
+    def run(self, state: Any, drive: Any, lesion: np.ndarray | None = None, course: Course = CALM
             ) -> tuple[Any, Any]:
         """Return the rates [batch, time, neurons] of every tick, and the last state [batch, neurons].
 
@@ -243,7 +229,7 @@ def _through(rates: Any, weight: Any) -> Any:
 def _stacked(ticks: list[Any]) -> Any:
     """Return [batch, neurons] of each tick as [batch, time, neurons]."""
     if isinstance(ticks[0], np.ndarray):
-        return np.stack(ticks, axis=1)
+        return np.stack(ticks, axis=1) if len(ticks) > 1 else ticks[0][:, None]  # one tick is the commonest
     import torch
 
     return torch.stack(ticks, dim=1)

@@ -10,7 +10,7 @@ import numpy as np
 from ...loops.component import Inputs
 from ...loops.status import calm, idle
 from . import flags
-from .modular_network import Course
+from .courses import CALM, Course
 from .policy_brain import PolicyBrain
 
 Memory = dict[str, Any]  # state [lanes, neurons], and whether each lane is `fresh`: begins at its next tick
@@ -30,7 +30,7 @@ class RecurrentBrain(PolicyBrain):
     forget: Literal["first", "never"]
 
     def forward(self, inputs: Mapping[str, Any], wanted: tuple[str, ...] | None, state: Any = None,  # type: ignore[override]
-                course: Course = Course()) -> tuple[dict[str, Any], dict[str, Any], Any]:  # noqa: B008
+                course: Course = CALM) -> tuple[dict[str, Any], dict[str, Any], Any]:
         """Return what the heads say, and activity by port, [batch * time, ...], and the last state [batch, neurons]."""
         raise NotImplementedError
 

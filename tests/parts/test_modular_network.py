@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stimloop.components.parts import modular_network
-from stimloop.components.parts.modular_network import NEIGHBOURS, REGIONS, Course, ModularNetwork
+from stimloop.components.parts.courses import Course
+from stimloop.components.parts.modular_network import NEIGHBOURS, REGIONS, ModularNetwork
 
 HEADS = {"mean": 6, "log_deviation": 6}
 RECURRENT = ("recurrent/", "input/", "hold/", "start/", "summary/")

@@ -400,6 +400,36 @@ def test_a_sequence_teaches_the_state_that_episodes_begin_at_and_is_cut_where_as
     assert bool((start.grad != 0).any())
 
 
+@pytest.mark.parametrize("anatomy", ["strict", "compat"])
+def test_it_learns_to_remember_a_cue_that_is_gone_and_f5_is_needed_for_it(anatomy):
+    """The cue, +1 or -1, is there for three ticks; from the seventh to the last the action is to be 0.8 times it."""
+    torch = pytest.importorskip("torch")
+    params = {"sizes": [20, 20, 20], "density": 0.3, "summary": 16, "hidden": [16], "observation": 2, "action": 1,
+              "anatomy": anatomy}
+    brain, generator = built(2, **params), torch.Generator().manual_seed(0)
+    optimiser = torch.optim.Adam(brain.parameters(), lr=1e-2)
+
+    def shown(cue):
+        seen = torch.zeros(len(cue), 12, 2)
+        seen[:, :3, 0], seen[:, :, 1] = 3 * cue, 1
+        return seen
+
+    for _ in range(150):
+        cue = torch.randint(0, 2, (16, 1), generator=generator) * 2.0 - 1
+        told, _ = brain.respond_sequence({"observation": shown(cue)})
+        loss = (told["action"][:, 6:, 0] - 0.8 * cue).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    patient = built(2, **params, lesion=Lesion(kind="region", region="F5"))
+    patient.load_state_dict({"learned": brain.state_dict()["learned"]})
+    seen = shown(torch.tensor([[1.0], [-1.0]])).numpy()
+    for one in (brain, patient):
+        acted = np.array([ask(one, observation=seen[:, tick])["action"][:, 0] for tick in range(12)])[6:]
+        missed = np.abs(acted - [0.8, -0.8]).max()
+        assert missed < 0.1 if one is brain else missed > 0.5  # who knows nothing of the cue misses one by 0.8
+
+
 def test_many_what_ifs_may_be_asked_of_one_memory():
     brain = built()
     live(brain, 4)
