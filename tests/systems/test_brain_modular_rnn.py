@@ -5,8 +5,10 @@ import pytest
 
 from stimloop.components.bodies.point_mass import PointMass
 from stimloop.components.brains.modular_rnn import ModularRnn
+from stimloop.components.coprocessors.constant import Constant
 from stimloop.components.critics.value_mlp import ValueMlp
 from stimloop.components.learners.ppo import Ppo
+from stimloop.components.links.safety_limiter import SafetyLimiter
 from stimloop.components.parts import electrodes, flat_parameters
 from stimloop.components.parts.lesions import Lesion, LesionError
 from stimloop.components.stimulators.electrode_field import ElectrodeField
@@ -207,6 +209,51 @@ def test_rows_of_current_act_by_their_average():
     got = ask(built(), now=2 * STEP, previous=STEP, observation=observe(1), current=rows)["rates"]
     mean = np.full((1, 300), (0 * 1 + 4 * 5 - 1 * 14) / 20, np.float32)
     np.testing.assert_allclose(got, ask(built(), observation=observe(1), current=mean)["rates"], atol=1e-6)
+
+
+def patient(command, **params):
+    """A whole loop: a point is moved by the brain, whose M1 is stimulated through the limiter."""
+    made = {"body": Part(lambda: PointMass(max_steps=9), {"action": Source.of("brain.action")}),
+            "brain": Part(lambda: ModularRnn(**params), {name: Source.of(source) for name, source in (
+                ("observation", "body.observation"), ("status", "body.status"), ("current", "stimulator.current"))}),
+            "coprocessor": Part(lambda: Constant(command=command), {"observation": Source.of("body.observation"),
+                                                                   "status": Source.of("body.status")}),
+            "limiter": Part(lambda: SafetyLimiter(peak=5), {"command": Source.of("coprocessor.command"),
+                                                           "status": Source.of("body.status")}),
+            "stimulator": Part(lambda: ElectrodeField(channels=2, span=[0, 100], spread=1.75),
+                               {"command": Source.of("limiter.command")})}
+    return Loop(System(made, lanes=2))
+
+
+def traced(loop, until, names=("brain.action", "body.reward")):
+    told = {name: [] for name in names}
+    for name in names:
+        loop.tap(name, lambda now, value, name=name: told[name].append(value.copy()))
+    loop.run(until)
+    return {name: np.array(rows) for name, rows in told.items()}
+
+
+def test_with_m1_dead_every_stimulus_leads_to_the_same_life_otherwise_to_others():
+    for lesion, same in ((Lesion(kind="region", region="M1"), True), (Lesion(kind="region", region="F5"), False)):
+        lives = []
+        for command in ([0.0, 0.0], [5.0, 5.0], [-5.0, 3.0]):
+            with patient(command, lesion=lesion) as loop:
+                lives.append(traced(loop, 25 * STEP))
+        assert len(lives[0]["body.reward"]) == 25
+        for name in lives[0]:
+            for other in lives[1:]:
+                assert np.array_equal(lives[0][name], other[name]) == same
+
+
+def test_a_stimulated_loop_goes_on_exactly_where_it_was_saved():
+    params = {"command": [4.0, 2.0], "explore": True, "lesion": Lesion(kind="region", region="M1", fraction=0.5)}
+    with patient(**params) as whole, patient(**params) as first, patient(**params) as rest:
+        expected = traced(whole, 25 * STEP)
+        first.run(13 * STEP)
+        rest.load(first.save())
+        found = traced(rest, 25 * STEP)
+    for name, rows in found.items():
+        np.testing.assert_array_equal(rows, expected[name][13:])
 
 
 # Memory and time
