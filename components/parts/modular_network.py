@@ -83,13 +83,13 @@ class ModularNetwork(Perceptron):
         arrays, entry = self.arrays_for(values), self.entry
         weight, bias = arrays["input/weight"], arrays["recurrent/bias"]
         driven = linear(values, weight[entry:], bias[entry:])
-        if entry:
-            if isinstance(values, np.ndarray):
-                driven = np.concatenate((np.broadcast_to(bias[:entry], (len(values), entry)), driven), axis=1)
-            else:
-                import torch
+        if entry and isinstance(values, np.ndarray):
+            heard, driven = driven, np.empty((len(values), len(bias)), np.float32)
+            driven[:, :entry], driven[:, entry:] = bias[:entry], heard
+        elif entry:
+            import torch
 
-                driven = torch.cat((bias[:entry].expand(len(values), entry), driven), dim=1)
+            driven = torch.cat((bias[:entry].expand(len(values), entry), driven), dim=1)
         if hold is not None:
             driven = driven + hold[:, None] * arrays["hold/weight"]
         return driven if current is None else driven + current
@@ -128,8 +128,8 @@ class ModularNetwork(Perceptron):
             course: what befalls it meanwhile.
         """
         cut = lesion if lesion is not None and lesion.ndim == 2 else None
-        injured = course.injured if lesion is not None else np.zeros((1, 1), bool)
-        every = injured is None or bool(injured.all())
+        injured = course.injured
+        every = lesion is None or injured is None or bool(injured.all())
         weight = self.connections(drive, cut if every else None)
         other = self.connections(drive, cut) if cut is not None and not every else None  # of injured rows
         alive = self._alive(drive, lesion, injured)

@@ -65,7 +65,8 @@ class RecurrentBrain(PolicyBrain):
         """Let lanes begin anew whose episode does, or that were told to forget."""
         gone = None
         if self.forget == "first" and "status" in inputs.new:
-            gone = flags.begun(inputs["status"], inputs.previous)
+            status = inputs["status"]
+            gone = None if not isinstance(status, list) and calm(status) else flags.begun(status, inputs.previous)
         if "forget" in inputs.new and len(inputs["forget"].lane):
             gone = np.zeros(self.lanes.count, bool) if gone is None else gone.copy()
             gone[inputs["forget"].lane] = True
@@ -136,8 +137,10 @@ class RecurrentBrain(PolicyBrain):
         seen = given["observation"]
         batch, time = seen.shape[:2]
         memory = self.new_memory(batch) if memory is None else memory
-        begins = np.zeros((batch, time), bool) if first is None else _array(first).astype(bool)
-        begins[:, 0] |= _array(memory["fresh"])
+        begins, fresh = None if first is None else _array(first).astype(bool), _array(memory["fresh"])
+        if fresh.any():
+            begins = np.zeros((batch, time), bool) if begins is None else begins
+            begins[:, 0] |= fresh
         status = None if "status" not in given else _array(given["status"])
         injured = None if "injury" not in given else _array(given["injury"]) >= 0.5
         frozen = None if status is None or calm(status) else idle(status)
@@ -153,9 +156,9 @@ class RecurrentBrain(PolicyBrain):
     @staticmethod
     def _still_fresh(course: Course, batch: int) -> np.ndarray:
         """Return which rows [batch] have not ticked since they began anew."""
-        if course.frozen is None or course.begins is None:
-            return np.zeros(batch, bool)
         fresh = np.zeros(batch, bool)
+        if course.frozen is None or course.begins is None:
+            return fresh
         for begins, frozen in zip(course.begins.T, course.frozen.T, strict=True):
             fresh = (fresh | begins) & frozen
         return fresh
