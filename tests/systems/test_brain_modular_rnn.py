@@ -289,9 +289,10 @@ def test_a_biophysical_brain_never_forgets_unless_it_is_told_to():
                forget=Events.of([0], [1], [0], np.zeros((1, 0), np.float32)))["rates"]
     np.testing.assert_array_equal(told[1], ask(built(2), observation=observe(2, 3))["rates"][1])
     assert (told[0] != ask(built(2), observation=observe(2, 3))["rates"][0]).any()
-    told = ask(never, observation=observe(2, 3), new=("forget",),  # between two decisions: it answers the last anew
-               forget=Events.of([0], [0], [0], np.zeros((1, 0), np.float32)))["rates"]
-    np.testing.assert_array_equal(told[0], ask(built(2), observation=observe(2, 3))["rates"][0])
+    again = ask(never, observation=observe(2, 3), new=("forget",),  # between two decisions: it answers the last anew
+                forget=Events.of([0], [0], [0], np.zeros((1, 0), np.float32)))["rates"]
+    np.testing.assert_array_equal(again[0], ask(built(2), observation=observe(2, 3))["rates"][0])
+    np.testing.assert_array_equal(again[1], told[1])
     assert never.memory()["fresh"].tolist() == [True, False]
 
 
