@@ -102,12 +102,14 @@ def component_facts(name: str, allowed: Settings | None = None) -> tuple[dict[st
     return {"name": name, **entry}, page.component(name, entry).strip() + "\n\n" + (inspect.getdoc(cls) or "")
 
 
-def run_facts(path: Path, latency: bool) -> tuple[dict[str, Any], str]:
+def run_facts(path: Path, latency: bool, allowed: Settings | None = None) -> tuple[dict[str, Any], str]:
     """Return what a run holds."""
     from ..loops.storage.runs import Run
     from .inspection import table
+    from .reports import patient_facts, patient_text
     from .reports.reading import said
     from .reports.warnings import warnings
+    from .saved import checkpoints
 
     run = Run(path)
     attributes = run.attributes
@@ -115,15 +117,18 @@ def run_facts(path: Path, latency: bool) -> tuple[dict[str, Any], str]:
                 "dtype": facts.dtype, "mb": facts.bytes / 1e6} for key, facts in run.streams.items()]
     notices, chains = said(run, "notices", []), said(run, "latency", [])
     learning, unread = _learning(run)
+    saved, patients = checkpoints(run.path, attributes), patient_facts.facts(run, allowed)
     facts = {"path": str(path), "state": run.state, "damage": run.damage, **{key: attributes.get(key) for key in (
         "name", "variant", "seed", "until", "hash", "started", "versions", "facts")},
-        "latency": chains, "notices": notices, "warnings": warnings(run) + unread,
+        "latency": chains, "notices": notices, "warnings": warnings(run) + unread + saved.warnings(),
+        **saved.facts(), "patients": patients,
         "learning": learning, "streams": streams, "evaluations": run.evaluation_names}
     lines = [f"{path}", f"{facts['name']}, variant {facts['variant']}, seed {facts['seed']}, until {facts['until']}: "
                         f"{run.state}", ""]
     lines += [f"warning: {text}" for text in facts["warnings"]] + [""] * bool(facts["warnings"])
     lines += ["latency:", *(f"  {chain}" for chain in chains), ""] if latency else []
     lines.append(table(streams))
+    lines += ["", *patient_text.lines(patients)] if patients else []
     if facts["learning"]:
         lines += ["", "returns and measures, means of the first tenth and of the last:", table(facts["learning"])]
     for name in run.evaluation_names:

@@ -25,12 +25,13 @@ def play(path: Path, to: Path | None = None, *, episode: int | None = None, lane
     """Write a video of what a run's body did, and return facts about it.
 
     The recorded actions and the seeds of the episodes are played into the body alone; whatever it publishes is
-    compared with what was recorded. `differs` says where the two part first, and is empty where they do not.
+    compared with what was recorded. `differs` says where the two part first, and is empty where they do not;
+    `passed_over` is the number of an episode in whose middle the run stopped, where another was taken for the last.
 
     Args:
         path: directory of the run.
         to: file to write (left out: beside the run, named by the run and by the episode, lane and body chosen).
-        episode: only this one of the lane's episodes, from 0 on; -1 is the last (left out: all of them).
+        episode: only this one of the lane's episodes, from 0 on; -1 is the last that is over (left out: all of them).
         lane: which of the parallel worlds is shown.
         body: name of the body, where there are several.
         size: width and height of the video in pixels.
@@ -54,8 +55,9 @@ def play(path: Path, to: Path | None = None, *, episode: int | None = None, lane
             _film(replay, seen, chosen, stride, video, _words(run, lane, replay.name), show)
     finally:
         replay.close()
+    passed = replay.unfinished.number if episode == -1 and replay.unfinished else None
     return {**video.facts(), "lane": lane, "episodes": [each.number for each in chosen],
-            "differs": replay.difference}
+            "passed_over": passed, "differs": replay.difference}
 
 
 def _beside(run: Run, body: str, lane: int, episode: Episode | None) -> Path:

@@ -30,6 +30,7 @@ class Episode:
     number: int
     begin: int  # rows of the body's status: its first and its last
     end: int
+    over: bool = True  # False: the run stopped in the middle of it
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,32 @@ class Replay:
         rows = np.searchsorted(self._time, own["start"].to_numpy(np.int64))
         ends = np.searchsorted(self._time, own["end"].fillna(int(self._time[-1])).to_numpy(np.int64))
         numbers = own["episode"].to_numpy(np.int64)
-        return [Episode(int(n), int(b), int(e)) for n, b, e in zip(numbers, rows, ends, strict=True)]
+        over = (own["how"] != "running").to_numpy()
+        return [Episode(int(n), int(b), int(e), bool(o))
+                for n, b, e, o in zip(numbers, rows, ends, over, strict=True)]
+
+    @property
+    def unfinished(self) -> Episode | None:
+        """The episode in the middle of which the run stopped; None where it stopped at the end of one."""
+        return self.episodes[-1] if self.episodes and not self.episodes[-1].over else None
 
     def episode(self, number: int) -> Episode:
-        """Return one episode; -1 is the last."""
+        """Return one episode; -1 is the last that is over."""
         known = {episode.number: episode for episode in self.episodes}
         if number == -1 and known:
-            return self.episodes[-1]
+            return self._last()
         if number not in known:
             there = f"it has 0 to {max(known)}" if known else "none has begun"
-            raise RunError(f"{self.run.path.name} has no episode {number} in lane {self.lane}: {there} (-1: the last)")
+            raise RunError(f"{self.run.path.name} has no episode {number} in lane {self.lane}: {there} (-1: the last "
+                           "that is over)")
         return known[number]
+
+    def _last(self) -> Episode:
+        over = [episode for episode in self.episodes if episode.over]
+        if not over:
+            raise RunError(f"no episode of {self.run.path.name} is over in lane {self.lane}: the record ends in the "
+                           "middle of its first. Show what there is of it with --episode 0, or let the run go on")
+        return over[-1]
 
     def play(self, episode: Episode) -> Iterator[Tick]:
         """Bring the body through an episode, tick by tick."""

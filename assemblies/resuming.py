@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..assemblies import fingerprint, going_on, identity, recording, settings
+from ..components.parts.dynamics_ensemble import never_fitted
 from ..loops.errors import Problems, RunError, nearest
 from ..loops.evaluation import Evaluation
 from ..loops.loop import Loop
@@ -70,7 +71,8 @@ def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str
              ) -> dict[str, dict[str, Any]]:
     """Evaluate what a run has learned by its newest checkpoint; returns one row for each evaluation. Writes nothing.
 
-    `how` evaluates, and returns the row (filmed: `filming.Film.of`).
+    `how` evaluates, and returns the row (filmed: `filming.Film.of`); `by_chance` of a row names models that somebody
+    in it uses and that were never fitted.
     """
     path = Path(path)
     allowed = allowed or settings.read()
@@ -88,10 +90,19 @@ def evaluate(path: Path, names: list[str] | None = None, *, changes: Mapping[str
         for name in names or ():
             if name not in loop.evaluations:
                 raise RunError(f"{path} has no evaluation {name!r}; it has {', '.join(loop.evaluations)}")
-        return {name: how(evaluation) for name, evaluation in loop.evaluations.items()
-                if not names or name in names}
+        rows = {name: how(evaluation) for name, evaluation in loop.evaluations.items() if not names or name in names}
+        for name, row in rows.items():
+            if unfitted := _acting_by_chance(loop, loop.evaluations[name]):
+                row["by_chance"] = unfitted
+        return rows
     finally:
         loop.close()
+
+
+def _acting_by_chance(loop: Loop, evaluation: Evaluation) -> list[str]:
+    used = dict.fromkeys(name for uses in evaluation.loop.graph.uses.values() for name in uses.values())
+    return [name for name in used if name in loop.components
+            and never_fitted(loop.components[name].state_dict().get("learned") or {})]
 
 
 def export_weights(path: Path, component: str, target: Path, *, allowed: Settings | None = None) -> dict[str, Any]:
@@ -109,6 +120,9 @@ def export_weights(path: Path, component: str, target: Path, *, allowed: Setting
     loop = build_loop(_without_gpu(assembly, state), allowed)
     try:
         loop.load(state)
+        if never_fitted(loop.components[component].state_dict().get("learned") or {}):
+            raise RunError(f"{component} was never fitted at the newest checkpoint of {path} ({say(loop.now)}): what "
+                           "it predicts is drawn by chance. Go on with the run until its first fit")
         digest = artifact.save(target, loop.components[component], assembly.get(f"{component}.type"),
                                f"{component} of {path.name} at {say(loop.now)}")
         return {"weights": str(target), "component": component, "at": say(loop.now), "hash": digest}

@@ -219,7 +219,7 @@ def load(name: str | Path, **options: Any) -> Study:
     """Load a shipped study by name, or one from a YAML file."""
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
-        if str(name) in assemblies():
+        if str(name) in assemblies() and str(name) not in shipped():  # both may bear the name of one experiment
             raise AssemblyError([Problem("this is an assembly, not a study", str(name),
                                          f"Use stimloop run {name} or stimloop check {name}.")])
         if str(name) not in shipped():

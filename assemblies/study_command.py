@@ -63,8 +63,7 @@ def command(name: str, options: Options, allowed: Settings, quiet: bool) -> tupl
     study = load(name, small=options.small, folder=Path(options.out) if options.out else None, allowed=allowed,
                  retrain=options.retrain)
     if options.plan:
-        study.checks.check()
-        planned = plan.plan(study)
+        planned = plan.plan(study, study.checks.check())
         return planned, plan.text(planned), True
     if options.status:
         rows = study.status()
@@ -76,6 +75,9 @@ def command(name: str, options: Options, allowed: Settings, quiet: bool) -> tupl
 def _run(study: Study, options: Options, shard: tuple[int, int], quiet: bool
          ) -> tuple[dict[str, Any], str, bool]:
     show = sys.stderr.isatty() and not quiet
+    notices = study.checks.check()  # before the first run of many
+    for notice in () if quiet else notices:
+        _say(f"notice: {notice}")
     with _fleet(options) as fleet:
         result = study.run(workers=options.workers or 1, shard=shard, rerun=options.rerun, fleet=fleet,
                            accept_stale=options.accept_stale, say=say_nothing if quiet or show else _say, show=show)
@@ -85,7 +87,8 @@ def _run(study: Study, options: Options, shard: tuple[int, int], quiet: bool
     kept = study.kept()
     lines = [*texts.kept_lines(kept), *(f"shipped {file}" for file in shipped), f"cells   {study.folder}",
              f"report  {report}" if report else NO_REPORT]
-    said = {**facts(result), "kept": kept, "report": report, "shipped": shipped}
+    said = {**facts(result), "kept": kept, "report": report, "shipped": shipped,
+            "notices": [str(notice) for notice in notices]}
     return said, "\n".join([told, *lines]), result.passed
 
 

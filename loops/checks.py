@@ -186,6 +186,19 @@ def check_sources(components: Mapping[str, Component], wires: list[Wire], proble
             problems.found += under(wire.receiver, ask(wire.input, components[wire.source.component]))
 
 
+def check_built_sources(components: Mapping[str, Component], wires: list[Wire], failed: Set[str]) -> list[Problem]:
+    """Let components that offer `check_built_source(input, component)` judge whom they hear, now that both are built.
+
+    Returns problems and notices; who could not be built (`failed`) neither judges nor is judged.
+    """
+    found: list[Problem] = []
+    for wire in wires:
+        ask = getattr(components[wire.receiver], "check_built_source", None)
+        if ask is not None and not failed & {wire.receiver, wire.source.component}:
+            found += under(wire.receiver, ask(wire.input, components[wire.source.component]))
+    return found
+
+
 def _no_word(stimulator: Component) -> list[Problem]:
     return []
 

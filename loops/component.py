@@ -29,11 +29,15 @@ class Inputs(dict):
 
 @dataclass(frozen=True)
 class Use:
-    """A reference that a component wants: what it must offer (a Protocol), and whether the user changes it."""
+    """A reference that a component wants: what it must offer (a Protocol), and whether the user changes it.
+
+    `alike` pairs ports of what is used with ports of the user whose sizes have to agree, as if they were wired.
+    """
 
     role: type
     changes: bool = False
     optional: bool = False
+    alike: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_world(self) -> bool:

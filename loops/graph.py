@@ -13,7 +13,7 @@ from .errors import AssemblyError, Problems, StimloopError, reason
 from .latency import Chain, analyse
 from .order import cycles, reference_edges, same_instant, sort
 from .port import Port
-from .references import check_references, sound
+from .references import check_alike, check_references, sound
 from .seeds import derive
 from .shapes import Wire, adopt_open_ports, flow
 from .system import ANY, System
@@ -74,6 +74,7 @@ def check(system: System, problems: Problems | None = None, injected: tuple[str,
     wires = check_wires(system, components, problems)
     _check_shapes(system, components, wires, problems)
     check_references(system, components, problems)
+    check_alike(system, components, problems)
     checks.check_lanes(system, components, problems)
     checks.check_stepped(system, components, wires.whole, injected, problems)
     checks.check_injected(components, injected, problems)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .checks import check_built_sources
 from .errors import AssemblyError, Problem, StimloopError, doing, reason, under
 from .external import External
 from .graph import Graph
@@ -34,6 +35,11 @@ def build_components(graph: Graph) -> None:
             problems.append(Problem(f"cannot be built: {reason(error)}", name))
         for text in getattr(component, "warnings", ()):
             graph.problems.notice(text, name)
+    for found in check_built_sources(graph.components, graph.wires, failed):
+        if found.notice:
+            graph.problems.notice(found.what, found.where, found.fix)
+        else:
+            problems.append(found)
     if problems:
         raise AssemblyError(problems, graph.system.name)
 

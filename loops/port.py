@@ -17,7 +17,8 @@ class Port:
 
     `shape` leaves out the lane axis; a name in it means the same size everywhere in the component and None a size
     that the other end of the wire fills in. For an event port, `shape` is the shape of one payload (`(0,)` for events
-    without any, such as spikes) and `indices` the number of neurons, channels or electrodes that can speak.
+    without any, such as spikes) and `indices` the number of neurons, channels or electrodes that can speak. `regions`
+    names parts of the last axis in their order, each with its size, where there are any: (("M1", 100), ("F5", 100)).
     """
 
     about: str
@@ -37,6 +38,7 @@ class Port:
     optional: bool = False
     guarded: bool = False
     indices: Size = 1
+    regions: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.choices:

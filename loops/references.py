@@ -39,6 +39,21 @@ def check_references(system: System, components: Mapping[str, Component], proble
                      "Let one of them listen on a wire instead.")
 
 
+def check_alike(system: System, components: Mapping[str, Component], problems: Problems) -> None:
+    """Check, once sizes have flowed, that what is used is as wide as its user says where it has to be."""
+    for name, references in sound(system, components).items():
+        mine = {**components[name].inputs, **components[name].outputs}
+        for key, target in references.items():
+            theirs = {**components[target].inputs, **components[target].outputs}
+            for port, own in components[name].uses[key].alike:
+                if port not in theirs or own not in mine or not (theirs[port].known and mine[own].known):
+                    continue
+                if theirs[port].shape != mine[own].shape:
+                    problems.add(f"{target}.{port} has shape {theirs[port].shape}, and {name}.{own} {mine[own].shape}: "
+                                 "they speak of the same thing", f"{name}.uses.{key}",
+                                 "Wire both to the same source.")
+
+
 def sound(system: System, components: Mapping[str, Component]) -> dict[str, dict[str, str]]:
     """Return the references by component that an order can be derived from: both ends are there, and may be joined."""
     found = {}

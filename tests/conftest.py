@@ -38,3 +38,10 @@ def runs(tmp_path):
     folder = tmp_path / "runs"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """The working directory of one test, empty at first."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

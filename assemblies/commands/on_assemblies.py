@@ -87,7 +87,7 @@ def show(name: Annotated[str, typer.Argument(
         from .. import inspection, listing
 
         if Path(name).is_dir() or listing.is_place(name):
-            facts, text = listing.run_facts(Path(name), latency)
+            facts, text = listing.run_facts(Path(name), latency, allowing(allow))
         elif ":" in name or ("." in name and listing.is_component(name)):
             facts, text = listing.component_facts(name, allowing(allow))
         else:

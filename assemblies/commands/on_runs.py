@@ -110,6 +110,9 @@ def evaluate(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", 
 
         rows, text = command(Path(path), list(name), Options(episodes, seed, steps, explore), changed(sets),
                              allowing(allow), Film(Path(film), size, speed) if film else None)
+        for model in dict.fromkeys(model for row in rows.values() for model in row.get("by_chance", ())):
+            if not as_json:
+                typer.echo(f"notice: {model} was never fitted: who acts by it acts by chance", err=True)
         emit(rows, as_json, text)
 
 
@@ -148,7 +151,7 @@ def report(paths: Annotated[list[str], typer.Argument(
 
 def play(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
          to: Annotated[str, typer.Option(callback=named, help="Video to write, .mp4 (default: beside the run).")] = "",
-         episode: Annotated[int | None, typer.Option(min=-1, help="Only this episode; -1: the last.")] = None,
+         episode: Annotated[int | None, typer.Option(min=-1, help="Only this one; -1: the last that is over.")] = None,
          lane: Annotated[int, typer.Option(min=0, help="Which of the parallel worlds is shown.")] = 0,
          body: Annotated[str, typer.Option(callback=named, help="Name of the body, where there are several.")] = "",
          size: SIZE = "640x480", speed: SPEED = 1.0,
@@ -166,6 +169,9 @@ def play(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help
 
         facts = show_again(Path(path), Path(to) if to else None, episode=episode, lane=lane, body=body or None,
                            size=size, speed=speed, allowed=allowing(allow), show=False if as_json else None)
+        if (passed := facts["passed_over"]) is not None and not as_json:
+            typer.echo(f"notice: the run stopped in the middle of episode {passed}; shown is the last that is over, "
+                       f"{facts['episodes'][0]} (--episode {passed} shows the other)", err=True)
         if facts["differs"] and not as_json:
             typer.echo(f"notice: {facts['differs']}", err=True)
         emit(facts, as_json, video.told(facts))

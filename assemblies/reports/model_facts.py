@@ -11,7 +11,7 @@ from ...loops.errors import StimloopError
 from ...loops.storage.runs import Run
 from ...loops.time import say
 from . import canvas, learning_curves
-from .model_quality import ahead, coverage, deviation
+from .model_quality import ahead, coverage, deviation, doubt
 from .model_record import Judged, judged, learner_of, models
 from .reading import parameters
 
@@ -69,7 +69,8 @@ def _quality(run: Run, basis: Judged, horizon: int) -> dict[str, Any]:
     names, moves = canvas.names(run, basis.observation), np.isfinite(scale)
     found = {"steps": len(basis.steps), "on": _on(run, basis), "unseen": basis.unseen,
              "k": list(range(1, len(errors.starts) + 1)), "starts": errors.starts.tolist(),
-             "reward_error": errors.reward.tolist(), "coverage": coverage(basis.model, basis.steps)}
+             "reward_error": errors.reward.tolist(), "coverage": coverage(basis.model, basis.steps),
+             "doubt": doubt(basis.model, basis.steps, scale, reward)}
     if not moves.any():
         return {**found, "error": [], "worst_error": [], "worst": [], "persistence": []}
     error, names = errors.error[:, moves], [name for name, kept in zip(names, moves, strict=True) if kept]

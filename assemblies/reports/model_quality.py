@@ -105,14 +105,32 @@ def coverage(say: Say, steps: Steps, most: int = _ROWS) -> dict[str, list[float]
     The intervals are those of a normal with mean and variance of the members' mixture, about the change of each number
     of the observation that changes at all (`observation`) and about the reward (`reward`).
     """
-    row = np.unique(np.linspace(0, len(steps) - 1, most).astype(int))
-    mean, variance = say(np.concatenate([steps.observation[row], steps.action[row]], axis=1))
-    came = np.concatenate([steps.reward[row, None], steps.successor[row] - steps.observation[row]], axis=1)
-    away = np.abs(came - mean.mean(axis=0)) / np.sqrt(variance.mean(axis=0) + mean.var(axis=0))  # [rows, 1 + seen]
+    came, mean, claimed = _told(say, steps, most)
+    away = np.abs(came - mean) / claimed  # [rows, 1 + seen]
     moves = 1 + np.flatnonzero(np.ptp(came[:, 1:], axis=0) > 0)
     ends = [NormalDist().inv_cdf((1 + level) / 2) for level in LEVELS]
     return {"nominal": list(LEVELS), "observation": [_share(away[:, moves] <= end) for end in ends],
             "reward": [_share(away[:, 0] <= end) for end in ends]}
+
+
+def doubt(say: Say, steps: Steps, scale: np.ndarray, reward_scale: float, most: int = _ROWS) -> dict[str, float]:
+    """Return the deviation that the members' mixture claims of one step, as a share of `scale` [observation].
+
+    Of the observation it is the mean over its numbers that have a scale; NaN where there is none.
+    """
+    claimed = _size(_told(say, steps, most)[2])  # [1 + seen]
+    shares = claimed[1:] / scale
+    shares = shares[np.isfinite(shares)]
+    return {"observation": float(shares.mean()) if len(shares) else float("nan"),
+            "reward": float(claimed[0] / reward_scale)}
+
+
+def _told(say: Say, steps: Steps, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what came, reward first, and mean and deviation of the members' mixture about it [rows, 1 + seen]."""
+    row = np.unique(np.linspace(0, len(steps) - 1, most).astype(int))
+    mean, variance = say(np.concatenate([steps.observation[row], steps.action[row]], axis=1))
+    came = np.concatenate([steps.reward[row, None], steps.successor[row] - steps.observation[row]], axis=1)
+    return came, mean.mean(axis=0), np.sqrt(variance.mean(axis=0) + mean.var(axis=0))
 
 
 def _share(within: np.ndarray) -> float:

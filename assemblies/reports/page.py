@@ -15,12 +15,16 @@ from ...loops.storage.runs import Run
 from ..reports import (
     activity,
     canvas,
+    critic_returns,
+    critic_section,
     evaluation_curves,
     figures,
     learning_curves,
     model_facts,
     model_section,
     model_signs,
+    patient_facts,
+    patient_section,
     stimulation,
     tables,
     traces,
@@ -44,12 +48,14 @@ _FACTS = ("versions", "host", "git", "command", "started", "hash", "until", "fac
 _SAFETY = "Research simulation only: no statement about stimulation here is a medical claim."
 
 
-def write_report(runs: list[Run], path: Path, models: Sequence[list[dict[str, Any]]] | None = None) -> Path:
+def write_report(runs: list[Run], path: Path, models: Sequence[list[dict[str, Any]]] | None = None,
+                 patients: Sequence[list[dict[str, Any]]] | None = None) -> Path:
     """Write the page about one run, or a comparison followed by each run; returns where it stands.
 
-    `models` are the `model_facts` of each run, where somebody has them already.
+    `models` are the `model_facts` of each run, `patients` their `patient_facts`, where somebody has them already.
     """
     models = models if models is not None else [model_facts.facts(run) for run in runs]
+    patients = patients if patients is not None else [patient_facts.facts(run) for run in runs]
     title = runs[0].attributes.get("name", runs[0].name)
     parts = [head(str(title), said(runs[0], "assembly", {}).get("about"))]
     if len(runs) > 1:
@@ -59,8 +65,8 @@ def write_report(runs: list[Run], path: Path, models: Sequence[list[dict[str, An
                                              for run, known in zip(runs, models, strict=True)]
         parts += ["<h2>Side by side</h2>", table_html([tables.row(run) for run in runs]), figures.compare(runs) or "",
                   f"<p class=note>Each point is an episode, each bar the mean of a run. {escape(tables.MEANING)}</p>"]
-    for run, known in zip(runs, models, strict=True):
-        parts += _sections(run, known, alone=len(runs) == 1)
+    for run, known, injured in zip(runs, models, patients, strict=True):
+        parts += _sections(run, known, injured, alone=len(runs) == 1)
     return write_page(path, str(title), parts)
 
 
@@ -97,7 +103,7 @@ def _check_place(path: Path) -> None:
     raise RunError(f"{path} is there already and is not a report; name another file with --to, or remove it")
 
 
-def _sections(run: Run, models: list[dict[str, Any]], alone: bool) -> list[str]:
+def _sections(run: Run, models: list[dict[str, Any]], patients: list[dict[str, Any]], alone: bool) -> list[str]:
     parts = [f"<h2>{escape(_heading(run))}</h2><p class=note>{escape(run.name)}{_outcome(run)}</p>"]
     if alone:
         parts += [_warnings(run, models), table_html([tables.row(run)]), f"<p class=note>{escape(tables.MEANING)}</p>"]
@@ -105,6 +111,8 @@ def _sections(run: Run, models: list[dict[str, Any]], alone: bool) -> list[str]:
         ("Return of each episode", figures.returns), ("Evaluations", figures.evaluations),
         ("Learning", lambda run: _drawn(learning_curves.draw(run, model_facts.shown(run)))),
         ("Model", lambda run: model_section.section(run, models)),
+        ("Critic", lambda run: critic_section.section(critic_returns.facts(run))),
+        ("Patient", lambda run: patient_section.section(run, patients)),
         ("Stimulation and charge", stimulation.section),
         (f"Body and brain, {_beginning(run)}", lambda run: _drawn(traces.draw(run))),
         (f"Activity, {_beginning(run)}", lambda run: _drawn(activity.draw(run)))]
@@ -155,7 +163,7 @@ def _heading(run: Run) -> str:
 
 
 def _warnings(run: Run, models: Sequence[Mapping[str, Any]]) -> str:
-    found = [*warnings(run), *model_signs.too_sure(models)]
+    found = [*warnings(run), *model_signs.too_sure(models), *model_signs.too_wary(models)]
     if not found:
         return "<p class=fine>Nothing to warn of.</p>"
     return "<div class=warn><ul>" + "".join(f"<li>{escape(text)}</li>" for text in found) + "</ul></div>"

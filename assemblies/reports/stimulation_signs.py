@@ -6,13 +6,13 @@ from collections import Counter
 
 import numpy as np
 
+from ...components.parts import electrodes
 from ...components.parts.stimulation_limits import Rule
 from ...loops.storage import checkpoint
 from ...loops.storage.runs import Run
 from .reading import said
 
 _CHECKPOINTS = "checkpoints"
-_REACHED = 0.99  # part of an electrode's field on dead neurons from which it is dead itself
 _NOTED = 100  # codes of rules from which a command is only noted
 
 
@@ -48,13 +48,11 @@ def dead_electrodes(run: Run) -> list[str]:
         if field is None or field.ndim != 2 or not len(field):
             continue
         dead = _lesioned(run, brain, len(field)) | _silent(run, brain, len(field))  # [neurons]
-        total = np.abs(field).sum(axis=0)
-        lost = np.abs(field[dead]).sum(axis=0) >= _REACHED * total
+        lost = electrodes.dead(field, ~dead)
         if lost.any():
-            which = ", ".join(map(str, np.flatnonzero(lost)[:12]))
-            found.append(f"{lost.sum()} of {len(lost)} electrodes of {stimulator} ({which}) reach only neurons of "
-                         f"{brain} that a lesion silenced or that are never active. Place them elsewhere (placement: "
-                         "surviving), or widen their spread.")
+            found.append(f"{lost.sum()} of {len(lost)} electrodes of {stimulator} ({electrodes.numbers(lost)}) "
+                         f"reach only neurons of {brain} that a lesion silenced or that are never active. Place them "
+                         "elsewhere (placement: surviving), or widen their spread.")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...components.parts import electrodes
 from ...loops.errors import RunError
 from ...loops.storage import checkpoint
 from ...loops.storage.runs import Run
@@ -19,18 +20,19 @@ def warnings(run: Run) -> list[str]:
 
     Of a run that failed, nothing is said that its failure may have brought about.
     """
-    found, failed = _ending(run), run.state == "failed"
+    found, failed, dead = _ending(run), run.state == "failed", list[str]()
     found += [f"{str(text).splitlines()[0]}." for text in said(run, "unheard", []) if text and not failed]
     try:
         values = value_signs.look(run)
         found += value_signs.undefined(values)
         found += [] if failed else [*learning_signs.never_updated(run), *learning_signs.never_fitted(run),
                                     *learning_signs.never_begun(run), *learning_signs.no_episode(run)]
-        found += stimulation_signs.dead_electrodes(run) + value_signs.constant(values)
+        dead = stimulation_signs.dead_electrodes(run)
+        found += dead + value_signs.constant(values)
         found += value_signs.saturated(values) + value_signs.extreme(run, values) + stimulation_signs.limited(run)
     except RunError as error:
         found.append(f"Not all could be looked at: {error}. Bring back a copy of that file.")
-    return found + _latency(run) + _resuming(run) + _notices(run)
+    return found + _latency(run) + _resuming(run) + _notices(run, bool(dead))
 
 
 def damaged(damage: str) -> str:
@@ -72,9 +74,13 @@ def _resuming(run: Run) -> list[str]:
             for name, how in said(run, "resumes", {}).items()]
 
 
-def _notices(run: Run) -> list[str]:
-    """Return what the build noticed, sub-sampled inputs first, each with the way out that it names."""
+def _notices(run: Run, dead: bool) -> list[str]:
+    """Return what the build noticed, sub-sampled inputs first, each with the way out that it names.
+
+    Of dead electrodes it is left out where they are told already.
+    """
     told = [text for text in map(str, said(run, "notices", []))
-            if text and not text.split(": ", 1)[-1].startswith("nobody listens")]
+            if text and not text.split(": ", 1)[-1].startswith("nobody listens")
+            and not (dead and electrodes.SILENCED in text)]
     told.sort(key=lambda text: "sub-sampled" not in text.partition("\n")[0])
     return [f"Notice: {'. '.join(line.strip() for line in text.splitlines() if line.strip())[:400]}" for text in told]

@@ -9,7 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ...loops.errors import Problem, Problems, nearest
-from . import names, trials
+from . import names, reaching, trials
 from .cells import Point, assembly_of, check_joins, lacking_of, point_text, points, swept
 from .description import Stage
 from .states import class_of
@@ -40,13 +40,18 @@ class Checks:
     study: Study
     done: dict[tuple[str, tuple[str, ...]], Trial] = field(default_factory=dict)
 
-    def check(self) -> None:
-        """Raise AssemblyError with all that would make a cell fail, or a number be missing, before anything runs."""
+    def check(self) -> list[Problem]:
+        """Return notices of what is doubtful, before anything runs.
+
+        Raises AssemblyError with all that would make a cell fail, a number be missing, or a bound never be held.
+        """
         problems, runs = Problems(), {}
         for stage in self.study.description.stages.values():
             runs[stage.name] = self._stage(stage, problems)
         names.check(self.study.description, runs, problems)
+        reaching.check(self.study.description, runs, self.study.small, problems)
         problems.raise_if_any(self.study.description.name)
+        return problems.notices
 
     def check_stage(self, stage: Stage) -> None:
         """Raise AssemblyError where a cell of a stage cannot be built with what it is given by now."""
@@ -59,11 +64,10 @@ class Checks:
         known: dict[str, Known] = {}
         base: dict[str, tuple[Problem, ...]] = {}  # by variant, what is wrong already at the first point
         for each in self._tries(stage):
+            trial = Trial((), each.known) if each.known is not None else self._trial(each)
+            known[each.variant] = known[each.variant].beside(trial.known) if each.variant in known else trial.known
             if each.known is not None:
-                known.setdefault(each.variant, each.known)
                 continue
-            trial = self._trial(each)
-            known.setdefault(each.variant, trial.known)
             before = base.setdefault(each.variant, () if each.at else trial.problems)
             for problem in trial.problems:
                 if not each.at or problem not in before:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...components.parts.dynamics_ensemble import never_fitted
 from ...loops.errors import StimloopError
 from ...loops.loop import Loop
 from ...loops.storage import artifact, checkpoint
@@ -59,6 +60,8 @@ class Best:
             return
         now, best = value(self.measure, lambda part: numbers[str(part)]), read(self.folder / BEST)
         if np.isfinite(now) and (not best or now > best["value"] or not best["steps"]):  # taught once, taught it is
+            if never_fitted(self.loop.components[self.keep.component].state_dict().get("learned") or {}):
+                return  # a model of which nothing is known yet is at its best at no moment
             self._save({"value": now, "steps": int(row["steps"])}, int(row["time"]))
 
     def _numbers(self, evaluation: str, row: Mapping[str, Any]) -> dict[str, float]:
@@ -88,10 +91,16 @@ def _mean(row: Mapping[str, Any], part: Name) -> float:
 
 def kept(work: Work, name: str, keep: Keep, run: Path) -> tuple[Path, dict[str, Any]]:
     """Return the artifact that a finished cell keeps under a name, and of which moment it is ({}: of the end)."""
-    if keep.best is not None:
-        return work.folder / name / "best.safetensors", _moment(work.folder / name, name, keep, run)
+    if keep.best is not None and (work.folder / name / BEST).is_file():
+        return work.folder / name / "best.safetensors", _moment(work.folder / name, keep, run)
     state = checkpoint.newest(run / CHECKPOINTS)
     learned = (state or {"components": {}})["components"].get(keep.component, {}).get("learned")
+    if learned and never_fitted(learned):
+        raise StimloopError(f"{keep.component} was never fitted, so that it cannot be kept as {name}: what it predicts "
+                            f"is drawn by chance. Let {run} run longer, or let a learner fit it earlier")
+    if keep.best is not None:
+        raise StimloopError(f"no moment of the run could be kept as {name}: {keep.best} was never a finite number, or "
+                            f"was never evaluated{_since(learned)}. {run} has the rows of its evaluations")
     if not learned:
         raise StimloopError(f"{keep.component} has learned nothing that could be kept as {name}: "
                             f"{run} holds {'no checkpoint' if state is None else 'no learned part of it'}")
@@ -101,12 +110,14 @@ def kept(work: Work, name: str, keep: Keep, run: Path) -> tuple[Path, dict[str, 
     return end, {}
 
 
-def _moment(folder: Path, name: str, keep: Keep, run: Path) -> dict[str, Any]:
+def _since(learned: Mapping[str, Any] | None) -> str:
+    """Say from when on an evaluation counts: of a model, when it is fitted."""
+    return " after the first fit" if learned and "holdout" in learned else ""
+
+
+def _moment(folder: Path, keep: Keep, run: Path) -> dict[str, Any]:
     """Return the best moment of a run, and which row of the evaluation it was."""
     best = read(folder / BEST)
-    if not best:
-        raise StimloopError(f"no moment of the run could be kept as {name}: {keep.best} was never a finite number, or "
-                            f"was never evaluated. {run} has the rows of its evaluations")
     evaluation = next(names(keep.best)).source  # type: ignore[arg-type]
     times = [int(row["time"]) for row in Run(run).stored.evaluations[evaluation]]
     return {"measure": str(keep.best), "value": best["value"], "steps": best["steps"], "evaluation": evaluation,

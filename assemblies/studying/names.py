@@ -41,6 +41,9 @@ def _keep(keep: Keep, known: Known, where: str, problems: Problems) -> None:
     elif known.learned is not None and keep.component not in known.learned:
         problems.add(f"{keep.component} has no learned part that could be kept", f"{where}.from",
                      f"These have: {', '.join(sorted(known.learned)) or 'none'}.")
+    elif keep.component in known.by_chance:
+        problems.add(f"nobody fits {keep.component}, and it is given no weights: what would be kept is drawn by chance",
+                     f"{where}.from", "Add a learner that uses it, such as learners.model_fit, to the assembly.")
     asked = list(dict.fromkeys(names(keep.best))) if keep.best is not None else []
     for name in asked:
         if name.source not in known.evaluations:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from .states import Cells
 from .texts import count
 
 if TYPE_CHECKING:
+    from ...loops.errors import Problem
     from ..study import Study
 
 SHOWN = 12  # cells of a stage that the text names one by one
@@ -22,7 +23,7 @@ WAITS = "waits for what earlier stages keep"
 OVER = ("finished", "stale")
 
 
-def plan(study: Study) -> dict[str, Any]:
+def plan(study: Study, notices: Sequence[Problem] = ()) -> dict[str, Any]:
     """Return the stages of a study in order, each with its cells, and how many runs and seconds are left."""
     stages = [_stage(study, stage) for stage in study.description.stages.values()]
     cells = [cell for stage in stages for cell in stage["cells"]]
@@ -30,7 +31,8 @@ def plan(study: Study) -> dict[str, Any]:
     known = [cell["seconds"] for cell in left if cell["seconds"] is not None]
     return {"study": study.description.name, "about": study.description.about, "small": study.small,
             "folder": str(study.folder), "stages": stages, "runs": len(cells), "left": len(left),
-            "seconds_left": sum(known), "runs_without_estimate": len(left) - len(known)}
+            "seconds_left": sum(known), "runs_without_estimate": len(left) - len(known),
+            "notices": [str(notice) for notice in notices]}
 
 
 def _stage(study: Study, stage: Stage) -> dict[str, Any]:
@@ -112,7 +114,8 @@ def text(planned: Mapping[str, Any]) -> str:
                  "state": cell["state"]} for cell in stage["cells"]]
         lines += [f"   {line}" for line in table(rows[:SHOWN]).splitlines()]
         lines += [f"   ... and {len(rows) - SHOWN} more (--json names all)"] if len(rows) > SHOWN else []
-    return "\n".join([*lines, "", planned["folder"]])
+    notices = [f"notice: {notice}" for notice in planned["notices"]]
+    return "\n".join([*lines, "", *notices, planned["folder"]])
 
 
 def _duration(planned: Mapping[str, Any]) -> str:

@@ -91,6 +91,7 @@ class Mlp(PolicyBrain):
     def infer(self) -> None:
         """Offer choices where the receiver of the action takes them, and count the learned numbers."""
         self.infer_choices()
+        self.infer_actions(self.weights)
         size, port = self.inputs["observation"].shape[0], self.outputs["action"]
         if isinstance(size, int) and port.known:
             sizes = [size, *self.hidden]

@@ -87,12 +87,12 @@ class ModularRnn(RecurrentBrain):
             self.offer_choices(choices)
 
     def _declare(self, wake_on_current: bool) -> None:
-        wakes, units = self.period is None, (self.neurons,)
+        wakes, units, regions = self.period is None, (self.neurons,), tuple(zip(REGIONS, self.sizes, strict=True))
         self.inputs = {
             "observation": Port("what the brain perceives", ("observation",), wakes=wakes),
             "status": replace(status_input(wakes=wakes, optional=self.forget == "never"), also=("all",)),
             "current": Port("stimulation current into each neuron", units, axes=("neuron",), optional=True,
-                            guarded=True, also=("mean", "all"), wakes=wake_on_current),
+                            guarded=True, also=("mean", "all"), wakes=wake_on_current, regions=regions),
             "hold": Port("the task's signal to hold still", (), optional=True),
             "injury": Port("is the lesion in force? 1 yes, 0 not yet", (), low=0, high=1, initial=1, optional=True),
             "forget": Port("lanes to forget the past", (0,), kind="event", optional=True),
@@ -101,7 +101,7 @@ class ModularRnn(RecurrentBrain):
         self.outputs = {
             "action": Port("action in [-1, 1]", ("action",), low=-1, high=1),
             "rates": Port("firing rate of each neuron, as a share of the highest", units, axes=("neuron",), low=0,
-                          high=1),
+                          high=1, regions=regions),
             "log_prob": Port("log-probability of the action drawn", ()),
         }
 
@@ -112,6 +112,7 @@ class ModularRnn(RecurrentBrain):
     def infer(self) -> None:
         """Offer choices where the receiver of the action takes them, and count the learned numbers."""
         self.infer_choices()
+        self.infer_actions(self.weights)
         size, port = self.inputs["observation"].shape[0], self.outputs["action"]
         if isinstance(size, int) and port.known:
             count = modular_network.count(size, self.sizes, self.head_sizes(), self.summary, self.hidden, self.anatomy)

@@ -8,15 +8,12 @@ from typing import Any
 import numpy as np
 
 from ...loops.component import Component, Inputs
-from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import LaneRandom
 from ...loops.status import idle, status_input
 from ...loops.time import Period
-from ..parts import flags
-
-USUAL = 5.0  # strength of commands in Pan et al. 2024 (arXiv:2406.06714)
+from ..parts import command_bounds, flags
 
 
 class RandomStimulation(Component):
@@ -31,8 +28,7 @@ class RandomStimulation(Component):
     random = True
 
     def __init__(self, *, low: float | None = None, high: float | None = None, period: Period | None = None) -> None:
-        if low is not None and high is not None and low > high:
-            raise AssemblyError([Problem(f"low {low:g} lies above high {high:g}", "low", "Exchange them.")])
+        command_bounds.check(low, high)
         self.low, self.high, self.period = low, high, period
         self.inputs = {
             "observation": Port("what happens; only its coming counts", ("observation",), wakes=period is None,
@@ -47,21 +43,16 @@ class RandomStimulation(Component):
 
     def infer(self) -> None:
         """Take the bounds that were not given from the receivers."""
-        ports = self.peers.get("command", [])
-        low = self.low if self.low is not None else max((np.max(port.low) for port in ports), default=-np.inf)
-        high = self.high if self.high is not None else min((np.min(port.high) for port in ports), default=np.inf)
-        low, high = (low if np.isfinite(low) else -USUAL), (high if np.isfinite(high) else USUAL)
+        self._low, self._high = command_bounds.found(self.low, self.high, self.peers.get("command", []))
         # a silent lane commands 0, so 0 is within the bounds of the port
-        self.outputs["command"] = replace(self.outputs["command"], low=min(float(low), 0.0), high=max(float(high), 0.0))
-        self._low, self._high = float(low), float(high)
+        self.outputs["command"] = replace(self.outputs["command"], low=min(self._low, 0.0),
+                                          high=max(self._high, 0.0))
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Fix the bounds of the draw."""
         super().build(lanes, seed)
         self.infer()
-        if self._low > self._high:
-            raise AssemblyError([Problem(f"commands would be drawn from {self._low:g} to {self._high:g}, which is no "
-                                         "range", "low or high", "Give both, the smaller one as low.")])
+        command_bounds.refuse_none(self._low, self._high)
         self.reset(seed)
 
     def reset(self, seed: int) -> None:

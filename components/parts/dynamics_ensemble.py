@@ -21,6 +21,11 @@ _CHUNK = 1024  # rows of one product on a processor where no gradient is wanted:
 Layer = tuple[Any, Any]  # weight and bias
 
 
+def never_fitted(learned: Mapping[str, Any]) -> bool:
+    """Are these learned arrays those of an ensemble that was never fitted: is no hold-out error of it known yet?"""
+    return "holdout" in learned and bool(np.isinf(learned["holdout"]).all())
+
+
 class DynamicsEnsemble(SharedArrays):
     """Stacked networks from an observation and an action to what comes of it, each of which also says how sure it is.
 
@@ -63,7 +68,7 @@ class DynamicsEnsemble(SharedArrays):
     @property
     def fitted(self) -> bool:
         """Was it ever fitted, here or where its weights come from? Else it says what was drawn by chance."""
-        return not np.isinf(self.arrays["holdout"]).all()
+        return not never_fitted(self.arrays)
 
     def forward(self, values: Any, among: Sequence[int] | None = None) -> tuple[Any, Any]:
         """Return mean and log-variance [members, batch, outputs].

@@ -1,9 +1,9 @@
-"""Electrode arrays: how much each electrode reaches each neuron."""
+"""Electrode arrays: how much each electrode reaches each neuron, and what a lesion leaves of that."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from ...loops.errors import AssemblyError, Problem
 
 Placement = Literal["even", "list", "surviving", "permutation"]
 Spread = Annotated[float, Bound(least=1e-9, most=1e9)]  # in neurons; its square can be divided by
+DEAD = 0.01  # part of an electrode's field on living neurons up to which it is dead itself
+SILENCED = "reach only silenced neurons"  # how the notice of dead electrodes is known
+_NAMED = 12  # electrodes or neurons that are told one by one
 
 
 def centres(channels: int, units: int, placement: Placement, given: Sequence[float] | None, dead: Sequence[int] | None,
@@ -92,3 +95,54 @@ def spread_out(weights: np.ndarray, command: np.ndarray) -> np.ndarray:
     if len(command) == 1:
         return command.dot(weights.T)  # the same as matmul, and quicker
     return np.matmul(command[:, None, :], weights.T)[:, 0]
+
+
+@runtime_checkable
+class Injurable(Protocol):
+    """Has neurons that a lesion may have silenced; known once it is built."""
+
+    def living(self) -> np.ndarray | None:
+        """Return 1 for each neuron of `rates` that lives and 0 for each that does not [neurons]; None: all live."""
+
+
+def living_of(component: object) -> np.ndarray | None:
+    """Return which neurons [neurons] of a component live; None: all, or nobody knows."""
+    return component.living() if isinstance(component, Injurable) else None
+
+
+def shares(weights: np.ndarray, living: np.ndarray) -> np.ndarray:
+    """Return which part of each electrode's field [channels] lies on living neurons, of weights [neurons, channels]."""
+    size = np.abs(weights, dtype=np.float64)
+    return size[living.astype(bool)].sum(axis=0) / np.maximum(size.sum(axis=0), np.finfo(float).tiny)
+
+
+def dead(weights: np.ndarray, living: np.ndarray) -> np.ndarray:
+    """Return which electrodes [channels] reach next to nothing but silenced neurons."""
+    return shares(weights, living) <= DEAD
+
+
+def numbers(chosen: np.ndarray) -> str:
+    """Return the numbers of what is chosen [n] bool as text, of many the first."""
+    places = np.flatnonzero(chosen)
+    return ", ".join(map(str, places[:_NAMED])) + (", ..." if len(places) > _NAMED else "")
+
+
+def judge(living: np.ndarray | None, stimulator: object) -> list[Problem]:
+    """Say what a lesion leaves to a stimulator: a notice of its dead electrodes, a problem where no other is left.
+
+    `living` [neurons] is what the lesion left, None: all. For a control on purpose the stimulator says `may_be_dead`.
+    """
+    weights = getattr(stimulator, "weights", None)
+    if living is None or not isinstance(weights, np.ndarray) or weights.shape[:1] != living.shape:
+        return []
+    lost, silenced = dead(weights, living), f"the lesion silences {(living == 0).sum()} of {living.size} neurons"
+    if not lost.any():
+        return []
+    if not lost.all() or getattr(stimulator, "may_be_dead", False):
+        return [Problem(f"{lost.sum()} of {lost.size} electrodes ({numbers(lost)}) {SILENCED}: {silenced}",
+                        "inputs.current", "Widen their spread, or place them elsewhere (placement: "
+                        "surviving, with `dead`).", notice=True)]
+    return [Problem(f"no electrode reaches a neuron that lives, so no stimulus can do anything: {silenced}",
+                    "inputs.current", "Lesion fewer; place electrodes on neurons that live (placement: surviving, with "
+                    "`dead`; or list, with `centres`); or widen their spread. Where that is the control, write "
+                    "may_be_dead: true in the stimulator's params.")]

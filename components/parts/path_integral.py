@@ -14,6 +14,7 @@ import torch
 
 Scaling = Literal["fixed", "deviation", "effective"]
 _HALVINGS = 30  # of the search for a temperature: beyond what float32 tells apart
+_ROUNDING = 16  # last bits of the largest return up to which two returns may differ by the order of their sums alone
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Weighing:
 
     `scaling` is what `temperature` is multiplied by: `fixed` nothing, `deviation` the standard deviation of a state's
     returns; `effective` ignores it and finds the one at which the effective sample size (1 / sum of squared weights)
-    is `share` of the draws.
+    is `share` of the draws. Both would rank returns that differ by rounding alone; these weigh equally instead.
     """
 
     scaling: Scaling = "effective"
@@ -36,8 +37,21 @@ class Weighing:
         elif self.scaling == "deviation":
             temperature = self.temperature * returns.std(dim=1, keepdim=True, correction=0)
         else:
-            temperature = torch.full_like(returns[:, :1], self.temperature)
-        return _weights(returns, temperature)
+            return _weights(returns, torch.full_like(returns[:, :1], self.temperature))
+        return _weights(*_told_apart(returns, temperature))
+
+
+def _told_apart(returns: torch.Tensor, temperature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return returns [states, draws] and temperatures [states, 1] that tell nothing apart by rounding alone.
+
+    Where all returns of a state lie that close together, or the temperature does that would tell the best apart, those
+    are the best; all else is left as it is, to the last bit.
+    """
+    most = returns.amax(dim=1, keepdim=True)
+    finest = _ROUNDING * torch.finfo(returns.dtype).eps * returns.abs().amax(dim=1, keepdim=True)
+    lost = (most - returns.amin(dim=1, keepdim=True) <= finest) | (temperature < finest)
+    return (torch.where(lost & (returns >= most - finest), most, returns),
+            torch.where(lost, torch.maximum(temperature, finest), temperature))
 
 
 def _weights(returns: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:

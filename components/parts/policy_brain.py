@@ -14,8 +14,9 @@ from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.port import Port
 from ...loops.status import calm, idle
+from ...loops.storage import artifact
 from ...loops.wire import time_average
-from . import distributions, flags, flat_parameters
+from . import distributions, electrodes, flags, flat_parameters
 from .exploration import Exploration
 
 
@@ -30,6 +31,7 @@ class PolicyBrain(Component):
     head: str  # `gaussian` is squashed into [-1, 1], `clipped` is cut there and does not explore, `categorical` chooses
     explore: bool
     random_steps: int
+    mask: np.ndarray | None = None  # what a lesion left: of neurons [neurons], of connections [out, in], None: all
     heads: ClassVar[tuple[str, ...]] = ("auto", "gaussian", "clipped", "categorical")
 
     def forward(self, inputs: Mapping[str, Any], wanted: tuple[str, ...] | None
@@ -48,6 +50,17 @@ class PolicyBrain(Component):
     def learn(self, learned: Mapping[str, Any]) -> None:
         """Take what was learned."""
         raise NotImplementedError
+
+    def living(self) -> np.ndarray | None:
+        """Return 1 for each neuron of the injured layer that lives and 0 for each that does not; None: all live.
+
+        A neuron lives without its connections: it is stimulated behind them.
+        """
+        return self.mask if self.mask is not None and self.mask.ndim == 1 else None
+
+    def check_built_source(self, key: str, source: Component) -> list[Problem]:
+        """Say what the lesion leaves to whoever stimulates this brain."""
+        return electrodes.judge(self.living(), source) if key == "current" else []
 
     def check_head(self, choices: int) -> None:
         """Refuse heads that do not fit with the rest."""
@@ -73,6 +86,12 @@ class PolicyBrain(Component):
             taken = {port.choices for port in self.peers.get("action", ()) if port.choices}
             if taken:
                 self.offer_choices(min(taken))
+
+    def infer_actions(self, weights: str | None) -> None:
+        """Let an artifact say how many numbers an action has: of a brain that is only asked, nothing else says."""
+        if weights is not None and not self.outputs["action"].known and not self.peers.get("action"):
+            head = artifact.flat(artifact.load(weights)[0]).get("mean/weight")
+            self.outputs["action"] = self.outputs["action"].sized((None if head is None else len(head),))
 
     def check_choices(self) -> None:
         """Refuse a choice among nobody knows how many, once every port has its size."""

@@ -164,6 +164,17 @@ class Rendered(Protocol):
 
 
 @runtime_checkable
+class Stimulator(Protocol):
+    """Turns commands into currents, and can be asked what a command would do without giving it."""
+
+    def currents(self, commands: Any, lanes: np.ndarray | None = None) -> Any:
+        """Return currents [batch, neurons] of commands [batch, channels]; pure, any batch size; gradients for tensors.
+
+        Given the lane of each command [batch], what is left of earlier commands there counts too.
+        """
+
+
+@runtime_checkable
 class Search(Protocol):
     """Chooses commands: a coprocessor that can be asked without acting."""
 
@@ -171,7 +182,7 @@ class Search(Protocol):
         """Return commands [batch, channels] for observations; pure, any batch size."""
 
 
-ROLES = (Policy, Value, Normalised, Movable, Model, Plastic, Body, Placeable, Rendered, Search)
+ROLES = (Policy, Value, Normalised, Movable, Model, Plastic, Body, Placeable, Rendered, Stimulator, Search)
 
 
 def offered(component: Any) -> list[str]:

@@ -39,19 +39,20 @@ class ElectrodeField(Component):
         units: of command and current; empty means arbitrary.
         lose_first: lose each episode's first command, as the published code did.
         period: inject the command in force once per period; left out, once per command.
+        may_be_dead: let a loop be built though no electrode reaches a neuron that lives, as a control.
     """
 
     def __init__(self, *, channels: Count = 2, placement: Placement = "even", spread: Spread = 0.1,
                  centres: list[float] | None = None, dead: list[int] | None = None, span: list[int] | None = None,
                  decay: float = 1.0, limit: Positive = 5.0, units: str = "", lose_first: bool = False,
-                 period: Period | None = None) -> None:
+                 period: Period | None = None, may_be_dead: bool = False) -> None:
         electrodes.check(channels, placement, centres, dead, spread, span, decay)
         if not 0 < decay <= 1:
             raise AssemblyError([Problem(f"with decay {decay:g} the current would grow without end", "decay",
                                          "Write a share above 0, at most 1.")])
         self.channels, self.placement, self.spread = channels, placement, spread
         self.random = placement == "permutation"  # where the electrodes are is drawn by the seed
-        self.centres, self.dead, self.span = centres, dead, span
+        self.centres, self.dead, self.span, self.may_be_dead = centres, dead, span, may_be_dead
         self.decay, self.lose_first, self.period = decay, lose_first, period
         self.keeps = float(np.float32(1 - decay))  # read by the limiter before it (parts/pulses.py)
         self.warnings = [] if decay == 1 else [
@@ -121,6 +122,13 @@ class ElectrodeField(Component):
         self._current = electrodes.spread_out(self.weights, amplitude)
         self._kept = amplitude * np.float32(self.keeps)
         return {"current": self._current}
+
+    def currents(self, commands: Any, lanes: np.ndarray | None = None) -> Any:
+        """Return currents [batch, neurons] of commands [batch, channels]; see the role Stimulator."""
+        if isinstance(commands, np.ndarray):
+            return electrodes.spread_out(self.weights, commands + (0 if lanes is None else self._kept[lanes]))
+        left = 0 if lanes is None else commands.new_tensor(self._kept[lanes])
+        return (commands + left) @ commands.new_tensor(self.weights).t()
 
     def labels(self) -> dict[str, Any]:
         """Name the neuron that each electrode reaches most."""

@@ -39,15 +39,16 @@ class PulseTrain(Component):
         limit: largest command an electrode takes.
         units: of command and current; empty means arbitrary.
         late: in a real-time loop, skip pulses when the loop is further than this behind the wall clock.
+        may_be_dead: let a loop be built though no electrode reaches a neuron that lives, as a control.
     """
 
     def __init__(self, *, channels: Count = 2, rate: Period | None = Clock(130), width: Duration = 200_000,  # noqa: B008
                  phases: Literal["one", "two"] = "two", gap: Duration = 0, pause: Duration | None = None,
                  placement: Placement = "even", spread: Spread = 0.1, centres: list[float] | None = None,
                  dead: list[int] | None = None, span: list[int] | None = None, limit: Positive = 5.0, units: str = "",
-                 late: Duration = 1_000_000) -> None:
+                 late: Duration = 1_000_000, may_be_dead: bool = False) -> None:
         electrodes.check(channels, placement, centres, dead, spread, span)
-        self.channels, self.rate, self.late = channels, rate, late
+        self.channels, self.rate, self.late, self.may_be_dead = channels, rate, late, may_be_dead
         self.random = placement == "permutation"  # where the electrodes are is drawn by the seed
         self.array = (channels, placement, centres, dead, spread, span)
         # edges after the onset, and the sign of the current from each edge on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +34,8 @@ class GaussianEnsemble(Networked):
         members: number of networks.
         elites: how many of them are trusted.
         hidden: number of neurons of each layer.
-        weights: artifact to begin with; without it weights are drawn from the seed.
+        weights: artifact to begin with; without it weights are drawn from the seed. One of a model that was never
+            fitted is refused.
         deterministic_obs: draw next observations without their noise.
         deterministic_rewards: draw rewards without their noise.
         ask: who answers for an imagined row: the member `assigned` to it, or `all` of them, of which that one is heard.
@@ -76,6 +78,10 @@ class GaussianEnsemble(Networked):
                                                           self.trusted, derive(seed, "weights"))
         self._transitions = Transitions(lanes, "drop")
         self.take_weights()
+        if self.weights is not None and not self.network.fitted:
+            raise AssemblyError([Problem(f"{Path(self.weights).name} holds a model that was never fitted: what it "
+                                         "predicts is drawn by chance", "params.weights",
+                                         "Make it of a run after its first fit.\nweights: null begins without any.")])
 
     @property
     def elites(self) -> np.ndarray:

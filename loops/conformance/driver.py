@@ -51,7 +51,7 @@ class Subject:
             return fake(use, lanes)
         given = self.uses[name]()
         unbuilt = isinstance(given, Component) and not hasattr(given, "lanes")
-        return built(given, user, lanes, seed) if unbuilt else given
+        return built(given, user, lanes, seed, use.alike) if unbuilt else given
 
     def lanes(self, count: int) -> Lanes:
         """Return so many lanes, or as many as the component can serve."""

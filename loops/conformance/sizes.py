@@ -9,10 +9,12 @@ from ..port import Port
 SMALLEST = 4  # the first unknown size becomes 4, the next 5 and so on, so that a mix-up of sizes shows
 
 
-def built(used: Component, user: Component, lanes: Lanes, seed: int) -> Component:
-    """Return what a component uses, built, with ports as wide as the user's of the same name."""
+def built(used: Component, user: Component, lanes: Lanes, seed: int, alike: tuple[tuple[str, str], ...] = ()
+          ) -> Component:
+    """Return what a component uses, built, with ports as wide as the user's of the same name, or said to be `alike`."""
+    ports = {**user.inputs, **user.outputs}
+    ports |= {theirs: ports[own] for theirs, own in alike}
     for side in ("inputs", "outputs"):
-        ports = {**user.inputs, **user.outputs}
         setattr(used, side, {name: port.sized(ports[name].shape) if name in ports else port
                              for name, port in getattr(used, side).items()})
     size_ports(used)

@@ -221,6 +221,48 @@ def newest_whole(parent: Path) -> tuple[dict[str, Any] | None, dict[Path, str]]:
     return None, damaged
 
 
+def harmed(parent: Path) -> dict[Path, list[str]]:
+    """Return every checkpoint, the oldest first, with what is wrong with its files; an empty list: it is whole.
+
+    A file that several share is read once. What was removed for a newer one just now is left out.
+    """
+    whole: set[tuple[int, int, str]] = set()
+    found = {folder: _harm(folder, whole) for folder in _all(Path(parent))}
+    return {folder: harm for folder, harm in found.items() if folder.is_dir()}
+
+
+def _harm(folder: Path, whole: set[tuple[int, int, str]]) -> list[str]:
+    """Return what is wrong with the files of one checkpoint; `whole` are those found right, by place and hash."""
+    try:
+        manifest = read_manifest(folder, verify=False)
+    except RunError as error:
+        return [reason(error)]
+    told = []
+    for name, entry in manifest["files"].items():
+        try:
+            facts = (folder / name).lstat()  # a link is refused below
+            key = (facts.st_dev, facts.st_ino, str(entry))
+        except OSError:  # it is missing, which is told below
+            key = (0, 0, "")
+        try:
+            if key not in whole:
+                verify_files(folder, {name: entry})
+            whole.add(key)
+        except RunError as error:
+            told.append(reason(error))
+    if manifest.get("format") != FORMAT:
+        told.append(f"it has format {manifest.get('format')!r}; this version reads {FORMAT}")
+    return told
+
+
+def instant(folder: Path) -> int:
+    """Return the instant (ns) of a checkpoint, as its directory is named."""
+    name = _NAME.fullmatch(folder.name)
+    if name is None:
+        raise RunError(f"{folder} is no checkpoint: those are named by their instant in nanoseconds")
+    return int(name.group(1))
+
+
 def set_aside(folder: Path) -> Path:
     """Take a damaged checkpoint out of the row, so that nobody takes it for the newest; returns where it lies now."""
     aside = folder.with_name(f".{folder.name}.damaged")

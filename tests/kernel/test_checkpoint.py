@@ -323,6 +323,30 @@ def test_one_component_is_read_from_each_the_newest_first(tmp_path: Path) -> Non
     assert list(checkpoint.parts(tmp_path / "nowhere", "a")) == []
 
 
+def test_every_harmed_file_of_every_checkpoint_is_named_and_a_shared_one_in_each(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "LARGE", 64)
+    array = np.arange(100.0)
+    for now in range(3):
+        checkpoint.write({"now": now, "components": {"a": {"x": array}, "b": {"y": now}}}, tmp_path)
+    oldest, middle, newest = sorted(tmp_path.iterdir())
+    assert checkpoint.harmed(tmp_path) == {oldest: [], middle: [], newest: []}
+    assert [checkpoint.instant(folder) for folder in checkpoint.harmed(tmp_path)] == [0, 1, 2]
+    (middle / "component.b.safetensors").unlink()
+    (middle / "loop.safetensors").unlink()
+    (middle / "loop.safetensors").symlink_to(newest / "loop.safetensors")  # the same bytes, but no plain file
+    (chunk, *_) = sorted(newest.glob("chunk.*"))
+    assert os.stat(chunk).st_nlink == 3
+    chunk.write_bytes(b"x")
+    harm = checkpoint.harmed(tmp_path)
+    assert [[chunk.name in text for text in each].count(True) for each in harm.values()] == [1, 1, 1]
+    assert [len(each) for each in harm.values()] == [1, 3, 1]
+    assert checkpoint.harmed(tmp_path / "nowhere") == {}
+    assert checkpoint.instant(Path("-0005-1")) == -5
+    with pytest.raises(RunError, match="is no checkpoint"):
+        checkpoint.instant(Path("five"))
+
+
 def test_a_large_array_of_one_component_is_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "LARGE", 64)
     array = np.arange(100.0)

@@ -8,6 +8,7 @@ import pytest
 from stimloop.assemblies.study import Study, StudyStopped
 from stimloop.assemblies.studying import keeping
 from stimloop.loops.errors import AssemblyError
+from stimloop.loops.storage import artifact
 from stimloop.loops.storage.runs import Run
 
 TWICE = """
@@ -65,3 +66,61 @@ def test_a_best_that_never_was_a_number_is_no_end(tiny):
     tiny.write_text(tiny.read_text().replace("best test.return", "best test.return / 0"))
     with pytest.raises(StudyStopped, match="no moment of the run could be kept as trained"):
         Study(tiny).run()
+
+
+MODEL = """
+name: train
+until: {until}
+components:
+  body:    {{type: bodies.point_mass, params: {{max_steps: 15}}, inputs: [brain.action]}}
+  brain:   {{type: brains.mlp, params: {{hidden: [8, 8], explore: true}}, inputs: [body.observation, body.status]}}
+  model:   {{type: world_models.gaussian_ensemble, params: {{members: 3, elites: 2, hidden: [8]}},
+            inputs: [body.observation, brain.action, body.reward, body.status]}}
+  learner: {{type: learners.model_fit, params: {{learning_starts: 40, model_train_freq: 40}}, uses: {{model: model}},
+            inputs: [body.observation, body.reward, body.status, brain.action]}}
+evaluate:
+  test: {{every: 30 steps, episodes: 2, without: [learner]}}
+"""
+
+
+def of_a_model(tmp_path, monkeypatch, *, until="90 steps", at="end", without_learner=False):
+    pytest.importorskip("torch", reason="a model is fitted")
+    text = MODEL.format(until=until)
+    if without_learner:
+        text = "".join(f"{line}\n" for line in text.splitlines() if "learner:" not in line and "reward, body.status, "
+                       not in line).replace("[learner]", "[]")
+    (tmp_path / "train.yaml").write_text(text)
+    (tmp_path / "modelled.yaml").write_text(
+        f"name: modelled\nstages:\n  train: {{assembly: train.yaml, keep: {{model: {{from: model, at: {at}}}}}}}\n"
+        "measure: {length: test.length}\n")
+    monkeypatch.chdir(tmp_path)
+    return Study(tmp_path / "modelled.yaml")
+
+
+@pytest.mark.parametrize("at", ["end", "best test.length"])
+def test_a_model_that_was_never_fitted_is_not_kept(at, tmp_path, monkeypatch):
+    with pytest.raises(StudyStopped, match="model was never fitted, so that it cannot be kept as model: what it "
+                                           "predicts is drawn by chance"):
+        of_a_model(tmp_path, monkeypatch, until="35 steps", at=at).run()
+
+
+@pytest.mark.parametrize("at", ["end", "best 0 - test.steps"])
+def test_a_model_is_kept_as_it_was_after_a_fit(at, tmp_path, monkeypatch):
+    """Of its moments the one at 30 steps would be better, but nothing was known by then."""
+    study = of_a_model(tmp_path, monkeypatch, at=at)
+    study.run()
+    (kept,) = study.cells(study.description.stages["train"]).chosen().values()
+    learned, _ = artifact.load(kept.file)
+    assert np.isfinite(learned["holdout"]).all()
+    assert kept.moment.get("steps") == (None if at == "end" else 60)
+
+
+def test_a_run_in_which_no_evaluation_came_after_the_first_fit_says_so(tmp_path, monkeypatch):
+    with pytest.raises(StudyStopped, match="or was never evaluated after the first fit"):
+        of_a_model(tmp_path, monkeypatch, until="45 steps", at="best test.length").run()
+
+
+def test_that_nobody_fits_a_model_is_told_when_it_is_planned(tmp_path, monkeypatch):
+    with pytest.raises(AssemblyError, match=r"keep.model.from: nobody fits model, and it is given no weights"):
+        of_a_model(tmp_path, monkeypatch, without_learner=True).checks.check()
+    of_a_model(tmp_path, monkeypatch).checks.check()

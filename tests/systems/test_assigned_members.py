@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="learning needs torch")
 
-from .test_model_learners import assembly, mbpo, same, weights  # noqa: E402
+from .imagining import assembly, mbpo, same, weights  # noqa: E402
 
 
 def asked(made):

@@ -11,6 +11,7 @@ from stimloop.components.learners.ppo import Ppo
 from stimloop.components.links.safety_limiter import SafetyLimiter
 from stimloop.components.parts import electrodes, flat_parameters
 from stimloop.components.parts.lesions import Lesion, LesionError
+from stimloop.components.sensors.electrodes import Electrodes
 from stimloop.components.stimulators.electrode_field import ElectrodeField
 from stimloop.loops.component import Inputs
 from stimloop.loops.conformance import check
@@ -220,7 +221,7 @@ def patient(command, **params):
                                                                    "status": Source.of("body.status")}),
             "limiter": Part(lambda: SafetyLimiter(peak=5), {"command": Source.of("coprocessor.command"),
                                                            "status": Source.of("body.status")}),
-            "stimulator": Part(lambda: ElectrodeField(channels=2, span=[0, 100], spread=1.75),
+            "stimulator": Part(lambda: ElectrodeField(channels=2, span=[0, 100], spread=1.75, may_be_dead=True),
                                {"command": Source.of("limiter.command")})}
     return Loop(System(made, lanes=2))
 
@@ -254,6 +255,25 @@ def test_a_stimulated_loop_goes_on_exactly_where_it_was_saved():
         found = traced(rest, 25 * STEP)
     for name, rows in found.items():
         np.testing.assert_array_equal(rows, expected[name][13:])
+
+
+def test_a_patient_whose_electrodes_reach_nobody_is_refused_and_a_sensor_hears_its_regions():
+    made = {"body": Part(PointMass, {"action": Source.of("brain.action")}),
+            "brain": Part(lambda: ModularRnn(lesion=Lesion(kind="region", region="M1")), {
+                "observation": Source.of("body.observation"), "status": Source.of("body.status"),
+                "current": Source.of("stimulator.current")}),
+            "limiter": Part(lambda: SafetyLimiter(peak=5), {"command": Source.of("coprocessor.command"),
+                                                           "status": Source.of("body.status")}),
+            "coprocessor": Part(lambda: Constant(command=[1.0, 1.0]), {"observation": Source.of("body.observation"),
+                                                                      "status": Source.of("body.status")}),
+            "sensor": Part(lambda: Electrodes(channels=3, period=STEP), {"rates": Source.of("brain.rates")}),
+            "stimulator": Part(lambda: ElectrodeField(span=[0, 100]), {"command": Source.of("limiter.command")})}
+    with pytest.raises(AssemblyError, match="no electrode reaches a neuron that lives"):
+        Loop(System(made))
+    made["stimulator"] = Part(lambda: ElectrodeField(span=[100, 200]), {"command": Source.of("limiter.command")})
+    with Loop(System(made)) as loop:
+        assert loop.components["sensor"].labels()["electrode"]["region"] == ["M1"] * 3 + ["F5"] * 3 + ["AIP"] * 3
+        loop.run(3 * STEP)
 
 
 # Memory and time

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from stimloop.assemblies.cli import app
 from stimloop.assemblies.study import shipped
+
+from .commanded import call, value
 
 STIMLOOP = [sys.executable, "-m", "stimloop.assemblies.cli"]
 SLOW = """
@@ -26,21 +26,8 @@ components:
 
 
 @pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def a_place_of_its_own(in_a_folder_of_its_own, monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "disable")
-
-
-def call(*words, code=0):
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == code, done.output
-    return done
-
-
-def value(*words, code=0):
-    return json.loads(call(*words, "--json", code=code).stdout)
 
 
 def one_run(**options):

@@ -15,6 +15,8 @@ from stimloop.assemblies.reports.scalars import Scalars
 from stimloop.loops.errors import AssemblyError, RunError
 from stimloop.loops.storage.runs import Run
 
+from .commanded import call, value
+
 TEXT = """
 name: commanded
 until: 12 steps
@@ -43,21 +45,7 @@ class Loud(sl.Component):
 """
 
 
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def call(*words, code=0):
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == code, done.output
-    return done
-
-
-def value(*words, code=0):
-    return json.loads(call(*words, "--json", code=code).stdout)
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 
 def made(text=TEXT, until=None):

@@ -3,6 +3,8 @@
 No GPU was at hand: `parts/second_device.py` says what stands for one, and what it cannot show (speed, CUDA's own bits).
 """
 
+import json
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from stimloop.components.parts.flat_parameters import flatten  # noqa: E402
 from stimloop.components.parts.lesions import Lesion  # noqa: E402
 from stimloop.loops.errors import AssemblyError, RunError  # noqa: E402
 from stimloop.loops.lanes import Lanes  # noqa: E402
+from systems import imagining  # noqa: E402
 
 HEAD = """
 name: elsewhere
@@ -39,30 +42,16 @@ PPO = HEAD + BRAIN + """
             inputs: [body.observation, body.reward, body.status, brain.action, brain.log_prob],
             uses: {policy: brain, value: critic}}
 """
-MOPAC = HEAD.replace("lanes: 2", "lanes: 1") + BRAIN + """
-  critic:  {type: critics.q_ensemble, params: {hidden: [8, 8]}, inputs: [body.observation, brain.action]}
-  value:   {type: critics.value_mlp, params: {hidden: [8, 8], activation: relu}, inputs: [body.observation]}
-  model:   {type: world_models.gaussian_ensemble, params: {members: 3, elites: 2, hidden: [8, 8]},
-            inputs: [body.observation, brain.action, body.reward, body.status]}
-  learner:
-    type: learners.mopac
-    params: {termination: never, batch_size: 16, learning_starts: 20, min_buffer: 20, epoch_length: 30,
-             gradient_steps: 2, model_train_freq: 15, rollout_batch_size: 12, rollout_schedule: [0, 2, 2, 4],
-             ratio_schedule: [0, 1, 0.25, 0.25], particles: 6%s}
-    inputs: [body.observation, body.reward, body.status, brain.action]
-    uses: {policy: brain, value: critic, state_value: value, model: model}
-"""
-MBPO = (MOPAC.replace("learners.mopac", "learners.mbpo").replace(", particles: 6", "")
-        .replace("state_value: value, ", "").replace("  value:   {type: critics.value_mlp, params: {hidden: [8, 8], "
-                                                     "activation: relu}, inputs: [body.observation]}\n", ""))
+MOPAC = (HEAD.replace("lanes: 2", "lanes: 1") + BRAIN
+         + imagining.PRACTISED.replace("particles: 6", "particles: 6%s"))
+MBPO = imagining.without_plans(MOPAC)
 MODEL_FIT = HEAD + BRAIN + """
   model:   {type: world_models.gaussian_ensemble, params: {members: 3, elites: 2, hidden: [8, 8]},
             inputs: [body.observation, brain.action, body.reward, body.status]}
   learner: {type: learners.model_fit, params: {learning_starts: 20, model_train_freq: 15%s},
             inputs: [body.observation, body.reward, body.status, brain.action], uses: {model: model}}
 """
-COMPAT = (", proposal: particles, fresh_noise: false, mask_terminated: false, effective_noise: false, last_action: zero"
-          ", bound: 1.4, scaling: fixed, insert: episode_end")
+COMPAT = "".join(f", {name}: {json.dumps(value)}" for name, value in imagining.COMPAT.items())
 OWN = ("brains.mlp, params: {hidden: [8, 8]", "brains.torch_module, params: {module: "
        "'stimloop.components.parts.example_nets:TwoHeads', layer: hidden, module_params: {inputs: 6, outputs: 2}")
 

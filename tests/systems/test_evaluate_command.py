@@ -1,7 +1,5 @@
 """`stimloop evaluate`: so many episodes from such seeds, cut off or not, exploring or not, and their statistics."""
 
-import json
-
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +8,9 @@ import stimloop as sl
 from stimloop.assemblies import evaluate_command
 from stimloop.assemblies.cli import app
 from stimloop.loops.errors import AssemblyError
+
+from . import commanded
+from .commanded import call
 
 TEXT = """
 name: judged
@@ -28,16 +29,8 @@ def run(tmp_path):
     return sl.Assembly.from_yaml(TEXT).run(folder=tmp_path).path
 
 
-def call(*words, code=0):
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == code, done.output
-    return done
-
-
 def value(*words):
-    return json.loads(call("evaluate", *words, "--json").stdout)
+    return commanded.value("evaluate", *words)
 
 
 def test_as_the_assembly_says_without_options(run):
@@ -113,3 +106,17 @@ def test_no_rhythm_counts_further_than_a_run_can(zeros, word):
 def test_what_is_no_end_of_an_episode_is_refused(longest, said):
     with pytest.raises(AssemblyError, match=said):
         sl.Assembly.from_yaml(TEXT).set("evaluate.test.longest", longest)
+
+
+def test_that_somebody_acts_by_a_model_which_was_never_fitted_is_said(tmp_path):
+    pytest.importorskip("torch", reason="plans are made in torch")
+    from .test_model_fit import PETS
+
+    made = sl.Assembly.from_yaml(PETS)
+    early = made.run("8 steps", folder=tmp_path).path
+    done = call("evaluate", early, "--episodes", 1)
+    assert done.stderr == "notice: model was never fitted: who acts by it acts by chance\n"
+    assert value(early, "--episodes", 1)["test"]["by_chance"] == ["model"]
+    later = made.run("40 steps", folder=tmp_path).path
+    assert call("evaluate", later, "--episodes", 1).stderr == ""
+    assert "by_chance" not in value(later, "--episodes", 1)["test"]

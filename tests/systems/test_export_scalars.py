@@ -37,9 +37,7 @@ evaluate: {test: {every: 3 episodes, episodes: 2, without: [metrics]}}
 """
 
 
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 
 def live(until="130 steps"):

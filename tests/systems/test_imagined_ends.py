@@ -10,8 +10,8 @@ from stimloop.components.parts import imagined_ends, terminations  # noqa: E402
 from stimloop.components.parts.imagination import ImaginedWorld  # noqa: E402
 from stimloop.loops.errors import AssemblyError, StimloopError  # noqa: E402
 
+from .imagining import assembly, mbpo, same, weights  # noqa: E402
 from .test_brain_mppi import Slope  # noqa: E402
-from .test_model_learners import assembly, mbpo, same, weights  # noqa: E402
 
 PLANNER = """
 name: planning

@@ -14,7 +14,17 @@ import pytest
 from typer.testing import CliRunner
 
 import stimloop as sl
-from stimloop.assemblies import document, execute, identity, inspection, listing, report_command, resuming, settings
+from stimloop.assemblies import (
+    document,
+    execute,
+    identity,
+    inspection,
+    listing,
+    report_command,
+    resuming,
+    saved,
+    settings,
+)
 from stimloop.assemblies.cli import app
 from stimloop.assemblies.reports.warnings import warnings
 from stimloop.loops.component import Component
@@ -104,6 +114,44 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_left_as_it_is(tmp_path):
     for folder in (path / "checkpoints").iterdir():
         damage(folder, "append")
     refused(path, "every checkpoint")
+
+
+@pytest.mark.parametrize("harm", ["append", "unlink", "manifest"])
+def test_damaged_checkpoints_are_shown_and_from_which_one_it_would_go_on(harm, tmp_path):
+    path = unfinished(tmp_path)
+    oldest, newest = sorted((path / "checkpoints").iterdir())
+    facts, text = listing.run_facts(path, False)
+    assert [each["damage"] for each in facts["checkpoints"]] == [[], []]
+    assert facts["resume_from"] == newest.name
+    assert "The checkpoint" not in text
+    damage(newest, harm)
+    facts, text = listing.run_facts(path, False)
+    assert [(each["name"], each["at"], len(each["damage"])) for each in facts["checkpoints"]] == [
+        (oldest.name, "0 s", 0), (newest.name, "100 ms", 1)]
+    assert {"append": "state.json", "unlink": "loop.safetensors", "manifest": "manifest.json"}[harm] in text
+    assert facts["resume_from"] == oldest.name
+    assert f"would go on from the checkpoint {oldest.name} (0 s), set aside" in text
+    assert resuming.resume(path).reason == "finished"
+    damage(path / "checkpoints" / oldest.name, harm)
+    facts, text = listing.run_facts(path, False)
+    assert facts["resume_from"] == facts["checkpoints"][-1]["name"] != oldest.name
+    assert "set aside" not in text
+
+
+def test_where_resume_refuses_for_damaged_checkpoints_showing_the_run_says_so(tmp_path):
+    path = unfinished(tmp_path)
+    oldest, newest = sorted((path / "checkpoints").iterdir())
+    damage(newest, "append")
+    (newest / "loop.safetensors").unlink()
+    facts, _ = listing.run_facts(path, False)
+    assert len(facts["checkpoints"][1]["damage"]) == 2
+    inexact = saved.checkpoints(path, {"resumes": {"b": "restarts noise"}})
+    assert inexact.on_from is None
+    assert "or delete it" in inexact.warnings()[-1]
+    damage(oldest, "append")
+    facts, text = listing.run_facts(path, False)
+    assert facts["resume_from"] is None
+    assert "stimloop resume refuses, for no checkpoint is whole" in text
 
 
 @pytest.mark.parametrize("until", ["200 ms", "12 steps"])

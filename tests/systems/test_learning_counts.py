@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="learning needs torch")
 
-from .test_model_learners import assembly  # noqa: E402
+from .imagining import assembly  # noqa: E402
 
 
 def test_updates_and_fits_are_counted_apart():

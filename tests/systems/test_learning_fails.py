@@ -16,7 +16,7 @@ from stimloop.assemblies.studying.ends import StudyStopped  # noqa: E402
 from stimloop.loops.errors import AssemblyError, Diverged, RunError  # noqa: E402
 from stimloop.loops.port import Port  # noqa: E402
 
-from .test_model_learners import TEXT, assembly, mbpo, sac  # noqa: E402
+from .imagining import TEXT, assembly, mbpo, sac  # noqa: E402
 
 KINDS = {"sac": sac, "mbpo": mbpo, "mopac": assembly}
 TICK = 20_000_000

@@ -13,11 +13,12 @@ from stimloop.assemblies.resuming import export_weights  # noqa: E402
 from stimloop.components.parts import torch_memory  # noqa: E402
 from stimloop.components.parts.schedules import Ramp  # noqa: E402
 from stimloop.components.parts.sequence_search import coloured  # noqa: E402
-from stimloop.loops.errors import AssemblyError  # noqa: E402
+from stimloop.loops.errors import AssemblyError, RunError  # noqa: E402
 from stimloop.loops.port import Port  # noqa: E402
 from stimloop.loops.status import FIRST  # noqa: E402
+from stimloop.loops.storage import artifact  # noqa: E402
 from systems import test_model_fit  # noqa: E402
-from systems.test_model_learners import assembly, sac  # noqa: E402
+from systems.imagining import assembly, sac  # noqa: E402
 from systems.test_planning_in_bodies import planned  # noqa: E402
 
 
@@ -47,6 +48,20 @@ def test_a_model_that_is_never_to_be_fitted_is_not_imagined_in(tmp_path, monkeyp
         loop.run("40 steps")
         assert loop.components["learner"]._fits == 0
         assert loop.peek("learner.model_rows") == 48
+
+
+def test_a_model_that_was_never_fitted_is_neither_exported_nor_begun_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = assembly().set("until", "5 steps").run(folder=tmp_path)
+    target = tmp_path / "model.safetensors"
+    with pytest.raises(RunError, match=r"model was never fitted at the newest checkpoint of .* Go on with the run"):
+        export_weights(run.path, "model", target)
+    assert not target.exists()
+    with assembly().build() as loop:  # as an earlier version wrote it
+        artifact.save(target, loop.components["model"], "world_models.gaussian_ensemble")
+    with pytest.raises(AssemblyError, match=r"model\.safetensors holds a model that was never fitted") as caught:
+        assembly().set("model.params.weights", "model.safetensors").build()
+    assert caught.value.problems[0].where.startswith("model.params.weights")
 
 
 def test_nothing_is_imagined_before_the_first_fit(tmp_path):

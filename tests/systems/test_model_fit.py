@@ -11,8 +11,8 @@ from stimloop.loops.errors import AssemblyError, PortError  # noqa: E402
 from stimloop.loops.port import Port  # noqa: E402
 from stimloop.loops.seeds import LaneRandom  # noqa: E402
 from stimloop.loops.status import FIRST  # noqa: E402
-from systems import test_model_learners as model_learners  # noqa: E402
-from systems.test_model_learners import same, weights  # noqa: E402
+from systems import imagining  # noqa: E402
+from systems.imagining import same, weights  # noqa: E402
 
 A = np.array([[0.9, 0.2], [-0.3, 0.8]], np.float32)  # its eigenvalues lie within the unit circle: it stays near 0
 B = np.array([[0.0, 0.3], [0.5, 0.0]], np.float32)
@@ -87,7 +87,7 @@ def test_a_linear_system_is_learned():
 
 def test_its_fits_are_those_of_mbpo():
     """MBPO that never comes to update its policy does nothing else."""
-    mbpo = model_learners.mbpo().set("learner.params.min_buffer", 1000)
+    mbpo = imagining.mbpo().set("learner.params.min_buffer", 1000)
     alone = mbpo.set({"critic": None, "learner": {
         "type": "learners.model_fit", "params": {"learning_starts": 20, "model_train_freq": 15},
         "uses": {"model": "model"}}})

@@ -7,60 +7,10 @@ torch = pytest.importorskip("torch", reason="learning needs torch")
 
 import stimloop as sl  # noqa: E402
 from stimloop.components.parts.ensemble_fit import EnsembleFit  # noqa: E402
-from stimloop.components.parts.flat_parameters import flatten  # noqa: E402
 from stimloop.loops.errors import AssemblyError, Diverged  # noqa: E402
 from stimloop.loops.seeds import derive  # noqa: E402
 
-TEXT = """
-name: imagining
-until: 120 steps
-lanes: 1
-components:
-  body:    {type: bodies.point_mass, params: {max_steps: 7}, inputs: [brain.action]}
-  brain:   {type: brains.mlp, params: {hidden: [8, 8], explore: true, random_steps: 20},
-            inputs: [body.observation, body.status]}
-  critic:  {type: critics.q_ensemble, params: {hidden: [8, 8]}, inputs: [body.observation, brain.action]}
-  value:   {type: critics.value_mlp, params: {hidden: [8, 8], activation: relu}, inputs: [body.observation]}
-  model:   {type: world_models.gaussian_ensemble, params: {members: 3, elites: 2, hidden: [8, 8]},
-            inputs: [body.observation, brain.action, body.reward, body.status]}
-  learner:
-    type: learners.mopac
-    params: {termination: never, batch_size: 16, learning_starts: 20, min_buffer: 20, epoch_length: 30,
-             gradient_steps: 2, model_train_freq: 15, rollout_batch_size: 12, rollout_schedule: [0, 2, 2, 4],
-             ratio_schedule: [0, 1, 0.25, 0.25], particles: 6}
-    inputs: [body.observation, body.reward, body.status, brain.action]
-    uses: {policy: brain, value: critic, state_value: value, model: model}
-"""
-COMPAT = {"proposal": "particles", "fresh_noise": False, "mask_terminated": False, "effective_noise": False,
-          "last_action": "zero", "bound": 1.4, "scaling": "fixed", "insert": "episode_end"}
-
-
-def assembly(**params):
-    made = sl.Assembly.from_yaml(TEXT)
-    return made.set({f"learner.params.{name}": value for name, value in params.items()}) if params else made
-
-
-def mbpo():
-    made = sl.Assembly.from_yaml(TEXT.replace("learners.mopac", "learners.mbpo").replace(", particles: 6", "")
-                                 .replace("state_value: value, ", "").replace("  value:", "  unused:"))
-    return made.set("unused", None)
-
-
-def sac():
-    learner = """    type: learners.sac
-    params: {batch_size: 16, learning_starts: 20, gradient_steps: 2}
-    inputs: [body.observation, body.reward, body.status, brain.action]
-    uses: {policy: brain, value: critic}
-"""
-    return sl.Assembly.from_yaml(TEXT[:TEXT.index("  value:")] + "  learner:\n" + learner)
-
-
-def weights(loop, names=("brain", "critic")):
-    return [flatten(loop.components[name].state_dict()["learned"]) for name in names]
-
-
-def same(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+from .imagining import COMPAT, assembly, mbpo, sac, same, weights  # noqa: E402
 
 
 def test_with_real_steps_alone_it_is_soft_actor_critic():

@@ -138,7 +138,7 @@ components:
 """
 
 
-def right(path, wrong=0.0):
+def right(path, wrong=0.0, doubt=-20.0):
     """Write the equations of a point mass far from its walls as the weights of an ensemble without hidden layers."""
     made, body = GaussianEnsemble(hidden=[], members=3, elites=2), PointMass(strength=0.1, max_steps=10)
     made.inputs["observation"], made.inputs["action"] = Port("seen", (6,)), Port("push", (2,))
@@ -152,11 +152,15 @@ def right(path, wrong=0.0):
         weight[5 + i] = -weight[1 + i]
     made.network.arrays["out/weight"][...] = weight
     made.network.arrays["out/bias"][:, 3] = wrong  # velocity x
+    made.network.arrays["bounds/least"][...], made.network.arrays["bounds/most"][...] = doubt - 20, doubt + 20
+    made.network.arrays["out/bias"][:, 8:] = doubt  # log-variance of the changes, which the soft bounds let through
+    made.network.arrays["holdout"][...] = 0.0  # nobody fitted it, but it is right
     artifact.save(path, made, "world_models.gaussian_ensemble")
 
 
-def known(tmp_path, wrong=0.0, **changes):
-    right(tmp_path / "right.safetensors", wrong)
+def known(tmp_path, wrong=0.0, made=False, **changes):
+    if not made:
+        right(tmp_path / "right.safetensors", wrong)
     (tmp_path / "known.yaml").write_text(LINEAR)
     return sl.load(tmp_path / "known.yaml").set(changes).run(folder=tmp_path, show=False)
 
@@ -171,7 +175,9 @@ def test_a_run_with_the_right_model_reports_no_error(tmp_path):
     assert max(found["worst_error"]) < 1e-3
     assert max(found["reward_error"]) > 0.5, "of the reward it knows nothing"
     assert min(found["persistence"]) > 10 * max(found["worst_error"])
-    assert found["coverage"]["observation"][0] > 0.9, "it claims a variance of e^-10 about what it knows exactly"
+    assert found["coverage"]["observation"][0] > 0.9, "it claims a variance of e^-20 about what it knows exactly"
+    assert found["doubt"]["observation"] < 0.1
+    assert model_signs.too_wary([found]) == [], "of next to nothing"
 
 
 def test_a_run_with_a_model_that_is_wrong_by_so_much_says_so(tmp_path):
@@ -196,6 +202,37 @@ def test_a_model_that_is_surer_than_it_should_be_is_warned_of(tmp_path):
     assert text.count("model is surer") == 1
     both = page.write_report([run, run], tmp_path / "both.html").read_text()
     assert both.count("model is surer") == 2
+
+
+def test_a_model_that_claims_far_too_much_doubt_is_warned_of(tmp_path):
+    right(tmp_path / "right.safetensors", doubt=-3.0)
+    run = known(tmp_path, made=True)
+    found, = model_facts.facts(run)
+    table = Steps.of({name: np.asarray(column) for name, column in run.transitions().items()})
+    share = np.exp(-1.5) / deviation(table.observation)
+    assert found["doubt"]["observation"] == pytest.approx(share.mean(), rel=1e-3)
+    said, = model_signs.too_wary([found])
+    assert "its intervals of 50% hold 100% of the changes of the observation (on 400 steps" in said
+    assert "rewards (" not in said, "of them it knows nothing"
+    text = page.write_report([run], tmp_path / "r.html").read_text()
+    assert text.count("model is less sure than it could be") == 1
+
+
+@pytest.mark.parametrize(("observation", "reward", "most", "doubt", "steps", "told"), [
+    (0.86, 0.5, 0.95, 0.2, 30, ["86% of the changes of the observation ("]),
+    (0.9, 0.87, 0.95, 0.2, 30, ["90% of the changes of the observation and 87% of the rewards ("]),
+    (0.85, 0.85, 0.99, 0.9, 99, []), (0.9, 0.9, 0.9, 0.2, 99, []),  # most errors are small and some large
+    (0.99, 0.99, 0.99, 0.1, 99, []), (0.99, 0.99, 0.99, 0.2, 29, []), (float("nan"), 0.5, 0.95, 0.2, 99, [])])
+def test_intervals_as_of_twice_the_deviation_are_told(observation, reward, most, doubt, steps, told):
+    levels = list(LEVELS)
+    found = {"model": "m", "missing": "", "on": "x", "steps": steps, "doubt": dict.fromkeys(
+        ("observation", "reward"), doubt), "coverage": {
+        "nominal": levels, **{what: [share if level == 0.5 else most if level == 0.9 else 0.0 for level in levels]
+                              for what, share in (("observation", observation), ("reward", reward))}}}
+    said = model_signs.too_wary([found])
+    assert len(said) == len(told)
+    assert all(part in whole for part, whole in zip(told, said, strict=True))
+    assert model_signs.too_wary([{"model": "m", "missing": "it was never fitted"}]) == []
 
 
 @pytest.mark.parametrize(("observation", "reward", "steps", "told"), [

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="learning needs torch")
 
 from stimloop.components.parts.guidance import Planner  # noqa: E402
 
-from .test_model_learners import COMPAT, assembly  # noqa: E402
+from .imagining import COMPAT, assembly  # noqa: E402
 
 
 def spied(loop, log):

@@ -1,15 +1,14 @@
 """What a command says at the end of a run: what was earned, how fast it went, and one of a thing without an s."""
 
-import json
 import re
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import stimloop as sl
 from stimloop.assemblies import earned, execute, inspection
-from stimloop.assemblies.cli import app
+
+from .commanded import call, value
 
 TEXT = """
 name: outcome
@@ -23,21 +22,8 @@ evaluate:
 
 
 @pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def a_place_of_its_own(in_a_folder_of_its_own, tmp_path):
     (tmp_path / "outcome.yaml").write_text(TEXT)
-
-
-def call(*words, code=0):
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == code, done.output
-    return done
-
-
-def value(*words):
-    return json.loads(call(*words, "--json").stdout)
 
 
 def test_a_run_says_what_was_earned():

@@ -7,30 +7,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 pytest.importorskip("mujoco", reason="the environments of MuJoCo are not installed")
 
-from stimloop.assemblies.cli import app
 from stimloop.components.parts import allowed
 from stimloop.loops.storage.runs import Run
 
+from .commanded import call
+
 
 @pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def a_place_of_its_own(in_a_folder_of_its_own):
     yield
     allowed.allow_only(())
     for name in [name for name in sys.modules if name.startswith("mine_")]:
         del sys.modules[name]
-
-
-def call(*words, code=0):
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == code, done.output
-    return done
 
 
 def its_test(file):

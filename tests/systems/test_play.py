@@ -160,11 +160,35 @@ def test_a_video_shows_each_tick(kind, tmp_path):
 def test_one_episode_at_another_speed(tmp_path):
     run = made().run(folder=tmp_path)
     facts = play(run.path, episode=-1, speed=4)
-    last = run.episodes().iloc[-1]
-    assert facts["episodes"] == [last["episode"]]
+    last = run.episodes().iloc[-2]
+    assert facts["episodes"] == [last["episode"]] == [3]
+    assert facts["passed_over"] == 4, "in its middle the run stopped"
     assert (facts["frames_per_second"], facts["frames"]) == (50, (last["length"] + 4) // 4)
     assert facts["video"] == str(run.path.with_name(f"{run.name}.episode_{last['episode']}.mp4"))
     assert not list(run.path.parent.glob(".*part*"))
+
+
+def test_the_last_episode_is_the_last_that_is_over(tmp_path, monkeypatch):
+    """Of 30 steps in episodes of 7, two belong to the fifth."""
+    monkeypatch.chdir(tmp_path)
+    run = made().run(folder="runs")
+    assert list(run.episodes()["how"]) == ["truncated"] * 4 + ["running"]
+    done = CliRunner().invoke(app, ["play", str(run.path), "--episode", "-1", "--size", "32x32"])
+    assert done.stderr == ("notice: the run stopped in the middle of episode 4; shown is the last that is over, 3 "
+                           "(--episode 4 shows the other)\n")
+    assert ".episode_3.mp4" in done.stdout
+    facts = play(run.path, episode=4, size="32x32")
+    assert (facts["episodes"], facts["passed_over"]) == ([4], None)
+    whole = made(until="28 steps").run(folder="runs")
+    facts = play(whole.path, episode=-1, size="32x32")
+    assert (facts["episodes"], facts["passed_over"]) == ([3], None)
+
+
+def test_where_no_episode_is_over_the_last_is_refused(tmp_path):
+    run = made(until="5 steps").run(folder=tmp_path)
+    with pytest.raises(RunError, match=r"no episode of .* is over in lane 0: .*--episode 0"):
+        play(run.path, episode=-1)
+    assert play(run.path, episode=0, size="32x32")["frames"] == 6
 
 
 def test_each_choice_of_what_is_shown_has_a_file_of_its_own_beside_the_run(tmp_path):
@@ -286,7 +310,7 @@ class Blind(sl.Component):
 def test_each_refusal_says_why_and_what_to_do(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = made(lanes=2).run(folder="runs")
-    with pytest.raises(RunError, match=r"has no episode 9 in lane 1: it has 0 to \d \(-1: the last\)"):
+    with pytest.raises(RunError, match=r"has no episode 9 in lane 1: it has 0 to \d \(-1: the last that is over\)"):
         play(run.path, episode=9, lane=1)
     with pytest.raises(RunError, match="has no lane 2; it has 2, numbered from 0"):
         play(run.path, lane=2)

@@ -9,14 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 import stimloop as sl
 from stimloop.assemblies import resume_command
-from stimloop.assemblies.cli import app
 from stimloop.loops.errors import RunError
 from stimloop.loops.storage import runs as stored
 
+from .commanded import call
 from .interrupted import files
 
 TEXT = """
@@ -28,17 +27,7 @@ components:
 """
 
 
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def call(*words, code=0):
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == code, done.output
-    return done
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 
 def made(until=None, seed=0, folder="runs", text=TEXT):

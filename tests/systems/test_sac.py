@@ -10,6 +10,8 @@ from stimloop.components.parts.flat_parameters import flatten
 from stimloop.loops.errors import AssemblyError, Diverged
 from stimloop.loops.storage.runs import first_difference
 
+from .imagining import same, weights
+
 TEXT = """
 name: learning
 until: 120 steps
@@ -30,15 +32,6 @@ def assembly(**changes):
     for address, value in changes.items():
         made = made.set(address.replace("__", "."), value)
     return made
-
-
-def weights(loop):
-    return {name: loop.components[name].state_dict()["learned"] for name in ("brain", "critic")}
-
-
-def same(left, right):
-    return all(np.array_equal(left[c][layer][k], right[c][layer][k])
-               for c in left for layer in left[c] for k in left[c][layer])
 
 
 def test_what_it_remembers_is_what_happened():

@@ -11,7 +11,7 @@ from stimloop.components.parts.flat_parameters import flatten  # noqa: E402
 from stimloop.loops.component import Inputs  # noqa: E402
 from stimloop.loops.time import MILLISECOND  # noqa: E402
 
-from .test_model_learners import assembly, mbpo, sac, same, weights  # noqa: E402
+from .imagining import assembly, mbpo, sac, same, weights  # noqa: E402
 
 TICK = 20 * MILLISECOND
 KINDS = {"sac": sac, "mbpo": mbpo, "mopac": assembly}

@@ -14,9 +14,7 @@ SMALL = ("run", "point_mass", "--small", "--until", "40 ms")
 NUL, LONG = "a\0b", "x" * 5000
 
 
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 
 def told(*words, code=1):

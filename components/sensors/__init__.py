@@ -1,0 +1,1 @@
+"""Sensors: components that measure what a brain or a body does, for whoever may see only that."""
