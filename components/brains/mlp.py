@@ -23,6 +23,7 @@ from ...loops.seeds import derive
 from ...loops.status import status_input
 from ...loops.storage import artifact
 from ...loops.time import Period
+from ..parts import lesions
 from ..parts.lesions import Lesion, draw_connections, draw_neurons
 from ..parts.networks import Init, Perceptron, mixed
 from ..parts.policy_brain import PolicyBrain
@@ -90,35 +91,24 @@ class Mlp(PolicyBrain):
     def infer(self) -> None:
         """Offer choices where the receiver of the action takes them, and count the learned numbers."""
         self.infer_choices()
-        if self.weights is not None and not self.outputs["action"].known and not self.peers.get("action"):
-            self.outputs["action"] = self.outputs["action"].sized((self._actions_kept(),))
+        self.infer_actions(self.weights)
         size, port = self.inputs["observation"].shape[0], self.outputs["action"]
         if isinstance(size, int) and port.known:
             sizes = [size, *self.hidden]
             count = sum((a + 1) * b for a, b in pairwise(sizes))
-            count += (sizes[-1] + 1) * sum(self._heads().values())
+            count += (sizes[-1] + 1) * sum(self.head_sizes().values())
             count += (2 * size + 1) * self.normalise
             if self.lesion is not None:
-                count += 1 + sizes[self.layer] * (1 if self.lesion.of_neurons else sizes[self.layer - 1])
+                units = sizes[self.layer]
+                count += lesions.numbers((units,) if self.lesion.of_neurons else (units, sizes[self.layer - 1]))
             self.inputs["learned"] = self.inputs["learned"].sized((count,))
-
-    def _actions_kept(self) -> int | None:
-        """Return how many numbers an action of the artifact has: of a brain that is only asked, nothing else says."""
-        head = artifact.flat(artifact.load(self.weights)[0]).get("mean/weight") if self.weights else None
-        return None if head is None else len(head)
-
-    def _heads(self) -> dict[str, int]:
-        if self.choices:
-            return {"scores": self.choices}
-        size = int(self.outputs["action"].shape[0])  # type: ignore[arg-type]
-        return {"mean": size} if self.head == "clipped" else {"mean": size, "log_deviation": size}
 
     def build(self, lanes: Lanes, seed: int) -> None:
         """Make the network, injure it, and take the weights of the artifact."""
         super().build(lanes, seed)
         self.check_choices()
         size = int(self.inputs["observation"].shape[0])  # type: ignore[arg-type]
-        self.network = Perceptron(size, self.hidden, self._heads(), self.activation, derive(seed, "weights"),
+        self.network = Perceptron(size, self.hidden, self.head_sizes(), self.activation, derive(seed, "weights"),
                                   self.normalise, self.init)
         self.mask = self._draw_lesion(derive(seed, "lesion"))  # of connections [out, in], of neurons [neurons], or None
         if self.weights is not None:
@@ -129,8 +119,7 @@ class Mlp(PolicyBrain):
     @property
     def meaning(self) -> dict[str, str]:
         """What the weights mean beside their sizes."""
-        return {"activation": self.activation,
-                "head": "categorical" if self.choices else "clipped" if self.head == "clipped" else "gaussian"}
+        return {"activation": self.activation, "head": self.head_meaning}
 
     def _draw_lesion(self, seed: int) -> np.ndarray | None:
         if self.lesion is None:
@@ -176,15 +165,11 @@ class Mlp(PolicyBrain):
         """Return the weights, and the lesion drawn."""
         self.network.gather()
         learned = artifact.nested({name: array.copy() for name, array in self.network.arrays.items()})
-        if self.lesion is not None and self.mask is not None:
-            learned["lesion"] = {"mask": self.mask.copy(), "key": np.array([self.lesion.key], np.float32)}
-        return learned
+        return {**learned, **lesions.keep(self.lesion, self.mask)}
 
     def learn(self, learned: Mapping[str, Any]) -> None:
         """Take weights, and a lesion that was drawn from the same description as this brain's own."""
         weights = {name: part for name, part in learned.items() if name != "lesion"}
         artifact.check(artifact.nested(self.network.arrays), weights, "brains.mlp")
         self.network.set(artifact.flat(weights))
-        drawn = learned.get("lesion")
-        if drawn is not None and self.lesion is not None and int(drawn["key"][0]) == self.lesion.key:
-            self.mask = np.array(drawn["mask"], np.float32)
+        self.mask = lesions.recall(self.lesion, self.mask, learned)

@@ -18,7 +18,7 @@ from ...loops.seeds import derive
 from ...loops.status import status_input
 from ...loops.storage import artifact
 from ...loops.time import Period
-from ..parts import flat_parameters, named_layers, own_modules
+from ..parts import flat_parameters, lesions, named_layers, own_modules
 from ..parts.blocks import in_blocks
 from ..parts.lesions import Lesion, draw_connections, draw_neurons
 from ..parts.policy_brain import PolicyBrain
@@ -116,7 +116,7 @@ class TorchModule(PolicyBrain):
             self.outputs[port] = self.outputs[port].sized(tuple(activity[name].shape[1:]))
         count = flat_parameters.size(self._weights(self._net))
         if self.lesion is not None and self.layer is not None:
-            count += 1 + int(np.prod(self._lesion_shape(self.lesion, self.layer)))
+            count += lesions.numbers(self._lesion_shape(self.lesion, self.layer))
         self.inputs["learned"] = self.inputs["learned"].sized((count,))
 
     @property
@@ -212,10 +212,7 @@ class TorchModule(PolicyBrain):
 
     def learned(self) -> dict[str, Any]:
         """Return the module's parameters and buffers, and the lesion drawn."""
-        learned = self._weights(self._net)
-        if self.lesion is not None and self.mask is not None:
-            learned["lesion"] = {"mask": self.mask.copy(), "key": np.array([self.lesion.key], np.float32)}
-        return learned
+        return {**self._weights(self._net), **lesions.keep(self.lesion, self.mask)}
 
     def learn(self, learned: Mapping[str, Any]) -> None:
         """Take parameters and buffers, and a lesion that was drawn from the same description as this brain's own."""
@@ -223,6 +220,4 @@ class TorchModule(PolicyBrain):
         artifact.check(self._weights(self._net), weights, "brains.torch_module")
         self._net.load_state_dict({name.replace("/", "."): torch.from_numpy(np.array(array))
                                    for name, array in artifact.flat(weights).items()})
-        drawn = learned.get("lesion")
-        if drawn is not None and self.lesion is not None and int(drawn["key"][0]) == self.lesion.key:
-            self.mask = np.array(drawn["mask"], np.float32)
+        self.mask = lesions.recall(self.lesion, self.mask, learned)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -111,6 +111,26 @@ def draw_neurons(lesion: Lesion, size: int, seed: int,
     rng = np.random.default_rng(seed if lesion.seed is None else lesion.seed)
     mask[rng.choice(pool, lesion.killed(pool.size), replace=False)] = 0
     return mask
+
+
+def keep(lesion: Lesion | None, mask: np.ndarray | None) -> dict[str, dict[str, np.ndarray]]:
+    """Return what a brain with this lesion drawn adds to what it has learned."""
+    if lesion is None or mask is None:
+        return {}
+    return {"lesion": {"mask": mask.copy(), "key": np.array([lesion.key], np.float32)}}
+
+
+def recall(lesion: Lesion | None, mask: np.ndarray | None, learned: Mapping[str, Any]) -> np.ndarray | None:
+    """Return the mask in what was learned, if it was drawn from this very description; else the brain's own."""
+    drawn = learned.get("lesion")
+    if drawn is not None and lesion is not None and int(drawn["key"][0]) == lesion.key:
+        return np.array(drawn["mask"], np.float32)
+    return mask
+
+
+def numbers(shape: tuple[int, ...]) -> int:
+    """Return how many numbers `keep` adds for a mask of this shape."""
+    return 1 + int(np.prod(shape))
 
 
 def _members(who: str | list[int] | None, size: int, regions: Mapping[str, Sequence[int]] | None,

@@ -1,4 +1,7 @@
-"""What brains without memory share: how they answer, explore and are judged; only their networks differ."""
+"""What policy-like brains share: how they answer, explore and are judged; only their networks differ.
+
+What is written here serves brains without memory; `parts/recurrent_brain.py` adds one.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem
 from ...loops.port import Port
 from ...loops.status import calm, idle
+from ...loops.storage import artifact
 from ...loops.wire import time_average
 from . import distributions, electrodes, flags, flat_parameters
 from .exploration import Exploration
@@ -83,6 +87,12 @@ class PolicyBrain(Component):
             if taken:
                 self.offer_choices(min(taken))
 
+    def infer_actions(self, weights: str | None) -> None:
+        """Let an artifact say how many numbers an action has: of a brain that is only asked, nothing else says."""
+        if weights is not None and not self.outputs["action"].known and not self.peers.get("action"):
+            head = artifact.flat(artifact.load(weights)[0]).get("mean/weight")
+            self.outputs["action"] = self.outputs["action"].sized((None if head is None else len(head),))
+
     def check_choices(self) -> None:
         """Refuse a choice among nobody knows how many, once every port has its size."""
         if self.head == "categorical" and not self.choices:
@@ -94,10 +104,29 @@ class PolicyBrain(Component):
         shape = tuple(int(size) for size in self.outputs["action"].shape)  # type: ignore[arg-type]
         self.exploration = Exploration(self.lanes, shape, self.choices, self.random_steps, seed)
 
+    def head_sizes(self) -> dict[str, int]:
+        """Return what the heads of the network say, and how many numbers each."""
+        if self.choices:
+            return {"scores": self.choices}
+        size = int(self.outputs["action"].shape[0])  # type: ignore[arg-type]
+        return {"mean": size} if self.head == "clipped" else {"mean": size, "log_deviation": size}
+
+    @property
+    def head_meaning(self) -> str:
+        """What the heads of the network mean, for whoever takes its weights."""
+        return "categorical" if self.choices else "clipped" if self.head == "clipped" else "gaussian"
+
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Answer to what is perceived now."""
-        new = inputs.new
-        if "learned" in new:
+        question = self.question(now, inputs)
+        if not self.explore:
+            return self.respond(question, None)[0]
+        answer = self.respond({**question, "noise": self.exploration.noise}, None)[0]
+        return self.exploration.override(answer, question.get("status"))
+
+    def question(self, now: int, inputs: Inputs) -> Mapping[str, Any]:
+        """Return what is asked at this instant; learned arrays that arrive are taken, a new decision draws."""
+        if "learned" in inputs.new:
             self.learn(flat_parameters.unflatten(inputs["learned"], self.learned()))
         status, current = inputs.get("status"), inputs.get("current")
         question: Mapping[str, Any] = inputs
@@ -106,12 +135,13 @@ class PolicyBrain(Component):
             average = time_average(current, inputs.previous, now) if isinstance(current, list) else current
             question = {name: value for name, value in {**inputs, "status": status, "current": average}.items()
                         if value is not None}
-        if not self.explore:
-            return self.respond(question, None)[0]
-        if self.period is not None or "observation" in new:
+        if self.explore and self.decides(now, inputs):
             self.exploration.draw(status)
-        answer = self.respond({**question, "noise": self.exploration.noise}, None)[0]
-        return self.exploration.override(answer, status)
+        return question
+
+    def decides(self, now: int, inputs: Inputs) -> bool:
+        """Is this a new decision, or the answer to the last one again (woken by a current, for example)?"""
+        return "observation" in inputs.new if self.period is None else flags.due(self.period, now)
 
     @np.errstate(all="ignore")  # what is not finite is told at the port, in words
     def respond(self, inputs: Mapping[str, Any], memory: Any = None) -> tuple[dict[str, Any], Any]:
@@ -120,11 +150,19 @@ class PolicyBrain(Component):
         `noise` asks for exploration: standard normal [batch, actions], or uniform [batch] for choices; the answer
         then holds `log_prob` too.
         """
+        heads, activity = self.forward(inputs, self.wanted(inputs))
+        return self.answered(heads, activity, inputs), memory
+
+    def wanted(self, inputs: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Return the heads that an answer needs (None: all): the deviation serves only exploration."""
+        return ("mean",) if inputs.get("noise") is None and not self.choices else None
+
+    def answered(self, heads: Mapping[str, Any], activity: Mapping[str, Any], inputs: Mapping[str, Any]
+                 ) -> dict[str, Any]:
+        """Return the outputs of an answer, from what the heads say [batch, ...] and the activity by port."""
         noise = inputs.get("noise")
-        wanted = ("mean",) if noise is None and not self.choices else None  # the deviation serves only exploration
-        heads, activity = self.forward(inputs, wanted)
         done = _choose(heads["scores"], noise) if self.choices else self._move(heads, noise)
-        return _still({**activity, **done}, inputs.get("status")), memory
+        return _still({**activity, **done}, inputs.get("status"))
 
     def _move(self, heads: Mapping[str, Any], noise: Any) -> dict[str, Any]:
         mean = heads["mean"]
@@ -146,15 +184,18 @@ class PolicyBrain(Component):
         import torch
 
         given = {name: torch.as_tensor(value) for name, value in inputs.items() if value is not None}
-        heads, action = self.forward(given, None)[0], torch.as_tensor(action)
+        return self.judged(self.forward(given, None)[0], torch.as_tensor(action))
+
+    def judged(self, heads: Mapping[str, Any], action: Any) -> tuple[Any, Any]:
+        """Return log-probability and entropy [batch] of actions, from what all heads say, as tensors."""
         if self.choices:
             return distributions.choice_log_prob(heads["scores"], action), distributions.choice_entropy(heads["scores"])
         return (distributions.squashed_log_prob(heads["mean"], heads["log_deviation"], action),
                 distributions.gaussian_entropy(heads["log_deviation"]))
 
-    def memory(self) -> None:
+    def memory(self) -> Any:
         """Return nothing: a brain of this kind keeps no memory between observations."""
-        return
+        return None
 
     def state_dict(self) -> dict[str, Any]:
         return {**self.exploration.state_dict(), "learned": self.learned()}

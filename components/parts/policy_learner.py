@@ -32,6 +32,7 @@ class PolicyLearner(Component):
     random = True
     uses = {"policy": Use(Policy, changes=True), "value": Use(Value, changes=True)}
     sizes = "batch_size, or device: cpu"  # what to change where there is not enough memory to learn
+    recurrent: ClassVar[bool] = False  # does it teach policies that remember?
     measures: ClassVar[Mapping[str, str]] = {}  # what it publishes of its learning, and what each says
 
     def __init__(self, unfinished: Unfinished, cost: Cost, threads: int, device: Device = "cpu") -> None:
@@ -78,6 +79,11 @@ class PolicyLearner(Component):
 
     def _check_heard(self) -> None:
         """Refuse a policy whose answer hangs on what this learner does not keep: it would teach another policy."""
+        if not self.recurrent and self.used["policy"].memory() is not None:
+            raise AssemblyError([Problem("the policy remembers what it perceived before, and this learner asks it of "
+                                         "single steps: it would teach another policy than the one that acts",
+                                         "uses.policy", "Use a brain without memory, such as brains.mlp, or a learner "
+                                         "of whole sequences.")])
         heard = getattr(self.used["policy"], "peers_in", {})
         if unkept := [key for key in ("current", "injury") if key in heard]:
             raise AssemblyError([Problem(f"the policy also answers to its {' and '.join(unkept)}, which this learner "

@@ -14,7 +14,7 @@ from stimloop.assemblies.loading import shipped
 from systems import smoke
 
 LIBRARIES = {"elbow_stimulation": ["myosuite"], "pendulum_first": ["gymnasium"], "healthy_elbow": ["torch", "myosuite"],
-             "taught_elbow": ["torch", "myosuite"], "helped_elbow": ["myosuite"],
+             "taught_elbow": ["torch", "myosuite"], "helped_elbow": ["myosuite"], "modular_elbow": ["myosuite"],
              "mppi_pendulum": ["torch", "gymnasium"], "pets_pendulum": ["torch", "gymnasium"]}
 
 

@@ -178,6 +178,14 @@ def test_with_a_period_every_step_is_a_decision():
     assert (one != two).any()
 
 
+def test_with_a_period_a_current_between_two_decisions_draws_nothing():
+    brain = built(1, explore=True, period=STEP, wake_on_current=True)
+    one, again, other = (ask(brain, now=now, observation=observe(1), new=("current",))["action"]
+                         for now in (STEP, STEP + 5, 2 * STEP))
+    np.testing.assert_array_equal(one, again)
+    assert (other != one).any()
+
+
 def test_random_first_steps_are_uniform_and_counted_over_all_lanes():
     brain = built(50, explore=True, random_steps=1000)
     actions = [ask(brain, observation=observe(50), status=np.zeros(50, np.int64)) for _ in range(22)]

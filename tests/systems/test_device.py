@@ -13,8 +13,11 @@ import stimloop as sl  # noqa: E402
 from parts.second_device import ELSEWHERE, Elsewhere, second_device, waits  # noqa: E402
 from stimloop.assemblies import resuming  # noqa: E402
 from stimloop.assemblies.settings import Settings  # noqa: E402
+from stimloop.components.brains.modular_rnn import ModularRnn  # noqa: E402
 from stimloop.components.parts.flat_parameters import flatten  # noqa: E402
+from stimloop.components.parts.lesions import Lesion  # noqa: E402
 from stimloop.loops.errors import AssemblyError, RunError  # noqa: E402
+from stimloop.loops.lanes import Lanes  # noqa: E402
 from systems import imagining  # noqa: E402
 
 HEAD = """
@@ -241,3 +244,33 @@ def test_a_gpu_learns_and_goes_on_exactly(name):
 def test_another_word_is_no_device():
     with pytest.raises(AssemblyError, match=r"device.*(?s:.)*cpu.*cuda"):
         build("sac", "gpu")
+
+
+@pytest.mark.parametrize("kind", ["region", "connections"])
+def test_a_brain_that_remembers_answers_whole_sequences_there_as_here(kind):
+    where = {"region": "F5"} if kind == "region" else {"source": "F5", "target": "M1"}
+    said, slopes = [], []
+    for device in ("cpu", ELSEWHERE):
+        with second_device():
+            brain = ModularRnn(sizes=[6, 5, 4], density=0.5, summary=8, hidden=[8], lesion=Lesion(kind=kind, **where))
+            brain.inputs["observation"] = brain.inputs["observation"].sized((3,))
+            brain.outputs["action"] = brain.outputs["action"].sized((2,))
+            brain.build(Lanes.of(1), 0)
+            brain.move(torch.device(device))
+            rng = np.random.default_rng(0)
+            given = {name: torch.from_numpy(rng.normal(size=(2, 7, *shape)).astype(np.float32)).to(device)
+                     for name, shape in {"observation": (3,), "current": (15,), "noise": (2,), "injury": ()}.items()}
+            first = rng.random((2, 7)) < 0.2
+            told, after = brain.respond_sequence(given, None, first, truncate=5)
+            assert told["rates"].device == after["state"].device == torch.device(device)
+            loss = told["log_prob"].sum() + told["action"].sum() + told["rates"].sum()
+            slopes.append([None if part is None else part.cpu().numpy() for part in torch.autograd.grad(
+                loss, brain.parameters(), allow_unused=True)])
+            said.append({name: value.detach().cpu().numpy() for name, value in told.items()} | {
+                "state": after["state"].detach().cpu().numpy()})
+    for name, here in said[0].items():
+        np.testing.assert_allclose(said[1][name], here, atol=1e-6)
+    for here, there in zip(*slopes, strict=True):
+        assert (here is None) == (there is None)
+        if here is not None:
+            np.testing.assert_allclose(there, here, rtol=1e-3, atol=1e-5)
