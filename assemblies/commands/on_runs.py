@@ -175,26 +175,29 @@ def play(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help
 
 def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
            to: Annotated[str, typer.Option(
-               callback=named, help="Folder to write into, which must not exist; or tensorboard, or wandb.")],
+               callback=named, help="Folder to write into, which must not exist; or tensorboard, wandb, or minari.")],
            out: Annotated[str, typer.Option(
-               callback=named, help="Folder of tensorboard or wandb (default: beside the run).")] = "",
+               callback=named, help="Folder of tensorboard, wandb or minari (default: beside the run).")] = "",
            follow: Annotated[bool, typer.Option(
                "--follow", help="Go on until the run has ended; to tensorboard or wandb.")] = False,
            weights: Annotated[str, typer.Option(
                metavar="COMPONENT", help="Write what this component learned instead, to the file --to.")] = "",
+           body: Annotated[str, typer.Option(
+               callback=named, help="To minari: name of the body, where there are several.")] = "",
            allow: ALLOW = [],  # noqa: B006
            as_json: JSON = False) -> None:
     """Write a run as plain files, one .npz a stream and one .csv a table; or its scalars to TensorBoard or W&B.
 
-    Or what a component had learned at the newest checkpoint, for `weights:` of another assembly.
+    Or what a component had learned at the newest checkpoint, for `weights:` of another assembly. Or the steps of a
+    body as a Minari data set, for `learners.cql` and for others who learn without a body.
 
     Example: stimloop export runs/first/....zarr --to tensorboard --follow
 
     Example: stimloop export runs/first/....zarr --weights brain --to brain.safetensors
+
+    Example: stimloop export runs/first/....zarr --to minari --out collected
     """
     with told(as_json):
-        from ..listing import export_run
-
         if weights:
             if not to.endswith(".safetensors"):
                 raise typer.BadParameter(f"--weights goes with --to FILE.safetensors, not with --to {to}")
@@ -206,9 +209,20 @@ def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", he
         if to in ("tensorboard", "wandb"):
             _export_scalars(Path(path), to, Path(out) if out else None, follow, as_json)
             return
+        if body and to != "minari":
+            raise typer.BadParameter(f"--body goes with --to minari, not with --to {to}")
+        if to == "minari" and not follow:
+            from ..reports.export_minari import export_minari
+
+            facts, text = export_minari(Path(path), Path(out) if out else None, allowing(allow), body or None)
+            say_damage(facts["damage"], as_json)
+            emit(facts, as_json, text)
+            return
         if out or follow:
-            raise typer.BadParameter(f"--out and --follow go with --to tensorboard or --to wandb; {to!r} is a folder, "
-                                     "and is written once")
+            raise typer.BadParameter("--out and --follow go with --to tensorboard or --to wandb, and --out with --to "
+                                     f"minari; {to!r} is written once")
+        from ..listing import export_run
+
         files, damage = export_run(Path(path), Path(to))
         say_damage(damage, as_json)
         emit({"files": files, "damage": damage}, as_json, "\n".join(files))
