@@ -22,7 +22,8 @@ from .sinks import failing, package
 
 _ID = re.compile(r"[-_\w]+-v\d+")  # as Minari has them
 _KEPT = ("id", "name", "hash", "variant", "seed")  # of the run's attributes
-_REQUIRED = ("gymnasium", "mujoco", "myosuite")  # what an environment may need, as far as the run says its version
+_REQUIRED = {"bodies.gymnasium_env": ("gymnasium", "mujoco"),  # by body: what its environment needs, where it is named
+             "bodies.myosuite": ("gymnasium", "mujoco", "myosuite")}
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _metadata(run: Run, body: str, where: Path) -> dict[str, Any]:
     return {
         "dataset_id": where.name if _ID.fullmatch(where.name) else f"{name}/{attributes.get('variant') or 'base'}-v0",
         "description": f"Steps of {body} in the run {run.name} of the assembly {name}, exported by stimloop.",
-        "requirements": [f"{key}=={versions[key]}" for key in _REQUIRED if key in versions],
+        "requirements": [f"{key}=={versions[key]}" for key in _REQUIRED.get(str(form["type"]), ()) if key in versions],
         "body": str(form["type"]), "body_params": form.get("params", {}),
         "stimloop": {**{key: attributes.get(key) for key in _KEPT}, "versions": versions}}
 

@@ -32,10 +32,11 @@ class Cql(Component):
     It learns from nothing that happens. At each tick of its own `period`, from t = 0 on, it makes `updates_per_step`
     updates with minibatches of a Minari data set (`stimloop export RUN --to minari`), in an order that is drawn anew
     for each pass over the data; after `passes` of them it is `done`, and the loop may end (`until: learner.done`). An
-    update is one of soft actor-critic (`parts/soft_actor_critic.py`), whose critic is held back besides (`parts/conservative.py`:
-    Kumar et al. 2020, arXiv:2006.04779, equation 4 and appendix F). The body of such an assembly is there for the
-    sizes of the policy, and for evaluations. `observation` and `action` may be wired to hold their sizes against those
-    of the data; what they carry is not looked at. Hyper-parameters that `learners.sac` has too mean the same here.
+    update is one of soft actor-critic (`parts/soft_actor_critic.py`), whose critic is held back besides
+    (`parts/conservative.py`: Kumar et al. 2020, arXiv:2006.04779, equation 4 and appendix F). The body of such an
+    assembly is there for the sizes of the policy, and for evaluations. `observation` and `action` may be wired to hold
+    their sizes against those of the data; what they carry is not looked at. Hyper-parameters that `learners.sac` has
+    too mean the same here.
 
     Args:
         data: folder of the data set; a plain word names one that comes with stimloop.

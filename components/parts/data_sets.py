@@ -18,6 +18,7 @@ import numpy as np
 from ...loops.errors import AssemblyError, Problem, RunError, reason
 
 WHERE = "params.data"  # of the learner that reads one
+COLUMNS = ("observation", "action", "reward", "successor", "terminated")
 _SPACES = ("observation_space", "action_space")
 _SLACK = 1e-5  # by which an action may lie beyond its bounds: single precision, scaled
 
@@ -50,7 +51,7 @@ class Transitions:
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return them as the columns that a minibatch has."""
-        return {name: getattr(self, name) for name in ("observation", "action", "reward", "successor", "terminated")}
+        return {name: getattr(self, name) for name in COLUMNS}
 
     def digest(self) -> str:
         """Return what tells these steps from any others."""
@@ -76,7 +77,7 @@ def write(folder: Path, episodes: Iterable[Episode], spaces: Mapping[str, Any], 
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
 
-    data = folder / "data"
+    data = folder.absolute() / "data"  # Minari looks for what it wrote from the working directory
     data.mkdir(parents=True)
     storage = MinariStorage.new(data, **spaces, env_spec=spec, data_format="hdf5")
     storage.update_metadata({**metadata, "minari_version": minari.__version__})
@@ -121,8 +122,8 @@ def read(path: str) -> Transitions:
                        ) from error
     if not sum(len(steps[2]) for steps in kept):
         raise _refused(f"{folder} holds no step", "Collect some episodes first.")
-    return Transitions(*(np.concatenate(column) for column in zip(*kept, strict=True)), len(kept),
-                       _environment(metadata))
+    columns = {name: np.concatenate(parts) for name, parts in zip(COLUMNS, zip(*kept, strict=True), strict=True)}
+    return Transitions(**columns, episodes=len(kept), environment=_environment(metadata))
 
 
 def _refused(what: str, remedy: str) -> AssemblyError:
@@ -209,7 +210,7 @@ def _episode(number: int, told: Mapping[str, Any], spaces: Mapping[str, Any]) ->
 
 
 def _steps(episode: Episode, number: int, scale: _Scale) -> tuple[np.ndarray, ...]:
-    """Return an episode as columns of transitions."""
+    """Return an episode as COLUMNS."""
     seen = episode.observation.astype(np.float32)
     return (seen[:-1], scale(episode.action, number), episode.reward.astype(np.float32), seen[1:],
             episode.terminated.astype(np.float32))

@@ -119,8 +119,8 @@ class SoftActorCritic:
 
     def told(self, measures: torch.Tensor) -> dict[str, float]:
         """Return measures of an update by name: of all that a learner does with a device, what waits for it."""
-        names = MEASURES if self.states is None else MEASURES + OF_STATES
-        names = names if self.conservative is None else names + held.MEASURES
+        names = [*MEASURES, *(OF_STATES if self.states is not None else ()),
+                 *(held.MEASURES if self.conservative is not None else ())]
         return dict(zip(names, measures.tolist(), strict=True))
 
     def advance(self, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
