@@ -165,7 +165,7 @@ def test_a_learned_weight_goes_on_where_it_was_saved():
 
 
 def test_a_conservative_critic_promises_less_for_actions_that_nobody_tried():
-    """A bandit whose reward is its action, 0.5 at the most in the data: SAC's critic goes on upwards, CQL's does not."""
+    """A bandit whose reward is its action, 0.5 at the most in the data: SAC's critic goes on upwards, CQL's not."""
     rng, promised = np.random.default_rng(0), {}
     action = torch.from_numpy(rng.uniform(-0.5, 0.5, (256, 1)).astype(np.float32))
     seen, one = torch.zeros(256, 1), torch.ones(256)
