@@ -62,6 +62,8 @@ def export_minari(path: Path, out: Path | None, allowed: Settings, body: str | N
     package("minari", "minari")
     package("minari", "h5py")
     run = Run(path)
+    if run.bodies and body not in run.bodies and (body or len(run.bodies) > 1):
+        raise RunError(f"say which body is meant: --body {' or --body '.join(run.bodies)}")
     name = run.body(body)
     where = out or run.path.absolute().parent / f"{run.path.absolute().stem}.minari"
     if where.exists():
@@ -115,7 +117,7 @@ def _env_spec(body: Any) -> tuple[Any, str]:
         space = env.action_space
         try:
             if isinstance(space, spaces.Box) and not ((space.low == -1).all() and (space.high == 1).all()):
-                env = wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
+                env = wrappers.RescaleAction(env, -1.0, 1.0)  # floats, which can be written down
             spec = env.spec
             spec.to_json()
         finally:

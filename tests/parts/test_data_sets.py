@@ -15,6 +15,7 @@ pytest.importorskip("h5py", reason="data sets of Minari lie in HDF5 files")
 from gymnasium import spaces  # noqa: E402
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
+
 from stimloop.components.parts import data_sets  # noqa: E402
 from stimloop.components.parts.data_sets import Episode  # noqa: E402
 from stimloop.loops.errors import AssemblyError, RunError  # noqa: E402
