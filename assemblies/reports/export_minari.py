@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
 import numpy as np
 
@@ -117,7 +118,8 @@ def _env_spec(body: Any) -> tuple[Any, str]:
         space = env.action_space
         try:
             if isinstance(space, spaces.Box) and not ((space.low == -1).all() and (space.high == 1).all()):
-                env = wrappers.RescaleAction(env, -1.0, 1.0)  # floats, which can be written down
+                with catch_warnings(action="ignore"):  # of single precision
+                    env = wrappers.RescaleAction(env, -1.0, 1.0)  # floats, which can be written down
             spec = env.spec
             spec.to_json()
         finally:

@@ -43,6 +43,10 @@ components:
 """
 
 
+# of Gymnasium's RescaleAction where a recorded environment is made again: its bounds are Python's floats
+PRECISION = "ignore:.*precision lowered by casting to float32"
+
+
 @pytest.fixture(scope="module")
 def collected(tmp_path_factory: Any) -> Path:
     """A folder with a run, and the data set that was exported from it."""
@@ -111,6 +115,7 @@ def test_a_name_taken_and_options_of_others_are_refused(collected, tmp_path):
         assert match in " ".join(done.output.split()), done.output
 
 
+@pytest.mark.filterwarnings(PRECISION)
 def test_actions_of_another_scale_are_recorded_as_such(tmp_path):
     import minari
 
