@@ -198,34 +198,44 @@ def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", he
     Example: stimloop export runs/first/....zarr --to minari --out collected
     """
     with told(as_json):
-        if weights:
-            if not to.endswith(".safetensors"):
-                raise typer.BadParameter(f"--weights goes with --to FILE.safetensors, not with --to {to}")
-            from ..resuming import export_weights
-
-            facts = export_weights(Path(path), weights, Path(to), allowed=allowing(allow))
-            emit(facts, as_json, f"{facts['weights']}: {weights} at {facts['at']}")
-            return
-        if to in ("tensorboard", "wandb"):
-            _export_scalars(Path(path), to, Path(out) if out else None, follow, as_json)
-            return
         if body and to != "minari":
             raise typer.BadParameter(f"--body goes with --to minari, not with --to {to}")
-        if to == "minari" and not follow:
-            from ..reports.export_minari import export_minari
-
-            facts, text = export_minari(Path(path), Path(out) if out else None, allowing(allow), body or None)
-            say_damage(facts["damage"], as_json)
-            emit(facts, as_json, text)
-            return
-        if out or follow:
+        if weights:
+            _export_weights(Path(path), weights, to, allowing(allow), as_json)
+        elif to in ("tensorboard", "wandb"):
+            _export_scalars(Path(path), to, Path(out) if out else None, follow, as_json)
+        elif to == "minari" and not follow:
+            _export_steps(Path(path), Path(out) if out else None, allowing(allow), body or None, as_json)
+        elif out or follow:
             raise typer.BadParameter("--out and --follow go with --to tensorboard or --to wandb, and --out with --to "
                                      f"minari; {to!r} is written once")
-        from ..listing import export_run
+        else:
+            _export_files(Path(path), Path(to), as_json)
 
-        files, damage = export_run(Path(path), Path(to))
-        say_damage(damage, as_json)
-        emit({"files": files, "damage": damage}, as_json, "\n".join(files))
+
+def _export_weights(path: Path, weights: str, to: str, allowed: Settings, as_json: bool) -> None:
+    from ..resuming import export_weights
+
+    if not to.endswith(".safetensors"):
+        raise typer.BadParameter(f"--weights goes with --to FILE.safetensors, not with --to {to}")
+    facts = export_weights(path, weights, Path(to), allowed=allowed)
+    emit(facts, as_json, f"{facts['weights']}: {weights} at {facts['at']}")
+
+
+def _export_steps(path: Path, out: Path | None, allowed: Settings, body: str | None, as_json: bool) -> None:
+    from ..reports.export_minari import export_minari
+
+    facts, text = export_minari(path, out, allowed, body)
+    say_damage(facts["damage"], as_json)
+    emit(facts, as_json, text)
+
+
+def _export_files(path: Path, to: Path, as_json: bool) -> None:
+    from ..listing import export_run
+
+    files, damage = export_run(path, to)
+    say_damage(damage, as_json)
+    emit({"files": files, "damage": damage}, as_json, "\n".join(files))
 
 
 def _export_scalars(path: Path, to: str, out: Path | None, follow: bool, as_json: bool) -> None:
