@@ -22,6 +22,7 @@ from ..loops.files import NamesFile
 FILE = "stimloop.toml"
 TRUSTED = (0,)  # whose stimloop.toml is read beside one's own: root's
 WEIGHTS = Path(__file__).resolve().parent / "weights"
+DATA = WEIGHTS.with_name("data")
 
 _MODULE = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_][\w.\-/]*")
 _ROOTED = re.compile(r"([A-Za-z_]\w*):(.*)", re.DOTALL)
@@ -125,7 +126,7 @@ def _guard(value: Any, key: str, hint: Any, where: str, folder: Path, settings: 
     mark = files.mark(hint) or (_BY_NAME if _PATHS.fullmatch(key) else None)
     if mark is not None:
         if (mark.shipped or (mark is _BY_NAME and key.endswith(("weights", "command")))) and _PLAIN.fullmatch(value):
-            return _shipped(value, where, problems)
+            return _shipped(value, where, problems, mark.shipped == "data")
         return _inside(folder, value, where, problems)
     if match := _MODULE.fullmatch(value):
         return _module(value, match.group(1), where, settings, problems)
@@ -142,12 +143,15 @@ def _module(value: str, module: str, where: str, settings: Settings, problems: P
     return value
 
 
-def _shipped(name: str, where: str, problems: Problems) -> str:
-    path = WEIGHTS / f"{name}.safetensors"
-    if not path.is_file():
-        known = (file.stem for file in WEIGHTS.glob("*.safetensors"))
-        problems.add(f"there are no shipped weights {name!r}", where,
-                     f"{nearest(name, known)} A file is written with its ending{_doing_without(where)}.")
+def _shipped(name: str, where: str, problems: Problems, data: bool) -> str:
+    folder, ending = (DATA, "") if data else (WEIGHTS, ".safetensors")
+    path = folder / f"{name}{ending}"
+    if not path.exists():
+        known = (file.stem for file in folder.glob(f"*{ending}"))
+        what, other = ("data set", f"A folder is written with a stroke: ./{name}") if data else (
+            "weights", f"A file is written with its ending{_doing_without(where)}")
+        problems.add(f"there {'is' if data else 'are'} no shipped {what} {name!r}", where,
+                     f"{nearest(name, known)} {other}.")
     return str(path)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 
 @dataclass(frozen=True)
 class NamesFile:
-    """Marks a parameter whose text names a file; with `shipped`, a plain word names one that comes with stimloop."""
+    """Marks a parameter whose text names a file; a plain word names one that comes with stimloop, where some do."""
 
-    shipped: bool = False
+    shipped: Literal["", "weights", "data"] = ""  # what such a file holds
 
 
 File = Annotated[str, NamesFile()]
-Weights = Annotated[str, NamesFile(shipped=True)]
+Weights = Annotated[str, NamesFile(shipped="weights")]
+DataSet = Annotated[str, NamesFile(shipped="data")]  # a folder

@@ -181,43 +181,67 @@ def play(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help
 
 def export(path: Annotated[str, typer.Argument(callback=named, metavar="RUN", help="The directory of a run.")],
            to: Annotated[str, typer.Option(
-               callback=named, help="Folder to write into, which must not exist; or tensorboard, or wandb.")],
+               callback=named, help="Folder to write into, which must not exist; or tensorboard, wandb, or minari.")],
            out: Annotated[str, typer.Option(
-               callback=named, help="Folder of tensorboard or wandb (default: beside the run).")] = "",
+               callback=named, help="Folder of tensorboard, wandb or minari (default: beside the run).")] = "",
            follow: Annotated[bool, typer.Option(
                "--follow", help="Go on until the run has ended; to tensorboard or wandb.")] = False,
            weights: Annotated[str, typer.Option(
                metavar="COMPONENT", help="Write what this component learned instead, to the file --to.")] = "",
+           body: Annotated[str, typer.Option(
+               callback=named, help="To minari: name of the body, where there are several.")] = "",
            allow: ALLOW = [],  # noqa: B006
            as_json: JSON = False) -> None:
     """Write a run as plain files, one .npz a stream and one .csv a table; or its scalars to TensorBoard or W&B.
 
-    Or what a component had learned at the newest checkpoint, for `weights:` of another assembly.
+    Or what a component had learned at the newest checkpoint, for `weights:` of another assembly. Or the steps of a
+    body as a Minari data set, for `learners.cql` and for others who learn without a body.
 
     Example: stimloop export runs/first/....zarr --to tensorboard --follow
 
     Example: stimloop export runs/first/....zarr --weights brain --to brain.safetensors
+
+    Example: stimloop export runs/first/....zarr --to minari --out collected
     """
     with told(as_json):
-        from ..listing import export_run
-
+        if body and to != "minari":
+            raise typer.BadParameter(f"--body goes with --to minari, not with --to {to}")
         if weights:
-            if not to.endswith(".safetensors"):
-                raise typer.BadParameter(f"--weights goes with --to FILE.safetensors, not with --to {to}")
-            from ..resuming import export_weights
-
-            facts = export_weights(Path(path), weights, Path(to), allowed=allowing(allow))
-            emit(facts, as_json, f"{facts['weights']}: {weights} at {facts['at']}")
-            return
-        if to in ("tensorboard", "wandb"):
+            _export_weights(Path(path), weights, to, allowing(allow), as_json)
+        elif to in ("tensorboard", "wandb"):
             _export_scalars(Path(path), to, Path(out) if out else None, follow, as_json)
-            return
-        if out or follow:
-            raise typer.BadParameter(f"--out and --follow go with --to tensorboard or --to wandb; {to!r} is a folder, "
-                                     "and is written once")
-        files, damage = export_run(Path(path), Path(to))
-        say_damage(damage, as_json)
-        emit({"files": files, "damage": damage}, as_json, "\n".join(files))
+        elif to == "minari" and not follow:
+            _export_steps(Path(path), Path(out) if out else None, allowing(allow), body or None, as_json)
+        elif out or follow:
+            raise typer.BadParameter("--out and --follow go with --to tensorboard or --to wandb, and --out with --to "
+                                     f"minari; {to!r} is written once")
+        else:
+            _export_files(Path(path), Path(to), as_json)
+
+
+def _export_weights(path: Path, weights: str, to: str, allowed: Settings, as_json: bool) -> None:
+    from ..resuming import export_weights
+
+    if not to.endswith(".safetensors"):
+        raise typer.BadParameter(f"--weights goes with --to FILE.safetensors, not with --to {to}")
+    facts = export_weights(path, weights, Path(to), allowed=allowed)
+    emit(facts, as_json, f"{facts['weights']}: {weights} at {facts['at']}")
+
+
+def _export_steps(path: Path, out: Path | None, allowed: Settings, body: str | None, as_json: bool) -> None:
+    from ..reports.export_minari import export_minari
+
+    facts, text = export_minari(path, out, allowed, body)
+    say_damage(facts["damage"], as_json)
+    emit(facts, as_json, text)
+
+
+def _export_files(path: Path, to: Path, as_json: bool) -> None:
+    from ..listing import export_run
+
+    files, damage = export_run(path, to)
+    say_damage(damage, as_json)
+    emit({"files": files, "damage": damage}, as_json, "\n".join(files))
 
 
 def _export_scalars(path: Path, to: str, out: Path | None, follow: bool, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ..parts.devices import Device
 from ..parts.hidden_weights import Cost
-from ..parts.policy_learner import PolicyLearner
+from ..parts.policy_learner import PolicyLearner, check_teachable
 from ..parts.returns import advantages
 from ..parts.schedules import Ramp, Schedule
 from ..parts.transitions import Rows, Unfinished
@@ -92,7 +92,7 @@ class Ppo(PolicyLearner):
         if getattr(self.used["policy"], "explore", True) is False:
             raise AssemblyError([Problem("the policy draws no actions, so it never says with which probability it "
                                          "acted", "uses.policy", "Write explore: true in its params.")])
-        self.check_teachable(self._judge_nothing())
+        check_teachable(self.used["policy"], self._judge_nothing())
         parts = self.workplace.parts
         self.core = ProximalPolicy(parts["policy"], parts["value"], **self._settings)  # type: ignore[arg-type]
         seen, done = self.inputs["observation"], self.inputs["action"]

@@ -16,6 +16,7 @@ from ...loops.lanes import Lanes
 from ...loops.seeds import derive
 from . import devices, model_fitting, terminations, torch_memory
 from .off_policy import OffPolicyLearner
+from .policy_learner import checked
 from .practice import Practice
 from .roles import Model
 from .schedules import Ramp
@@ -185,7 +186,7 @@ class ModelLearner(OffPolicyLearner):
     def learn(self, times: int) -> tuple[int, dict[str, float]]:
         """Update for the steps that were made; then, when it is time, fit the model and imagine for those to come."""
         measured = self._update(self._updates_due())
-        self._check(self.core.updates, measured)  # or the model would be blamed for what the policy imagines in it
+        checked(self.core.updates, measured)  # or the model would be blamed for what the policy imagines in it
         if self._refresh_due():
             self._refreshed = self._refreshes()
             if self.real_ratio.at(self.epoch) < 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...loops.lanes import Lanes
 from . import single_numbers, torch_memory
-from .policy_learner import PolicyLearner
+from .policy_learner import PolicyLearner, check_sampled
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ class OffPolicyLearner(PolicyLearner):
             self.buffer = ReplayBuffer(self.buffer_size, columns, device)
         torch_memory.check("a minibatch takes", {"batch_size": self.batch_size},
                            self.batch_size * torch_memory.row(columns), device)
-        self.check_sampled(actions)
+        check_sampled(self.used["policy"], self.inputs["observation"].shape, actions)
         parts = self.workplace.parts
         self.core = SoftActorCritic(parts["policy"], parts["value"], actions, **self._core_settings,
                                     state_value=parts.get("state_value"))

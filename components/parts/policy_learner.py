@@ -70,26 +70,12 @@ class PolicyLearner(Component):
             raise AssemblyError([Problem("what is learned would reach nobody, for learning takes time here", "learned",
                                          "Wire it to the policy, for example brain: {inputs: [learner.learned]}, or "
                                          "leave cost out.")])
-        self._check_heard()
+        check_heard(self.used["policy"], self.recurrent)
         self._transitions = Transitions(lanes, self.unfinished)
         self._generator = devices.generator(self.workplace.device)
         self._hidden = HiddenWeights(self.used["policy"], self.cost)
         statistics = [part.statistics() for part in self.used.values() if isinstance(part, Normalised)]
         self._normalisers = [known for known in statistics if known]
-
-    def _check_heard(self) -> None:
-        """Refuse a policy whose answer hangs on what this learner does not keep: it would teach another policy."""
-        if not self.recurrent and self.used["policy"].memory() is not None:
-            raise AssemblyError([Problem("the policy remembers what it perceived before, and this learner asks it of "
-                                         "single steps: it would teach another policy than the one that acts",
-                                         "uses.policy", "Use a brain without memory, such as brains.mlp, or a learner "
-                                         "of whole sequences.")])
-        heard = getattr(self.used["policy"], "peers_in", {})
-        if unkept := [key for key in ("current", "injury") if key in heard]:
-            raise AssemblyError([Problem(f"the policy also answers to its {' and '.join(unkept)}, which this learner "
-                                         "does not keep: it would teach another policy than the one that acts",
-                                         "uses.policy", "Teach the brain without stimulation, or a coprocessor beside "
-                                         "it.")])
 
     def refuse_choices(self) -> None:
         """Refuse a policy that chooses, in `infer`: before sizes are compared that cannot fit."""
@@ -99,24 +85,6 @@ class PolicyLearner(Component):
             raise AssemblyError([Problem(f"learns actions that are vectors, and this one is one of {sender.choices} "
                                          "choices", "inputs.action", "Choices are learned by learners.ppo, with "
                                          "critics.value_mlp.")])
-
-    def check_sampled(self, actions: int) -> None:
-        """Refuse a policy whose drawn actions no gradient leaves."""
-        import torch
-
-        seen = torch.zeros(2, *self.inputs["observation"].shape)  # type: ignore[arg-type]
-        drawn = self.used["policy"].respond({"observation": seen, "noise": torch.zeros(2, actions)})[0]
-        self.check_teachable(drawn["action"])
-
-    def check_teachable(self, said: Any) -> None:
-        """Refuse a policy none of whose parameters moves what it `said`: it could only fail at the first update."""
-        import torch
-
-        parameters = list(self.used["policy"].parameters())
-        reached = torch.autograd.grad(said.sum(), parameters, allow_unused=True) if said.requires_grad else ()
-        if all(part is None for part in reached):
-            raise AssemblyError([Problem("no gradient leads from the policy's answer to a parameter that may learn",
-                                         "uses.policy", "Leave torch.no_grad() and detach() out of its forward.")])
 
     def reset(self, seed: int) -> None:
         """Forget every step and every moment of the optimisers; what was learned stays."""
@@ -141,7 +109,7 @@ class PolicyLearner(Component):
                 with self.workplace.learning(*_CHANGED):
                     updates, measured = self.learn(times)
                 self._normalise()
-            said |= {"updates": np.asarray(updates, np.int64), **self._check(updates, measured)}
+            said |= {"updates": np.asarray(updates, np.int64), **checked(updates, measured)}
         return said
 
     @property
@@ -172,13 +140,6 @@ class PolicyLearner(Component):
         """Learn so often; return the updates so far and the measures of the last ones."""
         raise NotImplementedError
 
-    @staticmethod
-    def _check(updates: int, measured: Mapping[str, float]) -> dict[str, np.ndarray]:
-        if wrong := [f"{name} {value}" for name, value in measured.items() if not isfinite(value)]:
-            raise Diverged(f"learning has diverged after {updates} updates: {', '.join(wrong)}. Lower learning_rate, "
-                           "or look at rewards and observations of extreme scale (basics.gain brings them back)")
-        return {name: np.asarray(value, np.float64) for name, value in measured.items()}
-
     def state_dict(self) -> dict[str, Any]:
         return {"transitions": self._transitions.state_dict(), "hidden": self._hidden.state_dict(),
                 "seen": np.concatenate(self._seen) if self._seen else np.zeros(0, np.float32),
@@ -200,3 +161,44 @@ class PolicyLearner(Component):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Return to what `keep` gave."""
         raise NotImplementedError
+
+
+def check_heard(policy: Any, recurrent: bool = False) -> None:
+    """Refuse a policy whose answer hangs on what its learner does not keep: it would teach another policy."""
+    if not recurrent and policy.memory() is not None:
+        raise AssemblyError([Problem("the policy remembers what it perceived before, and this learner asks it of "
+                                     "single steps: it would teach another policy than the one that acts",
+                                     "uses.policy", "Use a brain without memory, such as brains.mlp, or a learner of "
+                                     "whole sequences.")])
+    heard = getattr(policy, "peers_in", {})
+    if unkept := [key for key in ("current", "injury") if key in heard]:
+        raise AssemblyError([Problem(f"the policy also answers to its {' and '.join(unkept)}, which this learner does "
+                                     "not keep: it would teach another policy than the one that acts", "uses.policy",
+                                     "Teach the brain without stimulation, or a coprocessor beside it.")])
+
+
+def check_sampled(policy: Any, observation: tuple[Any, ...], actions: int) -> None:
+    """Refuse a policy whose drawn actions no gradient leaves; `observation` is the shape of what it sees."""
+    import torch
+
+    drawn = policy.respond({"observation": torch.zeros(2, *observation), "noise": torch.zeros(2, actions)})[0]
+    check_teachable(policy, drawn["action"])
+
+
+def check_teachable(policy: Any, said: Any) -> None:
+    """Refuse a policy none of whose parameters moves what it `said`: it could only fail at the first update."""
+    import torch
+
+    parameters = list(policy.parameters())
+    reached = torch.autograd.grad(said.sum(), parameters, allow_unused=True) if said.requires_grad else ()
+    if all(part is None for part in reached):
+        raise AssemblyError([Problem("no gradient leads from the policy's answer to a parameter that may learn",
+                                     "uses.policy", "Leave torch.no_grad() and detach() out of its forward.")])
+
+
+def checked(updates: int, measured: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Return measures as they are published; raises Diverged where one is not finite."""
+    if wrong := [f"{name} {value}" for name, value in measured.items() if not isfinite(value)]:
+        raise Diverged(f"learning has diverged after {updates} updates: {', '.join(wrong)}. Lower learning_rate, "
+                       "or look at rewards and observations of extreme scale (basics.gain brings them back)")
+    return {name: np.asarray(value, np.float64) for name, value in measured.items()}

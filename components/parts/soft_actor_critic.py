@@ -17,7 +17,9 @@ import numpy as np
 import torch
 
 from ...loops.errors import AssemblyError, Problem
+from . import conservative as held
 from .adam import Adam
+from .conservative import Conservative, Gradients
 from .roles import Normalised
 from .soft_slopes import Found, SoftSlopes, StateSlopes, slopes_for, state_slopes_for
 
@@ -73,11 +75,13 @@ class SoftActorCritic:
         state_value: what judges situations whatever is done in them (role Value), learned beside: what the target
             critic thinks of the policy's action, with its entropy (Haarnoja et al. 2018a, arXiv:1801.01290, eq. 5).
             A planner asks its slow copy by `judge_states`; nothing else hangs on it.
+        conservative: what holds the critic back besides, where all that can be learned from was collected before.
     """
 
     def __init__(self, policy: Any, critic: Any, actions: int, *, learning_rate: float, gamma: float, tau: float,
                  ent_coef: Auto, target_entropy: Auto, target_update_interval: int,
-                 reward_scale: float = 1.0, state_value: Any = None) -> None:
+                 reward_scale: float = 1.0, state_value: Any = None, conservative: Conservative | None = None
+                 ) -> None:
         self.policy, self.critic, self.actions = policy, critic, actions
         self.gamma, self.tau, self.interval = gamma, tau, target_update_interval
         self.target_entropy = -float(actions) if target_entropy == "auto" else float(target_entropy)
@@ -86,7 +90,7 @@ class SoftActorCritic:
         device = self._policy[0].device
         self.log_ent_coef = torch.zeros((), requires_grad=True, device=device)
         self._fixed = None if ent_coef == "auto" else torch.full((), float(ent_coef), device=device)
-        self.reward_scale, self.state_value = reward_scale, state_value
+        self.reward_scale, self.state_value, self.conservative = reward_scale, state_value, conservative
         self.states = None if state_value is None else deepcopy(state_value)
         self._value = [] if state_value is None else list(state_value.parameters())
         slow = [self.target] if self.states is None else [self.target, self.states]
@@ -94,7 +98,9 @@ class SoftActorCritic:
                         if isinstance(theirs, Normalised)
                         for pair in zip(mine.statistics().values(), theirs.statistics().values(), strict=True)]
         self._target = [parameter.detach() for part in slow for parameter in part.parameters()]
-        self.optimiser = Adam([*self._critic, *self._policy, self.log_ent_coef, *self._value], learning_rate)
+        of_weight = [] if conservative is None else [conservative.log_weight]
+        self.optimiser = Adam([*self._critic, *self._policy, self.log_ent_coef, *self._value, *of_weight],
+                              learning_rate)
         self._slopes: dict[int, tuple[SoftSlopes | None, StateSlopes | None]] = {}  # by rows of a minibatch
         self.forget()
 
@@ -113,7 +119,8 @@ class SoftActorCritic:
 
     def told(self, measures: torch.Tensor) -> dict[str, float]:
         """Return measures of an update by name: of all that a learner does with a device, what waits for it."""
-        names = MEASURES if self.states is None else MEASURES + OF_STATES
+        names = [*MEASURES, *(OF_STATES if self.states is not None else ()),
+                 *(held.MEASURES if self.conservative is not None else ())]
         return dict(zip(names, measures.tolist(), strict=True))
 
     def advance(self, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
@@ -126,13 +133,22 @@ class SoftActorCritic:
         entropy = -found.log_prob.detach().mean()
         of_ent_coef = entropy - self.target_entropy if self._fixed is None else None  # of log_ent_coef
         of_value, told_value = self._learn_states(batch["observation"], found, ent_coef, of_states)
-        self.optimiser.descend([*found.of_critic, *found.of_policy, of_ent_coef, *of_value])
+        of_critic, of_weight, told_gap = self._hold_back(batch, found.of_critic)
+        self.optimiser.descend([*of_critic, *found.of_policy, of_ent_coef, *of_value, *of_weight])
         self.updates += 1
         if self.updates % self.interval == 0:
             torch._foreach_lerp_(self._target, [kept.detach() for kept in (*self._critic, *self._value)], self.tau)
         norm = torch.stack(torch._foreach_norm([g for g in found.of_policy if g is not None])).norm()
-        told_of = (found.q_loss, found.policy_loss, ent_coef, entropy, found.q_mean, norm, *told_value)
+        told_of = (found.q_loss, found.policy_loss, ent_coef, entropy, found.q_mean, norm, *told_value, *told_gap)
         return torch.stack([value.detach() for value in told_of])
+
+    def _hold_back(self, batch: Mapping[str, torch.Tensor], of_critic: Gradients
+                   ) -> tuple[Gradients, Gradients, tuple[torch.Tensor, ...]]:
+        """Return gradients of the critic and of the conservative weight, and measures, if it is to be held back."""
+        if self.conservative is None:
+            return of_critic, (), ()
+        of_critic, of_weight, told = self.conservative.hold_back(batch, of_critic)
+        return of_critic, (of_weight,), told
 
     def _written(self, batch: Mapping[str, torch.Tensor]) -> tuple[SoftSlopes | None, StateSlopes | None]:
         """Return what works out slopes for minibatches of this size without autograd, where networks are plain."""

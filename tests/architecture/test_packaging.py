@@ -50,7 +50,7 @@ def test_the_extra_all_is_all_of_them_but_for_services():
 def test_package_data_reaches_every_kind_of_file_that_is_read_at_run_time():
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["stimloop"]
     held = {file for pattern in patterns for file in ROOT.glob(pattern)}
-    read = {file for folder in FOLDERS for kind in ("*.yaml", "*.json", "*.safetensors")
+    read = {file for folder in FOLDERS for kind in ("*.yaml", "*.json", "*.safetensors", "*.hdf5")
             for file in (ROOT / folder).rglob(kind)}
     assert read <= held
 

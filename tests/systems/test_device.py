@@ -4,6 +4,7 @@ No GPU was at hand: `parts/second_device.py` says what stands for one, and what 
 """
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -52,6 +53,12 @@ MODEL_FIT = HEAD + BRAIN + """
             inputs: [body.observation, body.reward, body.status, brain.action], uses: {model: model}}
 """
 COMPAT = "".join(f", {name}: {json.dumps(value)}" for name, value in imagining.COMPAT.items())
+REACHER = "bodies.gymnasium_env, params: {env: Reacher-v5}"
+CQL = HEAD.replace("bodies.point_mass, params: {max_steps: 7}", REACHER) + BRAIN + """
+  critic:  {type: critics.q_ensemble, params: {hidden: [8, 8]}, inputs: [body.observation, brain.action]}
+  learner: {type: learners.cql, params: {data: healthy_reacher, batch_size: 16, samples: 3%s},
+            uses: {policy: brain, value: critic}}
+"""
 OWN = ("brains.mlp, params: {hidden: [8, 8]", "brains.torch_module, params: {module: "
        "'stimloop.components.parts.example_nets:TwoHeads', layer: hidden, module_params: {inputs: 6, outputs: 2}")
 
@@ -69,6 +76,8 @@ LEARNERS = {
     "model_fit": (MODEL_FIT, "", ""),
     "mopac that ends episodes": (MOPAC.replace("termination: never", "termination: inverted_pendulum"), "", ""),
 }
+if find_spec("minari"):  # which reads the data set
+    LEARNERS |= {"cql": (CQL, "", ""), "cql of a normalised brain": (CQL, ", normalise: true", ", with_lagrange: true")}
 
 
 def build(name, device="cuda"):
@@ -99,7 +108,8 @@ def test_it_learns_elsewhere_what_it_learns_here(name):
         np.testing.assert_allclose(found[part], vector, atol=close, err_msg=part)
 
 
-@pytest.mark.parametrize("name", ["sac", "sac that takes time", "ppo", "mopac", "mopac as published", "model_fit"])
+@pytest.mark.parametrize("name", ["sac", "sac that takes time", "ppo", "mopac", "mopac as published", "model_fit",
+                                  *(name for name in LEARNERS if name.startswith("cql of"))])
 def test_it_goes_on_exactly_there(name):
     with second_device():
         with build(name) as whole:
