@@ -13,14 +13,17 @@ from golden import renew, shipped_traces
 from stimloop.assemblies.loading import shipped
 from systems import smoke
 
-LIBRARIES = {"elbow_stimulation": ["myosuite"], "pendulum_first": ["gymnasium"], "healthy_elbow": ["torch", "myosuite"],
-             "taught_elbow": ["torch", "myosuite"], "helped_elbow": ["myosuite"], "modular_elbow": ["myosuite"],
-             "mppi_pendulum": ["torch", "gymnasium"], "pets_pendulum": ["torch", "gymnasium"]}
+LIBRARIES = {"elbow_stimulation": ["myosuite"], "stimulated_elbow": ["myosuite"], "helped_elbow": ["myosuite"],
+             "modular_elbow": ["myosuite"], "healthy_elbow": ["torch", "myosuite"],
+             "taught_elbow": ["torch", "myosuite"], "copac_elbow": ["torch", "myosuite"],
+             "pendulum_first": ["gymnasium"], "stimulated_pendulum": ["gymnasium"], "stimulated_reacher": ["gymnasium"],
+             "offline_reacher": ["torch", "gymnasium", "minari"]}
+LEARNING = ("mopac_", "mppi_", "pets_", "copac_", "healthy_")  # how names begin of what needs torch and Gymnasium
 
 
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_assembly_does_what_it_did(name):
-    for library in LIBRARIES.get(name, ["torch", "gymnasium"] if name.startswith("mopac_") else []):
+    for library in LIBRARIES.get(name, ["torch", "gymnasium"] if name.startswith(LEARNING) else []):
         pytest.importorskip(library, reason=f"{name} needs {library}, which is not installed")
     golden = shipped_traces.read(name)
     assert golden, f'no golden trace: python tests/golden/renew.py {name} --because "..."'
