@@ -221,6 +221,23 @@ def test_a_world_to_rehearse_in_may_not_be_wired() -> None:
                       "Add a second body to the assembly for rehearsal.")]
 
 
+@pytest.mark.parametrize(("theirs", "wrong"), [(3, False), (2, True)])
+def test_what_is_used_has_to_be_as_wide_as_its_user_says(theirs: int, wrong: bool) -> None:
+    """The user speaks of a vector of 3 with a judge that hears one of as many numbers, or of fewer."""
+    judged = {"wired": {"heard": Source("talker", f"of_{theirs}")}}
+    parts = {
+        "talker": part({}, {f"of_{size}": Port("x", (size,)) for size in (2, 3)}, None, 10),
+        "judge": part({"heard": Port("x", ("n",), optional=True)}, {}, None, 10, gain=1.0, value=None, **judged),
+        "user": part({"said": Port("x", (3,))}, {}, None, 10, uses={"judge": "judge"},
+                     wired={"said": Source("talker", "of_3")},
+                     wants={"judge": Use(Judge, alike=(("heard", "said"), ("heard", "nothing")))})}
+    if wrong:
+        assert told(**parts) == [("user.uses.judge", "judge.heard has shape (2,), and user.said (3,): they speak of "
+                                  "the same thing", "Wire both to the same source.")]
+    else:
+        check(System(parts))
+
+
 # -- lanes and stepping ------------------------------------------------------------------------------------------------
 
 

@@ -37,6 +37,21 @@ def test_what_is_set_cannot_be_swept(tiny):
         in said
 
 
+def test_what_is_replaced_as_a_whole_cannot_be_swept_in_part(tiny):
+    said = refused(tiny, ("variants: [base, still], sweep: {seed: [0, 1]}", "set: {brain: {type: basics.silence}}, "
+                          "variants: [base, still], sweep: {brain.params.hidden: [[4], [8]]}"))
+    assert "stages.act.sweep.brain.params.hidden: `set` gives brain.params.hidden a value of its own" in said
+
+
+def test_a_study_may_bear_the_name_of_an_assembly():
+    from stimloop.assemblies import study
+    from stimloop.assemblies.loading import load, shipped
+
+    both = set(shipped()) & set(study.shipped())
+    assert "copac_elbow" in both
+    assert study.load("copac_elbow").description.stages["patient"].assembly == load("copac_elbow").name == "copac_elbow"
+
+
 @pytest.mark.parametrize("name", ["../evil", "''", "3", "a/b", "[x]", "a b"])
 def test_a_study_is_named_as_a_folder_can_be(tiny, name):
     said = refused(tiny, ("name: tiny", f"name: {name}"))
