@@ -49,9 +49,10 @@ def check_alike(system: System, components: Mapping[str, Component], problems: P
                 if port not in theirs or own not in mine or not (theirs[port].known and mine[own].known):
                     continue
                 if theirs[port].shape != mine[own].shape:
+                    remedy = "Give it the parameters of the body that it stands for."
                     problems.add(f"{target}.{port} has shape {theirs[port].shape}, and {name}.{own} {mine[own].shape}: "
                                  "they speak of the same thing", f"{name}.uses.{key}",
-                                 "Wire both to the same source.")
+                                 remedy if components[name].uses[key].is_world else "Wire both to the same source.")
 
 
 def sound(system: System, components: Mapping[str, Component]) -> dict[str, dict[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...loops.bounds import Amount
+from ...loops.bounds import Count
 from ...loops.component import Component, Inputs
 from ...loops.errors import AssemblyError, Problem, RunError
 from ...loops.port import Port
@@ -21,11 +21,11 @@ class Budget(Component):
         episodes: number of episodes allowed; None: any.
     """
 
-    def __init__(self, *, steps: Amount | None = None, episodes: Amount | None = None) -> None:
+    def __init__(self, *, steps: Count | None = None, episodes: Count | None = None) -> None:
         for name, amount in (("steps", steps), ("episodes", episodes)):
-            if amount is not None and amount < 0:
-                raise AssemblyError([Problem(f"a budget of {amount} {name} is less than nothing", name,
-                                             "Give at least 0.")])
+            if amount is not None and amount < 1:
+                raise AssemblyError([Problem(f"a budget of {amount} {name} allows nothing to happen", name,
+                                             "Give at least 1, or leave it out: then any number is allowed.")])
         self.limit_steps, self.limit_episodes = steps, episodes
         self.inputs = {"status": status_input(wakes=True)}
         self.outputs = {

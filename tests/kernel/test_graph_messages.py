@@ -238,6 +238,17 @@ def test_what_is_used_has_to_be_as_wide_as_its_user_says(theirs: int, wrong: boo
         check(System(parts))
 
 
+def test_a_world_of_another_size_than_the_body_it_stands_for() -> None:
+    parts = {
+        "talker": part({}, {"of_3": Port("x", (3,))}, None, 10),
+        "world": part({}, {"seen": Port("x", (2,))}, None, 10, state=None, set_state=None),
+        "user": part({"said": Port("x", (3,))}, {}, None, 10, uses={"world": "world"},
+                     wired={"said": Source("talker", "of_3")},
+                     wants={"world": Use(Body, changes=True, alike=(("seen", "said"),))})}
+    assert told(**parts) == [("user.uses.world", "world.seen has shape (2,), and user.said (3,): they speak of the "
+                              "same thing", "Give it the parameters of the body that it stands for.")]
+
+
 # -- lanes and stepping ------------------------------------------------------------------------------------------------
 
 

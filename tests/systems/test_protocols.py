@@ -64,7 +64,7 @@ def test_a_run_until_done_spends_the_budget_exactly():
             assert loop.now == stop * STEP
 
 
-@pytest.mark.parametrize(("params", "when"), [({"steps": 4}, 6), ({"episodes": 1}, 5), ({"steps": 0}, 1)])
+@pytest.mark.parametrize(("params", "when"), [({"steps": 4}, 6), ({"episodes": 1}, 5)])
 def test_the_first_step_beyond_the_budget_raises(params, when):
     with loop_of(lambda: Script(status=EPISODES), budget=lambda: Budget(**params)) as loop:
         loop.run(when * STEP)
@@ -93,8 +93,13 @@ def test_a_budget_goes_on_where_it_was_saved():
     assert budget.state_dict() == {"steps": 3, "episodes": 7}
     budget.reset(0)
     assert budget.state_dict() == {"steps": 0, "episodes": 0}
-    with pytest.raises(AssemblyError, match="less than nothing"):
-        Budget(steps=-1)
+
+
+@pytest.mark.parametrize("amount", [0, -1])
+@pytest.mark.parametrize("name", ["steps", "episodes"])
+def test_a_budget_that_allows_nothing_is_refused(name, amount):
+    with pytest.raises(AssemblyError, match=f"(?s)a budget of {amount} {name} allows nothing to happen.*at least 1"):
+        Budget(**{name: amount})
 
 
 def test_metrics_of_episodes_by_hand():
