@@ -258,7 +258,8 @@ def help_with(path: str, small: bool, retrain: bool, folder: str, stage: str, sh
         study = Study(Path(path), small=small, folder=Path(folder), allowed=allowed, retrain=retrain)
         work_on(study.cells(study.description.stages[stage]), shard, say)
     except KeyboardInterrupt:  # what it ran is saved, and its claim released
-        return
+        for late in (signal.SIGINT, STOP):  # what still comes, on its way out, has nothing left to stop
+            signal.signal(late, signal.SIG_IGN)
 
 
 def interrupt(helpers: list[multiprocessing.process.BaseProcess]) -> None:
