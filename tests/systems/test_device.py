@@ -104,7 +104,7 @@ def test_it_learns_elsewhere_what_it_learns_here(name):
         assert there.peek("learner.updates") == here.peek("learner.updates") > 0
     for part, vector in expected.items():
         assert not np.array_equal(vector, before[part]), f"{part} has learned nothing"
-        close = 1e-2 if part == "model" else 5e-4  # two fits of some hundred steps from rows that differ a little
+        close = 5e-3 if part == "model" else 5e-4  # two fits of some hundred steps from rows that differ a little
         np.testing.assert_allclose(found[part], vector, atol=close, err_msg=part)
 
 
