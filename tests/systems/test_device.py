@@ -93,23 +93,26 @@ def weights(loop):
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_it_learns_elsewhere_what_it_learns_here(name):
-    """A tensor that were left behind would be refused; sums are taken in another order, so the last bits may differ."""
+    """A tensor that were left behind would be refused; sums are taken in another order, so the last bits may differ.
+
+    Looked at before a model is fitted for the second time (after 35 steps): some hundred passes from weights that
+    differ by 1e-8 end 1e-3 to 1e-2 apart on one processor and 1e-8 on the next, which says nothing about a device.
+    """
     with build(name, "cpu") as here:
         before = weights(here)
-        here.run("38 steps")
+        here.run("34 steps")
         expected = weights(here)
     with second_device(), build(name) as there:
-        there.run("38 steps")
+        there.run("34 steps")
         found = weights(there)
         assert there.peek("learner.updates") == here.peek("learner.updates") > 0
     for part, vector in expected.items():
         assert not np.array_equal(vector, before[part]), f"{part} has learned nothing"
-        close = 5e-3 if part == "model" else 5e-4  # two fits of some hundred steps from rows that differ a little
-        np.testing.assert_allclose(found[part], vector, atol=close, err_msg=part)
+        np.testing.assert_allclose(found[part], vector, atol=1e-5, err_msg=part)
 
 
-@pytest.mark.parametrize("name", ["sac", "sac that takes time", "ppo", "mopac", "mopac as published", "model_fit",
-                                  *(name for name in LEARNERS if name.startswith("cql of"))])
+@pytest.mark.parametrize("name", ["sac", "sac that takes time", "ppo", "mbpo", "mopac", "mopac as published",
+                                  "model_fit", *(name for name in LEARNERS if name.startswith("cql of"))])
 def test_it_goes_on_exactly_there(name):
     with second_device():
         with build(name) as whole:
