@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -77,7 +76,7 @@ class Myosuite(Component):
         os.environ.setdefault("MUJOCO_GL", "disable")
         import gymnasium
 
-        from ..parts import environments
+        from ..parts import compiled_models, environments
 
         with rendering.importing():
             import myosuite  # noqa: F401 (registers its tasks)
@@ -86,7 +85,8 @@ class Myosuite(Component):
         if self.env in known and self.env not in alone:
             raise ValueError(f"env {self.env!r} has more than one agent, which one body cannot be. "
                              f"{nearest(self.env, alone)}")
-        return environments.make(self.env, self.env_params, 0, alone)
+        with compiled_models.compiled_once(f"{self.env} {sorted(self.env_params.items())!r}"):
+            return environments.make(self.env, self.env_params, 0, alone)
 
     def _add_info(self, key: str, name: str) -> None:
         """Declare the output for one entry of the info dictionary; a scratch environment shows what there is."""
@@ -250,10 +250,10 @@ class Myosuite(Component):
         self._cameras = {}
         for env in self._envs:
             env.close()
-        # they refer to themselves, and hold some 50 MB each that the collector does not see
-        self._envs, self._bases, self._steps, self._resets, self._extra = [], [], [], [], []
+        for base in self._bases:  # they refer to themselves, and hold some 50 MB each that the collector does not see
+            vars(base).clear()
+        self._envs, self._bases, self._steps, self._resets, self._extra, self._strides = [], [], [], [], [], []
         self._batch = None
-        gc.collect()
 
 
 def _without_bookkeeping(env: Any) -> Any:
