@@ -14,7 +14,7 @@ from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
-from ...loops.status import begins, idle, status_input
+from ...loops.status import idle, status_input
 from ...loops.time import Period, say_period
 from ..parts import flags, sequence_draws, single_numbers, terminations, torch_memory, torch_threads
 from ..parts.roles import Model, Placeable, Policy, Value
@@ -207,9 +207,7 @@ class Mppi(Component):
     def _forget(self, inputs: Inputs) -> None:
         gone = np.zeros(self.lanes.count, bool)
         if self.forget == "first" and "status" in inputs.new:
-            status = inputs["status"]
-            for row in ([row for _, row in status] if isinstance(status, list) else [status]):
-                gone |= begins(row)
+            gone |= flags.begun(inputs["status"], inputs.previous)
         if "forget" in inputs.new:
             gone[inputs["forget"].lane] = True
         if gone.any():

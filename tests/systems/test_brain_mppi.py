@@ -143,6 +143,17 @@ def test_a_new_episode_begins_without_a_plan_where_that_is_asked(forget, kept):
     np.testing.assert_array_equal(made.memory()["plan"][1], plan[1])
 
 
+def test_a_beginning_that_was_heard_before_is_not_heard_again():
+    """Of a status read as `all` the first row is what was in force before."""
+    made = brain(2, horizon=4, particles=50)
+    made.step(0, see([[0.5, 0.0], [0.0, 0.5]]))
+    both, later = [(4, np.array([FIRST, 0])), (11, np.array([0, 0]))], np.zeros((2, 2))
+    made._forget(Inputs({"observation": later, "status": both}, frozenset({"status"}), previous=10))
+    assert made.memory()["plan"].any((1, 2)).all()
+    made._forget(Inputs({"observation": later, "status": both}, frozenset({"status"}), previous=4))
+    assert made.memory()["plan"].any((1, 2)).tolist() == [False, True]
+
+
 def test_lanes_that_ended_or_wait_do_nothing_and_draw_nothing():
     made, seen = brain(3, horizon=3, particles=8), [[0.5, 0.0]] * 3
     made.step(0, see(seen))
