@@ -111,7 +111,7 @@ def test_it_learns_elsewhere_what_it_learns_here(name):
         np.testing.assert_allclose(found[part], vector, atol=1e-5, err_msg=part)
 
 
-@pytest.mark.parametrize("name", ["sac", "sac that takes time", "ppo", "mbpo", "mopac", "mopac as published",
+@pytest.mark.parametrize("name", ["sac", "sac that takes time", "ppo", "mopac", "mopac as published",
                                   "model_fit", *(name for name in LEARNERS if name.startswith("cql of"))])
 def test_it_goes_on_exactly_there(name):
     with second_device():
