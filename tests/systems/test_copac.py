@@ -219,7 +219,7 @@ def test_a_rehearsal_s_rows_and_targets_are_those_worked_out_by_hand(end, mask, 
     critic, kept = built(QEnsemble(hidden=[4]), seed=2), []
     fit = CriticFit(critic, gamma=0.9, tau=0.5, mask_terminated=mask, passes=RepeatedPasses(0.01, most=1))
     world = Corridor(end)
-    gained = Rehearsal(world, lambda seen: np.full((1, 1), 0.5, np.float32), seed=1).episodes(kept.append)
+    gained = Rehearsal(world, lambda seen, memory: (np.full((1, 1), 0.5, np.float32), None), seed=1).episodes(kept.append)
     assert gained == [1.0]
     assert world.heard[-1] == world.seed  # where it was built is what a checkpoint holds
     assert [float(each["observation"][0, 0]) for each in kept] == [0, 1]
