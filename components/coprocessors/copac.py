@@ -131,6 +131,10 @@ class Copac(Component):
         if self.bonus and not (hasattr(model, "predictions") and model.members > 1):
             problems.append(Problem("a single model never disagrees with itself, so `bonus` does nothing",
                                     "params.bonus", "Give the action_model members: 2 or more, or leave bonus out."))
+        if self.method == "inverse" and (self.effort or self.kind != "grid"):
+            problems.append(Problem("an inverse model says the command, and none is searched for, so `search` and "
+                                    "`effort` do nothing", "params.method", "Leave search and effort out, or write "
+                                    "method: pmax."))
         if remembers(model) and "status" not in self.peers_in:
             problems.append(Problem("the action_model remembers until an episode begins, and nothing says here when one "
                                     "does", "inputs.status", "Wire the body's status to it."))

@@ -139,6 +139,12 @@ class Copac(Component):
         if count and "search" in used and asked.get("critic", used.get("critic")) is not used.get("critic"):
             problems.append(Problem("the critic that would be improved is not the one that the search asks",
                                     "uses.critic", "Let both use the same critic, or write imagined_episodes: 0."))
+        if count and not {"critic", "action_model"} - set(asked) and asked["action_model"] is not used.get("action_model"):
+            problems.append(Problem("the search tries commands in another model than the one that says what comes of them",
+                                    "uses.action_model", "Let both use the same, or write imagined_episodes: 0."))
+        if count and "brain" in asked:
+            problems.append(Problem("the search asks the brain itself, and no brain is in the world that is rehearsed in",
+                                    "uses.search", "Write imagined_episodes: 0, or let it use an action_model."))
         if count and getattr(used.get("search"), "method", "qmax") != "qmax":
             problems.append(Problem(f"the search asks no critic (method {used['search'].method}), so to improve one does "
                                     "nothing", "params.imagined_episodes", "Write imagined_episodes: 0."))

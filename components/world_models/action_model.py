@@ -125,11 +125,13 @@ class ActionModel(Networked):
 
     def _begin(self, now: int, inputs: Inputs) -> None:
         """Let what was remembered so far be what came before this instant; forget it where an episode begins."""
+        first = begins(inputs["status"]) if "status" in inputs.new else np.zeros(self.lanes.count, bool)
+        if "observation" not in inputs.new and not first.any():
+            return
         self._at, self._before = now, self._memory
-        if "status" in inputs.new and (first := begins(inputs["status"])).any():
-            self._before = {name: np.where(first[:, None, None], np.float32(0), part)
-                            for name, part in self._before.items()}
-        self._memory = self._before
+        if first.any():
+            self._before = self._memory = {name: np.where(first[:, None, None], np.float32(0), part)
+                                           for name, part in self._memory.items()}
 
     def memory(self, now: int | None = None) -> dict[str, np.ndarray] | None:
         """Return what is remembered of the conditions before an instant, [lanes, members, cells] each; None: no memory.
