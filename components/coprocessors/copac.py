@@ -136,8 +136,8 @@ class Copac(Component):
                                     "`effort` do nothing", "params.method", "Leave search and effort out, or write "
                                     "method: pmax."))
         if remembers(model) and "status" not in self.peers_in:
-            problems.append(Problem("the action_model remembers until an episode begins, and nothing says here when one "
-                                    "does", "inputs.status", "Wire the body's status to it."))
+            problems.append(Problem("the action_model remembers until an episode begins, and nothing says here when "
+                                    "one does", "inputs.status", "Wire the body's status to it."))
         problems += no_memory(used)
         if problems:
             raise AssemblyError(problems)
@@ -175,7 +175,7 @@ class Copac(Component):
         return command, promise
 
     def _memory(self, now: int, inputs: Inputs, lanes: np.ndarray) -> Any:
-        """Return what the model remembers of these lanes: nothing where an episode begins, which it may not know yet."""
+        """Return what the model remembers of these lanes: nothing where an episode begins, as it may not know yet."""
         model = self.used.get("action_model")
         if not remembers(model):
             return None

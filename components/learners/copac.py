@@ -30,8 +30,8 @@ class Copac(Component):
     episodes in a `world` of its own, where the actions are those that f expects of this brain, and fits the critic to
     them (`parts/rehearsal.py`): none of that costs the patient a step.
 
-    A model that remembers what was done to the brain is fitted to pieces of `f_ticks` steps, each from what it remembers
-    at their beginning (`parts/histories.py`), and remembers in a rehearsal what it would have done there.
+    A model that remembers what was done to the brain is fitted to pieces of `f_ticks` steps, each from what it
+    remembers at their beginning (`parts/histories.py`), and remembers in a rehearsal what would have been done there.
 
     Args:
         train_freq: steps of the patient (all lanes together) between two fits of the model.
@@ -135,22 +135,24 @@ class Copac(Component):
         if count and "world" in used and count % used["world"].lanes.count:
             problems.append(Problem(f"{count} episodes cannot be shared among the world's {used['world'].lanes.count} "
                                     "lanes", "params.imagined_episodes", "Give the world `lanes:` that divide them."))
-        asked = getattr(used.get("search"), "used", {})
-        if count and "search" in used and asked.get("critic", used.get("critic")) is not used.get("critic"):
-            problems.append(Problem("the critic that would be improved is not the one that the search asks",
-                                    "uses.critic", "Let both use the same critic, or write imagined_episodes: 0."))
-        if count and not {"critic", "action_model"} - set(asked) and asked["action_model"] is not used.get("action_model"):
-            problems.append(Problem("the search tries commands in another model than the one that says what comes of them",
-                                    "uses.action_model", "Let both use the same, or write imagined_episodes: 0."))
-        if count and "brain" in asked:
-            problems.append(Problem("the search asks the brain itself, and no brain is in the world that is rehearsed in",
-                                    "uses.search", "Write imagined_episodes: 0, or let it use an action_model."))
-        if count and getattr(used.get("search"), "method", "qmax") != "qmax":
-            problems.append(Problem(f"the search asks no critic (method {used['search'].method}), so to improve one does "
-                                    "nothing", "params.imagined_episodes", "Write imagined_episodes: 0."))
+        if count and "search" in used:
+            problems += self._check_search(used["search"])
         problems += no_memory(used)
         if problems:
             raise AssemblyError(problems)
+
+    def _check_search(self, search: Any) -> list[Problem]:
+        """Refuse to rehearse with a search that asks others than those that are fitted here."""
+        asked, used, remedy = getattr(search, "used", {}), self.used, "write imagined_episodes: 0."
+        if getattr(search, "method", "qmax") != "qmax":
+            return [Problem(f"the search asks no critic (method {search.method}): to improve one does nothing",
+                            "params.imagined_episodes", remedy.capitalize())]
+        if "brain" in asked:
+            return [Problem("the search asks the brain itself, and no brain is in the world that is rehearsed in",
+                            "uses.search", f"Let it use an action_model, or {remedy}")]
+        return [Problem(f"the search asks another {name} than the one that is fitted here", f"uses.{name}",
+                        f"Let both use the same, or {remedy}") for name in ("critic", "action_model")
+                if name in asked and asked[name] is not used.get(name)]
 
     def _models(self) -> list[str]:
         return [name for name in ("action_model", "inverse_model") if name in self.used]

@@ -18,7 +18,7 @@ def no_memory(used: Mapping[str, Any]) -> list[Problem]:
         return []
     return [Problem("an inverse model that remembers would hear the history of what the brain did, while what "
                     "electrodes still deliver hangs on the stimulation, which is what it is to find",
-                    "uses.inverse_model", "Write memory: 0 for it, or method: qmax with an action_model that remembers.")]
+                    "uses.inverse_model", "Write memory: 0 for it, or method: qmax and a remembering action_model.")]
 
 
 def stretches(lane: np.ndarray, follows: np.ndarray) -> list[np.ndarray]:
@@ -63,7 +63,8 @@ class Histories:
         self._model, self._given, self._target = model, given, target
         whole = stretches(lane, follows)
         self._whole = side_by_side(whole)
-        self._pieces = side_by_side([part for each in whole for part in np.split(each, range(length, len(each), length))])
+        self._pieces = side_by_side([part for each in whole
+                                     for part in np.split(each, range(length, len(each), length))])
         self.refresh()
 
     def __len__(self) -> int:

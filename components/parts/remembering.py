@@ -1,7 +1,7 @@
 """Perceptrons that are told, beside their inputs, what a memory of the last of these inputs says.
 
-The memory is one layer of long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers, Cummins
-and Schmidhuber 2000): i, f, o = sigmoid(drive), g = tanh(drive), with drive = W s + U h + b; c <- f c + i g;
+The memory is one layer of long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers,
+Schmidhuber and Cummins 2000): i, f, o = sigmoid(drive), g = tanh(drive), with drive = W s + U h + b; c <- f c + i g;
 h = o tanh(c).
 """
 

@@ -79,8 +79,9 @@ def test_a_lane_does_not_change_with_its_neighbours():
 def test_what_is_prepared_answers_as_the_memory_it_was_made_of():
     network, values = ensemble(), torch.from_numpy(rows(BATCH, SEEN + KEPT))
     memory = {"said": rows(BATCH, MEMBERS, CELLS), "cell": rows(BATCH, MEMBERS, CELLS)}
-    torch.testing.assert_close(network.forward(values, network.prepared(memory, BATCH)), network.forward(values, memory))
-    torch.testing.assert_close(network.forward(values, network.prepared(None, BATCH)), network.forward(values))
+    for before in (memory, None):
+        told = network.forward(values, network.prepared(before, BATCH))
+        torch.testing.assert_close(told, network.forward(values, before))
 
 
 def test_stretches_end_where_an_episode_does_and_never_join_lanes():

@@ -1,9 +1,9 @@
-"""CopAC with every option beside every other lives for a while and says all it has to: `python tests/systems/smoke_copac.py`.
+"""CopAC with every option beside every other lives and says all it has to: `python tests/systems/smoke_copac.py`.
 
 Every coprocessor (method, data, search, model, rehearsal) that makes sense meets a patient (brain, lesion, electrodes),
 chosen so that every option of the one meets every option of the other; with --all, every coprocessor meets every
-patient. A life is two episodes of a pendulum with the weights that are shipped; one line each. What makes no sense has to
-be refused, with the remedy. Exit code 1 if a number is missing or not finite, or if nonsense is not refused.
+patient. A life is two episodes of a pendulum with the weights that are shipped; one line each. What makes no sense has
+to be refused, with the remedy. Exit code 1 if a number is missing or not finite, or if nonsense is not refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from systems.saying import live, unsaid, untested
 NEURONS = {"mlp": 32, "modular": 60}
 BRAINS: dict[str, dict[str, Any]] = {
     "mlp": {"brain.params.lesion": None},
-    "modular": {"brain": {"type": "brains.modular_rnn", "params": {"sizes": [20, 20, 20], "summary": 16, "hidden": [16]},
+    "modular": {"brain": {"type": "brains.modular_rnn",
+                          "params": {"sizes": [20, 20, 20], "summary": 16, "hidden": [16]},
                           "inputs": ["body.observation", "body.status", "stimulator.current"]}}}
 LESIONS: dict[str, Callable[[str], dict[str, Any] | None]] = {
     "none": lambda brain: None,
@@ -41,6 +42,11 @@ LIFE = {"budget.params.episodes": 2, "body.params.max_steps": 15, "world.params.
         "learner.params.train_freq": 5, "learner.params.f_passes": 11, "learner.params.f_ticks": 4,
         "learner.params.q_passes": 3, "learner.params.q_learning_starts": 10, "learner.params.q_train_freq": 10,
         "learner.params.update_start": 0, "evaluate.test.episodes": 2, "evaluate.test.set": {}}
+
+
+EXPERT = {"type": "brains.mlp", "params": {"weights": "healthy_pendulum", "hidden": [32, 32]},
+          "inputs": ["body.observation", "body.status"]}
+ORACLE = {"critic": "critic", "brain": "brain", "stimulator": "stimulator"}
 
 
 class Coprocessor(NamedTuple):
@@ -114,16 +120,13 @@ def choices(coprocessor: Coprocessor) -> dict[str, Any]:
     """Return what a coprocessor sets."""
     method, collect, search, model, rehearsed = coprocessor
     members, memory = MODELS.get(model, (1, 0))
-    expert = {"type": "brains.mlp", "params": {"weights": "healthy_pendulum", "hidden": [32, 32]},
-              "inputs": ["body.observation", "body.status"]}
     params: dict[str, Any] = {"method": "qmax" if method == "oracle" else method, "collect": collect,
                               **({} if search == "-" else {"search": search, **SEARCHES[search]})}
     found: dict[str, Any] = {"coprocessor.params": params}
     if collect == "random":
         found["evaluate.test.set"] = {"coprocessor.params.collect": "greedy"}
     if method == "oracle":
-        return found | {"coprocessor.uses": {"critic": "critic", "brain": "brain", "stimulator": "stimulator"},
-                        **dict.fromkeys(("learner", "action_model", "world"))}
+        return found | {"coprocessor.uses": ORACLE, "learner": None, "action_model": None, "world": None}
     found |= {"action_model.params": {"members": members, "memory": memory},
               "learner.params.imagined_episodes": rehearsed}
     if memory:
@@ -134,7 +137,8 @@ def choices(coprocessor: Coprocessor) -> dict[str, Any]:
     if not rehearsed:
         found |= {"learner.uses": {"action_model": "action_model"}, "world": None}
     if method in ("pmax", "inverse"):
-        found |= {"expert": expert, "critic": None, "coprocessor.uses": {"expert": "expert", "action_model": "action_model"}}
+        found |= {"expert": EXPERT, "critic": None,
+                  "coprocessor.uses": {"expert": "expert", "action_model": "action_model"}}
     if method == "inverse":
         found |= {"coprocessor.uses": {"expert": "expert", "inverse_model": "action_model"},
                   "learner.uses": {"inverse_model": "action_model"},
@@ -175,14 +179,12 @@ NONSENSE: dict[str, tuple[Coprocessor, Patient, Mapping[str, Any], str]] = {
     "a rehearsal for a critic that pmax does not ask": (
         QMAX._replace(rehearsed=2), HURT,
         {"coprocessor.params.method": "pmax", "coprocessor.uses": {"expert": "expert", "action_model": "action_model"},
-         "expert": {"type": "brains.mlp", "params": {"weights": "healthy_pendulum", "hidden": [32, 32]},
-                    "inputs": ["body.observation", "body.status"]}}, "imagined_episodes: 0"),
+         "expert": EXPERT}, "imagined_episodes: 0"),
     "a rehearsal with the brain itself": (
-        QMAX._replace(rehearsed=2), HURT,
-        {"coprocessor.uses": {"critic": "critic", "brain": "brain", "stimulator": "stimulator"}}, "imagined_episodes: 0"),
+        QMAX._replace(rehearsed=2), HURT, {"coprocessor.uses": ORACLE}, "imagined_episodes: 0"),
     "the brain itself beside a model of it": (
-        QMAX, HURT, {"coprocessor.uses": {"critic": "critic", "brain": "brain", "stimulator": "stimulator",
-                                          "action_model": "action_model"}}, "Leave brain and stimulator out"),
+        QMAX, HURT, {"coprocessor.uses": {**ORACLE, "action_model": "action_model"}},
+        "Leave brain and stimulator out"),
     "a rehearsal without a world": (
         QMAX, HURT, {"learner.params.imagined_episodes": 2}, "imagined_episodes: 0"),
     "episodes that the world's lanes cannot share": (
@@ -192,7 +194,8 @@ NONSENSE: dict[str, tuple[Coprocessor, Patient, Mapping[str, Any], str]] = {
     "a lesion of a region in a brain that has none": (
         QMAX, HURT, {"brain.params.lesion": {"kind": "region", "region": "M1"}}, "region"),
     "a lesion that leaves no electrode anything to stimulate": (
-        QMAX, HURT, {"brain.params.lesion": {"kind": "neurons"}, "stimulator.params.may_be_dead": False}, "may_be_dead"),
+        QMAX, HURT, {"brain.params.lesion": {"kind": "neurons"}, "stimulator.params.may_be_dead": False},
+        "may_be_dead: true"),
     "electrodes at places that nobody gave": (
         QMAX, HURT, {"stimulator.params.placement": "list"}, "centres"),
     "electrodes that lose nothing ever": (
