@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -97,13 +98,14 @@ def lives(every: bool = False) -> list[Life]:
     together = list(product(coprocessors(), patients()))
     if every:
         return together
-    found, missing = [], set[tuple[Any, ...]]().union(*map(met, together))
-    for coprocessor in coprocessors():
-        found.append(max(((coprocessor, patient) for patient in patients()), key=lambda life: len(met(life) & missing)))
+    found: list[Life] = []
+    missing, chosen = set[tuple[Any, ...]]().union(*map(met, together)), Counter[Patient]()
+    of_each = [[(coprocessor, patient) for patient in patients()] for coprocessor in coprocessors()]
+    while of_each or missing:  # of patients that are as good, the one that was met least
+        found.append(max(of_each.pop(0) if of_each else together,
+                         key=lambda life: (len(met(life) & missing), -chosen[life[1]])))
         missing -= met(found[-1])
-    while missing:
-        found.append(max(together, key=lambda life: len(met(life) & missing)))
-        missing -= met(found[-1])
+        chosen[found[-1][1]] += 1
     return found
 
 
