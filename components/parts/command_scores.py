@@ -53,7 +53,8 @@ class Question:
         self._looked = False  # for slopes, once it is asked to climb
         self._slopes: CommandSlopes | None = None
         self._memory: Mapping[str, torch.Tensor] | None = None  # worked out once for all commands
-        if remembers(model := by.used.get("action_model")):
+        model: Any = by.used.get("action_model")
+        if remembers(model):
             self._memory = model.prepared(memory, len(seen))
         if "expert" in by.used:
             with torch.no_grad():

@@ -89,10 +89,9 @@ class RememberingEnsemble(Ensemble):
         """Return a memory for many questions: what it adds to the gates, `drive`, is worked out once, as tensors."""
         import torch
 
-        memory = self.fresh(batch) if memory is None else memory
-        memory = {name: torch.as_tensor(part) for name, part in memory.items()}
+        known = {name: torch.as_tensor(part) for name, part in (memory or self.fresh(batch)).items()}
         with torch.no_grad():
-            drive, cell = self._before(memory["cell"], memory)
+            drive, cell = self._before(known["cell"], known)
         return {"drive": drive.swapaxes(0, 1), "cell": cell.swapaxes(0, 1)}
 
     def _ticked(self, values: Any, memory: Memory | None) -> tuple[Any, Any]:
@@ -108,8 +107,8 @@ class RememberingEnsemble(Ensemble):
         """Return what a memory adds to the gates [members, batch, 4 * cells], and holds [members, batch, cells]."""
         arrays = self.arrays_for(like)
         if isinstance(like, np.ndarray):
-            known = {name: np.asarray(part).swapaxes(0, 1) for name, part in memory.items()}
-            through = rows_through
+            known: dict[str, Any] = {name: np.asarray(part).swapaxes(0, 1) for name, part in memory.items()}
+            through: Any = rows_through
         else:
             import torch
 

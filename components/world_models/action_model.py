@@ -38,6 +38,7 @@ class ActionModel(Networked):
         hidden: number of neurons of each layer.
         members: number of networks.
         memory: number of cells that remember the conditions since the episode began (published: 64); 0: none.
+            With a memory it has to hear the body's status.
         weights: artifact to begin with; without it weights are drawn from the seed.
     """
 
