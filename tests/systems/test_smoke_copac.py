@@ -18,8 +18,8 @@ SWITCHES = {
                  "coprocessor.params.high"],
     "ensemble": ["action_model.params.members", "coprocessor.params.bonus", "evaluate.test.set."],
     "pmax": ["coprocessor.params.method", "coprocessor.uses.", "expert.", "critic.", "learner.", "world."],
-    "inverse": ["coprocessor.params.method", "coprocessor.uses.", "expert.", "critic.", "learner.", "world.",
-                "action_model.inputs."]}
+    "inverse": ["coprocessor.params.method", "coprocessor.params.collect", "evaluate.test.set.", "coprocessor.uses.",
+                "expert.", "critic.", "learner.", "world.", "action_model.inputs."]}
 
 
 @pytest.mark.parametrize("life", LIVES[::14], ids=smoke.name_of)
