@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,10 +13,10 @@ from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import LaneRandom, derive
-from ...loops.status import idle, status_input
+from ...loops.status import begins, idle, status_input
 from ...loops.time import Period
 from ..parts import command_bounds, flags, torch_threads
-from ..parts.roles import Model, Policy, Stimulator, Value
+from ..parts.roles import Model, Policy, Stimulator, Value, remembers
 from ..parts.stimulus_search import Kind
 
 _PERCEIVED = (("observation", "observation"), ("recording", "recording"))
@@ -35,6 +34,9 @@ class Copac(Component):
     * `inverse`: a model wired the other way round (`uses: inverse_model`) says which stimulation makes it do that;
     * the brain itself in place of f (`uses: brain` and `stimulator`), which no experiment with a patient has: an upper
       bound for every f.
+
+    Where f remembers what was done before (`memory`), all commands of a step are tried from the same memory, and what
+    was delivered is what is remembered, not what was commanded.
 
     Args:
         method: which of these.
@@ -109,6 +111,8 @@ class Copac(Component):
 
     def _check(self) -> None:
         """Refuse references with which nothing can be found."""
+        from ..parts.histories import no_memory
+
         used, problems = self.used, []
         oracle = "brain" in used
         wanted = {"qmax": ["critic"], "pmax": ["expert"], "inverse": ["expert", "inverse_model"]}[self.method]
@@ -127,6 +131,14 @@ class Copac(Component):
         if self.bonus and not (hasattr(model, "predictions") and model.members > 1):
             problems.append(Problem("a single model never disagrees with itself, so `bonus` does nothing",
                                     "params.bonus", "Give the action_model members: 2 or more, or leave bonus out."))
+        if self.method == "inverse" and (self.effort or self.kind != "grid"):
+            problems.append(Problem("an inverse model says the command, and none is searched for, so `search` and "
+                                    "`effort` do nothing", "params.method", "Leave search and effort out, or write "
+                                    "method: pmax."))
+        if remembers(model) and "status" not in self.peers_in:
+            problems.append(Problem("the action_model remembers until an episode begins, and nothing says here when "
+                                    "one does", "inputs.status", "Wire the body's status to it."))
+        problems += no_memory(used)
         if problems:
             raise AssemblyError(problems)
 
@@ -142,14 +154,14 @@ class Copac(Component):
         fresh = "observation" in inputs.new if self.period is None else flags.due(self.period, now)
         command, promise = self._last, self._promise
         if fresh and acts.any():
-            command, promise = self._decided(inputs, acts)
+            command, promise = self._decided(now, inputs, acts)
         command = np.where(acts[:, None], command, np.float32(0))
         if not fresh and np.array_equal(command, self._last):
             return {}
         self._last, self._promise = command, np.where(acts, promise, np.float32(0))
         return {"command": command, "promise": self._promise}
 
-    def _decided(self, inputs: Mapping[str, Any], acts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _decided(self, now: int, inputs: Inputs, acts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return commands [lanes, channels] and what they promise [lanes]; what rests has zeros."""
         command, promise = np.zeros_like(self._last), np.zeros(self.lanes.count, np.float32)
         if self.collect == "random":
@@ -158,19 +170,29 @@ class Copac(Component):
         seen = inputs["observation"]
         if "recording" in self.peers_in:
             seen = np.concatenate([seen, inputs["recording"]], axis=1)
-        command[acts], promise[acts] = self._best(seen[acts], np.flatnonzero(acts))
+        lanes = np.flatnonzero(acts)
+        command[acts], promise[acts] = self._best(seen[acts], lanes, self._memory(now, inputs, lanes))
         return command, promise
 
-    def choose(self, observation: Any) -> Any:
-        """Return the best commands [batch, channels] for observations (and recordings beside them) [batch, ...]."""
-        return self._best(np.asarray(observation), None)[0]
+    def _memory(self, now: int, inputs: Inputs, lanes: np.ndarray) -> Any:
+        """Return what the model remembers of these lanes: nothing where an episode begins, as it may not know yet."""
+        model = self.used.get("action_model")
+        if not remembers(model):
+            return None
+        first = begins(inputs["status"])[lanes] & ("status" in inputs.new)
+        return {name: np.where(first.reshape(-1, *[1] * (part.ndim - 1)), np.float32(0), part[lanes])
+                for name, part in model.memory(now).items()}
 
-    def _best(self, observation: np.ndarray, lanes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def choose(self, observation: Any, memory: Any = None) -> Any:
+        """Return the best commands [batch, channels] for observations (and recordings beside them) [batch, ...]."""
+        return self._best(np.asarray(observation), None, memory)[0]
+
+    def _best(self, observation: np.ndarray, lanes: np.ndarray | None, memory: Any) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
         seen = torch.from_numpy(np.array(observation, np.float32))
         with torch_threads.threads(1):
-            question = self.scores.question(seen, lanes)
+            question = self.scores.question(seen, lanes, memory)
             if self.method == "inverse":
                 found = question.inverse().clamp(self._low, self._high)
                 return found.numpy(), np.zeros(len(seen), np.float32)

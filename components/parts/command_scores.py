@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .command_slopes import CommandSlopes, slopes_for
+from .roles import remembers
 from .stimulus_search import differentiated
 
 Method = Literal["qmax", "pmax", "inverse"]
@@ -29,26 +30,32 @@ class CommandScores:
     def __init__(self, used: Mapping[str, Any], method: Method, perceived: int, effort: float, bonus: float) -> None:
         self.used, self.method, self.perceived, self.effort, self.bonus = used, method, perceived, effort, bonus
 
-
-    def slopes(self, seen: torch.Tensor) -> CommandSlopes | None:
+    def slopes(self, seen: torch.Tensor, memory: Mapping[str, torch.Tensor] | None) -> CommandSlopes | None:
         """Return what works out slopes for these observations without autograd, where networks are plain."""
         if self.method != "qmax" or self.bonus:
             return None
-        return slopes_for(self.used.get("action_model"), self.used["critic"], seen, self.perceived)
+        return slopes_for(self.used.get("action_model"), self.used["critic"], seen, self.perceived, memory)
 
-    def question(self, seen: torch.Tensor, lanes: np.ndarray | None) -> Question:
-        """Return what scores commands for observations [batch, ...] of these lanes [batch] (None: of nobody's)."""
-        return Question(self, seen, lanes)
+    def question(self, seen: torch.Tensor, lanes: np.ndarray | None, memory: Any = None) -> Question:
+        """Return what scores commands for observations [batch, ...] of these lanes [batch] (None: of nobody's).
+
+        The memory is that of a model of the brain, [batch, ...]; without one nothing was done before.
+        """
+        return Question(self, seen, lanes, memory)
 
 
 class Question:
     """Scores commands for one batch of observations [batch, perceived + recorded]."""
 
-    def __init__(self, by: CommandScores, seen: torch.Tensor, lanes: np.ndarray | None) -> None:
+    def __init__(self, by: CommandScores, seen: torch.Tensor, lanes: np.ndarray | None, memory: Any = None) -> None:
         self._by, self._seen, self._lanes = by, seen, lanes
         self._world = seen[:, :by.perceived]
         self._looked = False  # for slopes, once it is asked to climb
         self._slopes: CommandSlopes | None = None
+        self._memory: Mapping[str, torch.Tensor] | None = None  # worked out once for all commands
+        model: Any = by.used.get("action_model")
+        if remembers(model):
+            self._memory = model.prepared(memory, len(seen))
         if "expert" in by.used:
             with torch.no_grad():
                 self._wanted = by.used["expert"].respond({"observation": self._world}, None)[0]["action"]
@@ -69,7 +76,7 @@ class Question:
     def climb(self, rows: torch.Tensor, commands: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return scores [n] and their slopes [n, channels] by the commands."""
         if not self._looked:
-            self._looked, self._slopes = True, self._by.slopes(self._seen)
+            self._looked, self._slopes = True, self._by.slopes(self._seen, self._memory)
         if self._slopes is None:
             return differentiated(self.score, rows, commands)
         promise, slope = self._slopes.climb(rows, commands)
@@ -86,9 +93,11 @@ class Question:
         used = self._by.used
         if "action_model" in used:
             both = torch.cat([self._seen[rows], commands], dim=1)
+            before = {} if self._memory is None else {"memory": {name: part[rows]
+                                                                 for name, part in self._memory.items()}}
             if not self._by.bonus:
-                return used["action_model"].predict(both), None
-            told = used["action_model"].predictions(both)  # [members, n, actions]
+                return used["action_model"].predict(both, **before), None
+            told = used["action_model"].predictions(both, **before)  # [members, n, actions]
             return told.mean(0), told.std(0, correction=0).mean(-1)
         brain, stimulator = used["brain"], used["stimulator"]
         lanes = None if self._lanes is None else self._lanes[rows.numpy()]

@@ -34,20 +34,24 @@ class Ensemble(SharedArrays):
                                 f"{name}/shift": np.zeros((len(seeds), size), np.float32)}
 
     def forward(self, values: Any) -> Any:
-        """Return what each member says [members, batch, outputs] of inputs [batch, inputs]."""
+        """Return what each member says [members, batch, outputs] of inputs [batch, inputs].
+
+        Inputs of its own for each member are [members, batch, inputs].
+        """
         arrays = self.arrays_for(values)
         layers = [(arrays[f"{name}/weight"], arrays[f"{name}/bias"]) for name in self.layers]
         if isinstance(values, np.ndarray):
-            return self._through(values[None], layers, _rows, arrays)
+            return self._through(values if values.ndim == 3 else values[None], layers, rows_through, arrays)
         if values.device.type != "cpu" or self.layer_norm:
-            return self._through(values[None], layers, _stacked, arrays)
+            return self._through(values if values.ndim == 3 else values[None], layers, all_through, arrays)
         import torch
 
         from .backpropagation import through_layers
 
-        members = zip(*[zip(weight.unbind(), bias.unbind(), strict=True) for weight, bias in layers], strict=True)
-        return torch.stack([through_layers(values, self.activation, member[:-1], member[-1:])[1][0]
-                            for member in members])
+        members = list(zip(*[zip(weight.unbind(), bias.unbind(), strict=True) for weight, bias in layers], strict=True))
+        own = values.unbind() if values.ndim == 3 else [values] * len(members)
+        return torch.stack([through_layers(given, self.activation, member[:-1], member[-1:])[1][0]
+                            for given, member in zip(own, members, strict=True)])
 
     def _through(self, values: Any, layers: Iterable[tuple[Any, Any]], product: Callable[[Any, Any, Any], Any],
                  arrays: Mapping[str, Any]) -> Any:
@@ -64,11 +68,14 @@ def _standard(values: Any) -> Any:
     return apart / ((apart * apart).mean(-1)[..., None] + _LEAST) ** 0.5
 
 
-def _rows(values: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Rows one by one, as in `networks.linear`: a lane must not change with its neighbours."""
+def rows_through(values: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return values [1 or members, batch, in] @ weight [members, out, in] + bias [members, out], row by row.
+
+    As in `networks.linear`: a lane must not change with its neighbours.
+    """
     return np.matmul(values[:, :, None, :], weight.swapaxes(1, 2)[:, None])[:, :, 0] + bias[:, None]
 
 
-def _stacked(values: Any, weight: Any, bias: Any) -> Any:
-    """All members at once: what a GPU likes, and a processor gains nothing from."""
+def all_through(values: Any, weight: Any, bias: Any) -> Any:
+    """Return the same for tensors, all members at once: what a GPU likes, and a processor gains little from."""
     return bias.unsqueeze(1).baddbmm(values.expand(len(weight), -1, -1), weight.transpose(1, 2))

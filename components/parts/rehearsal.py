@@ -21,7 +21,8 @@ from ...loops.seeds import derive
 from ...loops.status import TERMINATED, ended
 from .repeated_passes import RepeatedPasses
 
-Act = Callable[[np.ndarray], np.ndarray]  # observations [lanes, ...] -> actions [lanes, actions]
+# observations [lanes, ...] and what is remembered (None at first) -> actions [lanes, actions], and what is remembered
+Act = Callable[[np.ndarray, Any], tuple[np.ndarray, Any]]
 Rows = dict[str, torch.Tensor]  # observation, action, reward, successor, next_action, terminated; [rows, ...]
 
 
@@ -45,12 +46,13 @@ class Rehearsal:
         self.begun += 1
         still = np.zeros((count, *world.inputs["action"].shape), np.float32)
         seen = world.step(0, Inputs({"action": still}))["observation"]
-        action, now, alive, gained = self._act(seen), 0, np.ones(count, bool), np.zeros(count)
+        now, alive, gained = 0, np.ones(count, bool), np.zeros(count)
+        action, memory = self._act(seen, None)
         while alive.any():
             now += 1
             told = world.step(now, Inputs({"action": action}, frozenset({"action"}), now - 1))
             after = told["observation"]
-            following = self._act(after)
+            following, memory = self._act(after, memory)
             gained += np.where(alive, told["reward"], 0)
             heard(_rows(alive, observation=seen, action=action, reward=told["reward"], successor=after,
                         next_action=following, terminated=(told["status"] & TERMINATED) != 0))

@@ -34,30 +34,34 @@ class RepeatedPasses:
     tolerance: float = 1e-3
 
     def fit(self, parameters: Sequence[torch.Tensor], loss: Loss, rows: int, generator: torch.Generator, what: str,
-            after: Callable[[], Any] | None = None) -> tuple[float, int]:
+            after: Callable[[], Any] | None = None, before: Callable[[], Any] | None = None) -> tuple[float, int]:
         """Fit parameters in place to so many rows; return the loss of the last pass, and how many steps were made.
 
         Args:
             parameters: what changes.
-            loss: of rows by their numbers.
+            loss: of rows by their numbers; one of several rows each says them all.
             rows: how many there are.
             generator: of the order of rows.
             what: is fitted; for messages.
             after: called after each step.
+            before: called before each pass.
 
         Raises Diverged where a loss is no number any more.
         """
         optimiser, last, mean, steps = Adam(parameters, self.learning_rate), float("inf"), 0.0, 0
         for done in range(self.most):
-            total = torch.zeros(())
+            total, counted = torch.zeros(()), 0
+            if before is not None:
+                before()
             for chosen in torch.randperm(rows, generator=generator).split(self.batch_size):
                 found = loss(chosen)
                 optimiser.descend(torch.autograd.grad(found.mean(), parameters, allow_unused=True))
                 total += found.detach().sum()
+                counted += len(found)
                 steps += 1
                 if after is not None:
                     after()
-            mean = float(total) / rows
+            mean = float(total) / counted
             if not mean < float("inf"):
                 raise Diverged(f"fitting {what} has diverged in pass {done + 1}: its loss is {mean:g}. Lower its "
                                "learning rate, or look for observations or rewards of extreme scale")

@@ -86,6 +86,42 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class Remembering(Model, Protocol):
+    """Predicts what a brain will do from what was done to it before, too, where it `remembers`.
+
+    A memory is arrays or tensors [batch, ...] by name. Without one, nothing was done before.
+    """
+
+    remembers: bool
+
+    def memory(self, now: int | None = None) -> Any:
+        """Return what is remembered of each lane from before an instant; None where nothing ever is."""
+
+    def prepared(self, memory: Any, batch: int) -> Any:
+        """Return a memory of so many rows in the form in which `predict` is asked often, as tensors [batch, ...]."""
+
+    def remember(self, input: Any, memory: Any = None) -> Any:
+        """Return the memory [batch, ...] one tick on."""
+
+    def memories(self, input: Any) -> Any:
+        """Return the memory before each tick [batch, time, ...] of whole episodes [batch, time, inputs]."""
+
+    def predict(self, input: Any, generator: Any = None, memory: Any = None) -> Any:
+        """Return a prediction for inputs [batch, ...], one tick on from a memory."""
+
+    def loss(self, input: Any, target: Any, memory: Any = None) -> Any:
+        """Return by how much it misses [batch]."""
+
+    def sequence_loss(self, input: Any, target: Any, memory: Any = None) -> Any:
+        """Return by how much it misses, tick after tick [batch, time], with gradients through all of them."""
+
+
+def remembers(model: Any) -> bool:
+    """Does a model hang on what was done before?"""
+    return bool(getattr(model, "remembers", False))
+
+
+@runtime_checkable
 class Ensemble(Protocol):
     """Several models in one: lives are imagined in it, each in the world of a member; known once it is built."""
 
@@ -178,11 +214,14 @@ class Stimulator(Protocol):
 class Search(Protocol):
     """Chooses commands: a coprocessor that can be asked without acting."""
 
-    def choose(self, observation: Any) -> Any:
-        """Return commands [batch, channels] for observations; pure, any batch size."""
+    def choose(self, observation: Any, memory: Any = None) -> Any:
+        """Return commands [batch, channels] for observations; pure, any batch size.
+
+        The memory is that of the model by which it chooses, where that remembers.
+        """
 
 
-ROLES = (Policy, Value, Normalised, Movable, Model, Plastic, Body, Placeable, Rendered, Stimulator, Search)
+ROLES = (Policy, Value, Normalised, Movable, Model, Remembering, Plastic, Body, Placeable, Rendered, Stimulator, Search)
 
 
 def offered(component: Any) -> list[str]:

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any
-
-import numpy as np
 
 import stimloop as sl
 from stimloop.assemblies.loading import shipped
 from stimloop.catalogue.lookup import find
+
+if not __package__:  # run as a script
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+from systems.saying import live, unsaid, untested
 
 NAMES = [name for name in shipped() if name.startswith("mopac_")]
 OF_STATES = {"v_loss", "v_mean"}  # said where a value of states is learned
 OF_PLANS = {"effective_size", "cut_share"}  # where plans are made
 OF_MODELS = {"model_loss", "model_steps", "fits", "rollout_length", "mean_rollout_length",
              "model_rows"}  # where one is fitted
-EVALUATED = ("return", "length", "steps", "episodes", "updates", "wall")
 OF_EPISODES = ("episodes", "steps", "return", "length")
 LIFE = {"until": "300 steps", "body.params.max_steps": 100, "brain.params.random_steps": 100,
         "learner.params.learning_starts": 100, "evaluate.test.every": "300 steps",
@@ -50,17 +49,9 @@ def expected(assembly: sl.Assembly) -> set[str]:
 def complaints(assembly: sl.Assembly, run: Any) -> Iterator[str]:
     """Name each number that the learner or the evaluation of a run never said, or that is not finite."""
     metrics = OF_EPISODES if "metrics" in assembly.components else ()
-    for key in (*(f"learner.{name}" for name in sorted(expected(assembly))), *(f"metrics.{name}" for name in metrics)):
-        said = _values(run, key)
-        if not said.size or not np.isfinite(said).all():
-            yield f"{key} {'was never said' if not said.size else 'is not finite'}"
-    table = run.evaluations("test")
-    yield from (f"test.{column} is not there or not finite" for column in EVALUATED
-                if column not in table or not np.isfinite(np.asarray(table[column], float)).all())
-
-
-def _values(run: Any, key: str) -> np.ndarray:
-    return run.columns(key)["value"].read() if key in run.streams and run.streams[key].rows else np.empty(0)
+    yield from unsaid(run, [*(f"learner.{name}" for name in sorted(expected(assembly))),
+                            *(f"metrics.{name}" for name in metrics)])
+    yield from untested(run)
 
 
 def for_a_while(name: str, variant: str) -> sl.Assembly:
@@ -71,20 +62,19 @@ def for_a_while(name: str, variant: str) -> sl.Assembly:
     return made.set({**LIFE, **({} if kind == "learners.sac" else PRACTICE), **plans})
 
 
+def lives(names: list[str]) -> Iterator[tuple[str, Callable[[Path], list[str]]]]:
+    """Return each life by its name, and what it did not say."""
+    for name in names:
+        for variant in ("base", *sl.load(name).variants):
+            made = for_a_while(name, variant)
+            yield f"{name} {variant}", lambda folder, made=made: list(complaints(made, made.run(folder=folder)))
+
+
 def main() -> int:
     """Run, print, and say by the exit code whether all said all."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--name", action="append", choices=NAMES, help="only this one; repeatable")
-    options, wrong = parser.parse_args(), 0
-    for name in options.name or NAMES:
-        for variant in ("base", *sl.load(name).variants):
-            began = perf_counter()
-            with TemporaryDirectory() as folder:
-                made = for_a_while(name, variant)
-                found = list(complaints(made, made.run(folder=Path(folder))))
-            wrong += bool(found)
-            print(f"{name} {variant}: {'; '.join(found) or 'all said'} ({perf_counter() - began:.0f} s)", flush=True)
-    return int(wrong > 0)
+    return int(live(lives(parser.parse_args().name or NAMES)) > 0)
 
 
 if __name__ == "__main__":

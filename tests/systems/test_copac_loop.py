@@ -72,9 +72,14 @@ def test_a_loop_without_delays_is_a_plain_loop():
         assert not any(np.array_equal(*pair) for pair in zip(begun, learned(loop), strict=True))  # each has learned
 
 
-@pytest.mark.parametrize("stop", [3, 13, 14, 15, 27, 41])
-def test_it_goes_on_exactly_from_any_state(stop):
-    with made().build() as whole, made().build() as first, made().build() as second:
+REMEMBERING = {"stimulator.params.decay": 0.3, "action_model.params": {"hidden": [8], "memory": 5, "members": 2},
+               "learner.params.f_ticks": 4, "learner.params.batch_size": 16}
+
+
+@pytest.mark.parametrize(("stop", "changes"), [*((stop, {}) for stop in (3, 13, 14, 15, 27, 41)), (3, REMEMBERING),
+                                               (14, REMEMBERING), (27, REMEMBERING)])
+def test_it_goes_on_exactly_from_any_state(stop, changes):
+    with made(**changes).build() as whole, made(**changes).build() as first, made(**changes).build() as second:
         whole.run("56 steps")
         first.run(f"{stop} steps")
         second.load(first.save())
