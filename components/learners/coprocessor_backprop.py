@@ -101,7 +101,8 @@ class CoprocessorBackprop(Component):
         self._check()
         self.workplace = devices.Workplace(self.used, devices.find(self.device))
         self._heard = ["observation", *(["recording"] if "recording" in self.peers_in else [])]
-        sizes = {name: int(port.shape[0]) for name, port in self.inputs.items() if port.shape}  # type: ignore[arg-type]
+        sizes = {name: int(self.inputs[name].shape[0])  # type: ignore[arg-type]
+                 for name in (*self._heard, "stimulation", "action")}
         self._parts = [sum(sizes[name] for name in self._heard), sizes["stimulation"], sizes["action"]]
         self._transitions, self._generator = Transitions(lanes, "drop"), torch.Generator()
         self.episodes = WholeEpisodes(lanes.count, sum(self._parts), self.keep_episodes)
@@ -111,7 +112,12 @@ class CoprocessorBackprop(Component):
         self.reset(seed)
 
     def _check(self) -> None:
-        """Refuse to learn without somebody who judges actions."""
+        """Refuse to learn without somebody who judges actions, or from an expert that cannot be asked."""
+        expert = self.used.get("expert")
+        if expert is not None and expert.memory() is not None and not hasattr(expert, "respond_sequence"):
+            raise AssemblyError([Problem("the expert remembers, and cannot be asked about whole episodes: it has no "
+                                         "method respond_sequence", "uses.expert",
+                                         "Use brains.modular_rnn, or an expert without memory.")])
         if self.loss not in self.used:
             raise AssemblyError([Problem(f"loss {self.loss} asks for a reference `{self.loss}`, and there is none",
                                          "uses", f"Write uses: {{{self.loss}: a component}}, or another loss.")])

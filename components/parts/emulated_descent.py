@@ -47,7 +47,7 @@ class EmulatedDescent:
         """Return the emulator's mean squared error [episodes], as a share of half the action's range squared."""
         emulator = self.used["emulator"]
         said, _ = emulator.sequence(torch.cat([course.seen, course.stimulation], dim=2))
-        wrong = (said - course.action) / said.new_tensor(np.asarray(emulator.reach))
+        wrong = (said - course.action) / said.new_tensor(np.asarray(getattr(emulator, "reach", 1), np.float32))
         return course.mean(wrong.square().mean(-1))
 
     def fit_emulator(self, course: Course, passes: RepeatedPasses, generator: torch.Generator) -> tuple[float, int]:

@@ -1,7 +1,7 @@
 """Networks that answer to whole sequences: a memory or none, then layers that read it.
 
-Weights are NumPy arrays that torch shares (`networks.py`): acting, a tick at a time, needs no torch; fitting goes through
-all ticks of whole episodes at once.
+Weights are NumPy arrays that torch shares (`networks.py`): acting, a tick at a time, needs no torch; fitting goes
+through all ticks of whole episodes at once.
 """
 
 from __future__ import annotations

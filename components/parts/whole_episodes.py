@@ -58,7 +58,8 @@ class WholeEpisodes:
         return values, there
 
     def state_dict(self) -> dict[str, Any]:
-        return {"ended": _joined(self.ended, self.size), "lengths": np.array([len(one) for one in self.ended], np.int64),
+        return {"ended": _joined(self.ended, self.size),
+                "lengths": np.array([len(one) for one in self.ended], np.int64),
                 "open": _joined([np.array(one, np.float32) for one in self._open if one], self.size),
                 "steps": np.array([len(one) for one in self._open], np.int64)}
 
