@@ -118,6 +118,10 @@ class CoprocessorBackprop(Component):
             raise AssemblyError([Problem("the expert remembers, and cannot be asked about whole episodes: it has no "
                                          "method respond_sequence", "uses.expert",
                                          "Use brains.modular_rnn, or an expert without memory.")])
+        size, told = self.inputs["action"].shape, getattr(expert, "outputs", {}).get("action")
+        if told is not None and told.shape != size:
+            raise AssemblyError([Problem(f"the expert's actions have the shape {told.shape}, those of the brain {size}",
+                                         "uses.expert", "Use an expert that acts in the same body.")])
         if self.loss not in self.used:
             raise AssemblyError([Problem(f"loss {self.loss} asks for a reference `{self.loss}`, and there is none",
                                          "uses", f"Write uses: {{{self.loss}: a component}}, or another loss.")])

@@ -5,7 +5,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="learning needs torch")
 from stimloop.components.coprocessors.network import Network  # noqa: E402
-from stimloop.components.critics.q_ensemble import QEnsemble  # noqa: E402
 from stimloop.components.parts.emulated_descent import Course, EmulatedDescent  # noqa: E402
 from stimloop.components.parts.repeated_passes import RepeatedPasses  # noqa: E402
 from stimloop.components.world_models.emulator import Emulator  # noqa: E402
@@ -65,9 +64,9 @@ def equal(one, two):
     return all(map(torch.equal, one, two))
 
 
-@pytest.mark.parametrize(("loss", "judge"), [("expert", Expert()), ("critic", Quadratic())])
-@pytest.mark.parametrize("memory", ["none", "lstm", "retanh"])
-def test_of_a_linear_brain_the_learned_stimulation_is_the_optimum(loss, judge, memory):
+@pytest.mark.parametrize(("memory", "loss", "judge"), [
+    ("none", "expert", Expert()), ("lstm", "critic", Quadratic()), ("retanh", "critic", Quadratic())])
+def test_of_a_linear_brain_the_learned_stimulation_is_the_optimum(memory, loss, judge):
     """W s + b = a* has one solution, (1.133, 2.65): found to 2 % of the amplitude; both losses have it."""
     parts = {"coprocessor": coprocessor(memory), "emulator": emulator(), loss: judge}
     descent, generator = EmulatedDescent(parts, loss, SEEN, 0.0), torch.Generator().manual_seed(0)
@@ -105,22 +104,21 @@ def test_each_fit_leaves_the_other_s_weights_as_they_are():
 
 @pytest.mark.parametrize("memory", ["none", "lstm", "retanh"])
 def test_gradients_through_the_emulator_are_finite_differences(memory):
-    critic = built(QEnsemble(hidden=[8]), {"observation": SEEN, "action": ACTIONS})
-    parts = {"coprocessor": coprocessor(memory), "emulator": emulator(memory), "critic": critic}
+    parts = {"coprocessor": coprocessor(memory), "emulator": emulator(memory), "critic": Quadratic()}
     descent, given = EmulatedDescent(parts, "critic", SEEN, 0.01), course()
     mine = list(parts["coprocessor"].parameters())
     slopes = torch.autograd.grad(descent.task_loss(given).mean(), mine)
     rng, step = np.random.default_rng(0), 1e-2
     for parameter, slope in zip(mine, slopes, strict=True):
         along = torch.from_numpy(rng.normal(size=tuple(parameter.shape)).astype(np.float32))
-        along /= along.norm()
+        along = along / along.norm() + 2 * slope / slope.norm()  # not where rounding is all that there is
         found = []
         for sign in (1, -1):
             with torch.no_grad():
                 parameter += sign * step * along
                 found.append(float(descent.task_loss(given).double().mean()))
                 parameter -= sign * step * along
-        assert (found[0] - found[1]) / (2 * step) == pytest.approx(float((slope * along).sum()), rel=0.02, abs=1e-4)
+        assert (found[0] - found[1]) / (2 * step) == pytest.approx(float((slope * along).sum()), rel=0.02)
     assert max(float(slope.abs().max()) for slope in slopes) > 1e-3
 
 

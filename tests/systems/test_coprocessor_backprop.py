@@ -1,4 +1,4 @@
-"""The coprocessor by back-propagation in a loop: what it publishes, whom it changes, and the same run after any stop."""
+"""The coprocessor by back-propagation in a loop: what it publishes, whom it changes, how it goes on after a stop."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def test_it_learns_after_each_episode_and_leaves_critic_and_brain():
         assert same(learned(loop, ("critic", "brain")), others)
         assert loop.peek("learner.fits") == 1
         assert loop.peek("learner.updates") > 5
-        assert all(np.isfinite(loop.peek(f"learner.{name}")) for name in ("emulator_loss", "emulator_error", "task_loss"))
+        for name in ("emulator_loss", "emulator_error", "task_loss"):
+            assert np.isfinite(loop.peek(f"learner.{name}"))
 
 
 @pytest.mark.parametrize("stop", [3, 13, 14, 17, 31])
@@ -110,9 +111,21 @@ def test_an_episode_begins_without_memory_of_the_last():
         np.testing.assert_allclose(loop.peek("coprocessor.command"), told[:, -1], atol=1e-6)
 
 
-RECORDED = ASSEMBLY.replace("  coprocessor:", "  electrodes: {type: sensors.electrodes, inputs: [{activity: "
-                            "brain.activity}]}\n  coprocessor:").replace(
-    "inputs: [body.observation, body.status", "inputs: [body.observation, body.status, electrodes.recording")
+HEARD = "{type: sensors.electrodes, params: {channels: 3}, inputs: [brain.rates, body.status]}"
+
+
+def test_recorded_activity_is_heard_by_all_three():
+    text = ASSEMBLY.replace("  coprocessor:", f"  sensor: {HEARD}\n  coprocessor:")
+    for part in ("coprocessor", "emulator", "learner"):
+        begin = text.index("inputs: [body.observation", text.index(f"  {part}: {{"))
+        text = text[:begin] + text[begin:].replace("body.observation", "body.observation, sensor.recording", 1)
+    with made(text).build() as loop:
+        begun = learned(loop)
+        loop.run("30 steps")
+        assert not any(np.array_equal(*pair) for pair in zip(begun, learned(loop), strict=True))
+        seen = int(loop.components["body"].outputs["observation"].shape[0])
+        assert loop.components["coprocessor"].network.arrays["memory/input"].shape == (4 * 5, seen + 3)
+        assert loop.components["emulator"].network.arrays["memory/input"].shape == (4 * 5, seen + 3 + 2)
 
 
 def test_there_has_to_be_somebody_who_judges():
@@ -123,25 +136,25 @@ def test_there_has_to_be_somebody_who_judges():
         made(learner__params__loss="expert").build()
 
 
-EXPERT = ASSEMBLY.replace("critic: critic}", "expert: expert}").replace("passes: 5}", "passes: 5, loss: expert}").replace(
-    "  learner:", "  expert: {type: brains.mlp, params: {hidden: [8]%s}, inputs: [%s.observation, %s.status]}\n"
-    "  arm: {type: bodies.point_mass_x, inputs: [expert.action]}\n  learner:")
+def judged(body: str) -> str:
+    """The same with an expert that judges, and acts in a body of its own."""
+    text = ASSEMBLY.replace("critic: critic}", "expert: expert}").replace("passes: 5}", "passes: 5, loss: expert}")
+    return (text + "  expert: {type: brains.mlp, params: {hidden: [8]}, inputs: [body.observation, body.status]}\n"
+            f"  own: {{type: {body}, inputs: [expert.action]}}\n")
 
 
 def test_an_expert_may_judge():
-    text = EXPERT.replace("  arm: {type: bodies.point_mass_x, inputs: [expert.action]}\n", "") % ("", "body", "body")
-    text = text.replace("  learner:", "  hear: {type: bodies.point_mass, inputs: [expert.action]}\n  learner:")
-    with made(text).build() as loop:
-        begun = learned(loop)
+    with made(judged("bodies.point_mass")).build() as loop:
+        begun, expert = learned(loop), learned(loop, ("expert",))
         loop.run("17 steps of body")
         assert not same(begun, learned(loop))
+        assert same(expert, learned(loop, ("expert",)))
         assert 0 < loop.peek("learner.task_loss") < 4
 
 
-def test_an_expert_of_other_sizes_is_refused():
-    text = EXPERT.replace("bodies.point_mass_x", "bodies.gymnasium_env, params: {env: Pendulum-v1}")
-    with pytest.raises(sl.AssemblyError, match=r"expert(.|\n)*observation"):
-        made(text % ("", "arm", "arm")).build()
+def test_an_expert_of_other_actions_is_refused():
+    with pytest.raises(sl.AssemblyError, match=r"expert(.|\n)*\(1,\)|1 .*expert(.|\n)*2"):
+        made(judged("bodies.gymnasium_env, params: {env: Pendulum-v1}")).build()
 
 
 def test_amplitude_is_what_the_receiver_takes():
