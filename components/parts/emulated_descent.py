@@ -23,6 +23,7 @@ class Course:
 
     def of(self, rows: torch.Tensor) -> Course:
         """Return some of the episodes, by their numbers."""
+        rows = rows.to(self.seen.device)
         return Course(self.seen[rows], self.stimulation[rows], self.action[rows], self.there[rows])
 
     def mean(self, of_steps: torch.Tensor) -> torch.Tensor:
@@ -86,5 +87,5 @@ class EmulatedDescent:
         """Improve the coprocessor alone; return the loss of the last pass, and the steps made."""
         wanted = self.wanted(course)
         return passes.fit(list(self.used["coprocessor"].parameters()), lambda rows: self.task_loss(
-            course.of(rows), None if wanted is None else wanted[rows]).cpu(), len(course.seen), generator,
+            course.of(rows), None if wanted is None else wanted[rows.to(wanted.device)]).cpu(), len(course.seen), generator,
             "the coprocessor")
