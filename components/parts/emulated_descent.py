@@ -86,6 +86,9 @@ class EmulatedDescent:
     def descend(self, course: Course, passes: RepeatedPasses, generator: torch.Generator) -> tuple[float, int]:
         """Improve the coprocessor alone; return the loss of the last pass, and the steps made."""
         wanted = self.wanted(course)
-        return passes.fit(list(self.used["coprocessor"].parameters()), lambda rows: self.task_loss(
-            course.of(rows), None if wanted is None else wanted[rows.to(wanted.device)]).cpu(), len(course.seen), generator,
-            "the coprocessor")
+
+        def loss(rows: torch.Tensor) -> torch.Tensor:
+            return self.task_loss(course.of(rows), None if wanted is None else wanted[rows.to(wanted.device)]).cpu()
+
+        return passes.fit(list(self.used["coprocessor"].parameters()), loss, len(course.seen), generator,
+                          "the coprocessor")
