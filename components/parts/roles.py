@@ -122,6 +122,20 @@ def remembers(model: Any) -> bool:
 
 
 @runtime_checkable
+class Sequential(Protocol):
+    """Answers to whole sequences at once: a network that remembers, or one that need not, with gradients."""
+
+    def sequence(self, inputs: Any, memory: Any = None) -> tuple[Any, Any]:
+        """Return what it says of inputs [batch, time, ...], as many ticks, and its memory after the last.
+
+        Pure, any batch size, without noise; tensors in, gradients out. Without a memory all begin anew.
+        """
+
+    def parameters(self) -> Iterable[Any]:
+        """Return what an optimiser may change."""
+
+
+@runtime_checkable
 class Ensemble(Protocol):
     """Several models in one: lives are imagined in it, each in the world of a member; known once it is built."""
 
@@ -221,7 +235,8 @@ class Search(Protocol):
         """
 
 
-ROLES = (Policy, Value, Normalised, Movable, Model, Remembering, Plastic, Body, Placeable, Rendered, Stimulator, Search)
+ROLES = (Policy, Value, Normalised, Movable, Model, Remembering, Sequential, Plastic, Body, Placeable, Rendered, Stimulator,
+         Search)
 
 
 def offered(component: Any) -> list[str]:

@@ -59,6 +59,19 @@ CQL = HEAD.replace("bodies.point_mass, params: {max_steps: 7}", REACHER) + BRAIN
   learner: {type: learners.cql, params: {data: healthy_reacher, batch_size: 16, samples: 3%s},
             uses: {policy: brain, value: critic}}
 """
+BACKPROP = HEAD + """
+  brain:   {type: brains.mlp, params: {hidden: [8, 8]}, inputs: [body.observation, body.status, stimulator.current]}
+  network: {type: coprocessors.network, params: {units: 4, hidden: [6], explore: true%s},
+            inputs: [body.observation, body.status%s]}
+  limiter: {type: links.safety_limiter, params: {peak: 5}, inputs: [network.command, body.status]}
+  stimulator: {type: stimulators.electrode_field, params: {channels: 2}, inputs: [limiter.command]}
+  critic:  {type: critics.q_ensemble, params: {hidden: [8]}, inputs: [body.observation, brain.action]}
+  emulator: {type: world_models.emulator, params: {units: 4, hidden: [6]},
+             inputs: [body.observation, body.status, {condition: limiter.command}, {target: brain.action}]}
+  learner: {type: learners.coprocessor_backprop, params: {emulator_passes: 2, passes: 2%s},
+            inputs: [body.observation, body.status, {stimulation: limiter.command}, brain.action],
+            uses: {coprocessor: network, emulator: emulator, critic: critic}}
+"""
 OWN = ("brains.mlp, params: {hidden: [8, 8]", "brains.torch_module, params: {module: "
        "'stimloop.components.parts.example_nets:TwoHeads', layer: hidden, module_params: {inputs: 6, outputs: 2}")
 
@@ -74,6 +87,8 @@ LEARNERS = {
     "mbpo": (MBPO, "", ""), "mopac": (MOPAC, "", ""), "mopac as published": (MOPAC, "", COMPAT),
     "mopac with all it can": (MOPAC, "", ", horizon_value: q, iterations: 2, pessimism: 0.5, closed_loop: true"),
     "model_fit": (MODEL_FIT, "", ""),
+    "backprop": (BACKPROP, "", ""),
+    "backprop of rates": (BACKPROP.replace("units: 4", "memory: retanh, units: 4"), "", ""),
     "mopac that ends episodes": (MOPAC.replace("termination: never", "termination: inverted_pendulum"), "", ""),
 }
 if find_spec("minari"):  # which reads the data set
@@ -87,7 +102,8 @@ def build(name, device="cuda"):
 
 
 def weights(loop):
-    changed = loop.components["learner"].used.values()
+    learner = loop.components["learner"]
+    changed = [part for name, part in learner.used.items() if learner.uses[name].changes]
     return {name: flatten(part.state_dict()["learned"]) for name, part in loop.components.items() if part in changed}
 
 
@@ -112,7 +128,7 @@ def test_it_learns_elsewhere_what_it_learns_here(name):
 
 
 @pytest.mark.parametrize("name", ["sac", "sac that takes time", "ppo", "mopac", "mopac as published",
-                                  "model_fit", *(name for name in LEARNERS if name.startswith("cql of"))])
+                                  "model_fit", "backprop", *(name for name in LEARNERS if name.startswith("cql of"))])
 def test_it_goes_on_exactly_there(name):
     with second_device():
         with build(name) as whole:
