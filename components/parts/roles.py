@@ -235,8 +235,8 @@ class Search(Protocol):
         """
 
 
-ROLES = (Policy, Value, Normalised, Movable, Model, Remembering, Sequential, Plastic, Body, Placeable, Rendered, Stimulator,
-         Search)
+ROLES = (Policy, Value, Normalised, Movable, Model, Remembering, Sequential, Plastic, Body, Placeable, Rendered,
+         Stimulator, Search)
 
 
 def offered(component: Any) -> list[str]:
