@@ -37,7 +37,7 @@ class ActionDoor:
             self._as_it_is = clips and self._plain and space.dtype == np.float32
             axes = (axis,) if axis and len(space.shape) == 1 else ()
             self.port = Port("action, scaled to the environment's bounds at its door", space.shape, axes, low=-1.0,
-                             high=1.0, reads="hold", also=("now",))
+                             high=1.0, reads="hold", also=("now", "mean"))
         else:
             raise ValueError(f"actions of the kind {type(space).__name__} cannot arrive on one port; Box and Discrete "
                              "can. Wrap the environment so that it takes one of these")
