@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from .blind_ensemble import BlindEnsemble
 from .ensembles import Ensemble
 from .written_layers import plain_network
 
@@ -94,6 +95,8 @@ class CommandSlopes:
 def slopes_for(model: Any, critic: Any, seen: torch.Tensor, perceived: int) -> CommandSlopes | None:
     """Return what works out slopes through these, if they are plain networks."""
     judge = plain_network(critic)
+    if isinstance(model, Bounded) and isinstance(model.network, BlindEnsemble):
+        return None
     if isinstance(model, Bounded) and isinstance(judge, Ensemble) and not model.network.layer_norm:
         return CommandSlopes(model, judge, seen, perceived)
     return None

@@ -14,6 +14,7 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import idle, status_input
+from ..parts.blind_ensemble import BlindEnsemble
 from ..parts.ensembles import Ensemble
 from ..parts.networked import Networked
 
@@ -31,12 +32,13 @@ class ActionModel(Networked):
     Args:
         hidden: number of neurons of each layer.
         members: number of networks.
+        blind: leave the observation aside, and predict from the recording alone (and the condition).
         weights: artifact to begin with; without it weights are drawn from the seed.
     """
 
     def __init__(self, *, hidden: list[Count] = [64, 32, 8], members: Count = 1,  # noqa: B006
-                 weights: Weights | None = None) -> None:
-        self.hidden, self.members, self.weights = list(hidden), members, weights
+                 blind: bool = False, weights: Weights | None = None) -> None:
+        self.hidden, self.members, self.weights, self.blind = list(hidden), members, weights, blind
         self.inputs = {
             "observation": Port("what the brain perceives", ("observation",), wakes=True),
             "recording": Port("activity of the brain that is recorded", ("recording",), optional=True,
@@ -62,11 +64,18 @@ class ActionModel(Networked):
                  or name in self.peers_in]
         self.targets = int(self.inputs["target"].shape[0])  # type: ignore[arg-type]
         self.reach = self._of_target()
-        self.network: Ensemble = Ensemble(sum(int(self.inputs[name].shape[0]) for name in heard),  # type: ignore[arg-type]
-                                          self.hidden, self.targets, "relu",
-                                          [derive(seed, "weights", member) for member in range(self.members)])
         self._heard, self.input_size = heard, sum(int(self.inputs[name].shape[0]) for name in heard)  # type: ignore[arg-type]
+        self.network: Ensemble = self._made([derive(seed, "weights", member) for member in range(self.members)])
         self.take_weights()
+
+    def _made(self, seeds: list[int]) -> Ensemble:
+        if not self.blind:
+            return Ensemble(self.input_size, self.hidden, self.targets, "relu", seeds)
+        if "recording" not in self.peers_in:
+            raise AssemblyError([Problem("without the observation it has nothing of the brain to go by", "params.blind",
+                                         "Wire a recording of the brain to `recording`, or leave blind out.")])
+        return BlindEnsemble(int(self.inputs["observation"].shape[0]), self.input_size, self.hidden, self.targets,  # type: ignore[arg-type]
+                             "relu", seeds)
 
     def _of_target(self) -> np.ndarray:
         """Return half the range [targets] of what is predicted, which has to lie around zero; one where it has none."""
