@@ -69,7 +69,8 @@ def lines(rows: Sequence[Row], asked: Figure) -> Any:
         return None
     figure, (axis,) = canvas.figure([3.6])
     for i, (name, points) in enumerate(along.items()):
-        _draw_line(axis, sorted(points, key=lambda point: point[0]), asked, canvas.COLOURS[i % len(canvas.COLOURS)], name)
+        colour = canvas.COLOURS[i % len(canvas.COLOURS)]
+        _draw_line(axis, sorted(points, key=lambda point: point[0]), asked, colour, name)
     for i, row in enumerate(level, len(along)):
         mean, low, high, _ = row.summary(asked.y)
         colour = canvas.COLOURS[i % len(canvas.COLOURS)]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _MEANING = ("<p class=note>A bar is an interquartile mean, the upright line through it its interval, a dot a cell: a "
             "hollow one, where a bound was never held.</p>")
-_OF_LINES = ("<p class=note>A line joins interquartile means, with their intervals as a band and each cell as a dot; level "
-             "lines are variants that have no such number on the axis below.</p>")
+_OF_LINES = ("<p class=note>A line joins interquartile means, with their intervals as a band and each cell as a dot; "
+             "level lines are variants that have no such number on the axis below.</p>")
 Link = Callable[[str], str]  # from the page to a folder
 
 

@@ -46,7 +46,8 @@ class GymnasiumEnv(Component):
 
     def __init__(self, *, env: str, env_params: AnyNumbers | None = None, info: list[str] | None = None,
                  period: Period | None = None, max_steps: Amount | None = None, action_scale: Positive | None = None,
-                 unscaled: bool = False, restart: Restart = "next_tick", threads: Count = 1, publish_state: bool = False) -> None:
+                 unscaled: bool = False, restart: Restart = "next_tick", threads: Count = 1,
+                 publish_state: bool = False) -> None:
         from ..parts import environments, spaces
 
         self.env, self.env_params, self.max_steps, self.restart = env, dict(env_params or {}), max_steps, restart

@@ -89,7 +89,7 @@ def test_the_model_learns_of_the_stimulation_that_was_in_force(where, delay):
 
 
 def expected_ages(delay: int, period: int) -> list[int]:
-    """Ages in ms at the brain's ticks, worked out by hand: a command each 20 ms, felt from the first tick it is there."""
+    """Ages in ms at the brain's ticks, worked out by hand: a command each 20 ms, felt as soon as it is there."""
     return [tick - (tick - delay) // 20 * 20 for tick in range(0, 140, period) if tick >= delay]
 
 
@@ -159,8 +159,7 @@ def test_a_learner_may_hold_where_the_body_takes_the_mean_but_not_read_now():
 
 def test_a_body_acts_on_the_mean_of_a_faster_brain():
     """As by hold where the brain says one thing within the body's tick, and otherwise the mean of what it said."""
-    with made(**{"coprocessor": {"type": "basics.silence"}, "learner": None, "critic": None, "action_model": None,
-                 "latency": None}).build() as mean, made(**{
+    with made(coprocessor={"type": "basics.silence"}, learner=None, critic=None, action_model=None, latency=None).build() as mean, made(**{
                      "coprocessor": {"type": "basics.silence"}, "learner": None, "critic": None, "action_model": None,
                      "latency": None, "body.inputs.action.reads": "hold"}).build() as hold:
         mean.run("20 steps")

@@ -84,8 +84,8 @@ def test_each_row_holds_what_was_recorded_when_the_brain_was_asked():
 
 def test_without_a_recording_a_blind_model_is_refused():
     with pytest.raises(sl.AssemblyError, match=r"nothing of the brain to go by(.|\n)*leave blind out"):
-        made(**{name: None for name in ("coprocessor.inputs.recording", "action_model.inputs.recording",
-                                        "learner.inputs.recording")}).build()
+        made(**dict.fromkeys(("coprocessor.inputs.recording", "action_model.inputs.recording",
+                              "learner.inputs.recording"))).build()
 
 
 @pytest.mark.parametrize("name", ["copac_pendulum", "copac_reacher", "copac_elbow"])
