@@ -56,7 +56,8 @@ def in_force(told: dict[int, np.ndarray], when: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("where", "delay"), [("limiter.inputs.command.delay", 0), ("limiter.inputs.command.delay", 15),
-                                              ("limiter.inputs.command.delay", 35), ("limiter.inputs.command.delay", 60),
+                                              ("limiter.inputs.command.delay", 35),
+                                              ("limiter.inputs.command.delay", 60),
                                               ("stimulator.inputs.command.delay", 35)])
 def test_the_model_learns_of_the_stimulation_that_was_in_force(where, delay):
     """Each row is (observation, stimulation, action) of one instant: what the brain perceived, felt and did then.
