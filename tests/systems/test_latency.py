@@ -160,9 +160,9 @@ def test_a_learner_may_hold_where_the_body_takes_the_mean_but_not_read_now():
 
 def test_a_body_acts_on_the_mean_of_a_faster_brain():
     """As by hold where the brain says one thing within the body's tick, and otherwise the mean of what it said."""
-    with made(coprocessor={"type": "basics.silence"}, learner=None, critic=None, action_model=None, latency=None).build() as mean, made(**{
-                     "coprocessor": {"type": "basics.silence"}, "learner": None, "critic": None, "action_model": None,
-                     "latency": None, "body.inputs.action.reads": "hold"}).build() as hold:
+    quiet: dict[str, Any] = {"coprocessor": {"type": "basics.silence"}, "learner": None, "critic": None,
+                             "action_model": None, "latency": None}
+    with made(**quiet).build() as mean, made(**(quiet | {"body.inputs.action.reads": "hold"})).build() as hold:
         mean.run("20 steps")
         hold.run("20 steps")
         assert np.array_equal(mean.peek("body.observation"), hold.peek("body.observation"))
