@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from ...loops.component import Component, Inputs
-from ...loops.errors import PortError
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.status import idle, status_input
@@ -28,7 +27,8 @@ class Latency(Component):
     Ticks in which every lane rests, and those before the first delivery, count for nothing; what is still on its way
     when an episode ends is felt in the next one, as old as it is.
 
-    Raises PortError where a command arrives that was never sent: something between the two changes it.
+    A command that was never sent, because something between the two changed it, has no age: it is counted as `strange`,
+    and until the next one that was sent ticks count for nothing.
     """
 
     def __init__(self) -> None:
@@ -43,6 +43,7 @@ class Latency(Component):
             "age": Port("age of the command that the brain feels at this tick", (), **number),
             "first": Port("age of a command at the first tick that feels it, mean so far", (), **number),
             "mean": Port("age of the command felt at a tick, mean of all ticks so far", (), **number),
+            "strange": Port("commands so far that arrived and were never sent", (), per_lane=False, dtype="int64", low=0),
             "ticks": Port("ticks so far at which a command was felt", (), per_lane=False, dtype="int64", low=0),
         }
 
@@ -61,6 +62,7 @@ class Latency(Component):
         self._times = np.zeros(0, np.int64)  # [commands on their way] when each was sent, in order
         self._commands = np.zeros((0, *size), np.float32)  # [commands on their way, lanes, channels]
         self._felt: int | None = None  # when the command in force was sent
+        self._strange = 0
         self._fresh = False  # has no tick felt it yet?
         self._count, self._total, self._firsts, self._first_total = 0, 0, 0, 0  # ticks, ns, commands felt, ns
 
@@ -69,21 +71,22 @@ class Latency(Component):
         if "sent" in inputs.new:
             self._times = np.append(self._times, now)
             self._commands = np.concatenate([self._commands, inputs["sent"][None]])
-        if "delivered" in inputs.new:
-            self._arrive(inputs["delivered"])
+        if "delivered" in inputs.new and not self._arrive(inputs["delivered"]):
+            self._strange, self._felt = self._strange + 1, None
+            return {"strange": np.int64(self._strange)}
         rests = "status" in inputs and bool(idle(inputs["status"]).all())
         if "tick" not in inputs.new or self._felt is None or rests:
             return {}
         return self._tell(now - self._felt)
 
-    def _arrive(self, command: np.ndarray) -> None:
+    def _arrive(self, command: np.ndarray) -> bool:
         """Find when a command was sent: the oldest on its way with this content; those before it were lost."""
         alike = np.flatnonzero((self._commands == command).all(axis=(1, 2)))
         if not len(alike):
-            raise PortError("a command has arrived that was never sent: wire `sent` to who sends it, and `delivered` "
-                            "like the input at which it arrives, with nothing in between that changes it")
+            return False
         self._felt, self._fresh = int(self._times[alike[0]]), True
         self._times, self._commands = self._times[alike[0] + 1:], self._commands[alike[0] + 1:]
+        return True
 
     def _tell(self, age: int) -> dict[str, Any]:
         self._count, self._total = self._count + 1, self._total + age
@@ -96,7 +99,7 @@ class Latency(Component):
     def state_dict(self) -> dict[str, Any]:
         return {"times": self._times.copy(), "commands": self._commands.copy(), "felt": -1 if self._felt is None
                 else self._felt, "fresh": self._fresh, "count": self._count, "total": self._total,
-                "firsts": self._firsts, "first_total": self._first_total}
+                "firsts": self._firsts, "first_total": self._first_total, "strange": self._strange}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if "times" not in state:
@@ -105,3 +108,4 @@ class Latency(Component):
         self._felt, self._fresh = None if state["felt"] < 0 else int(state["felt"]), bool(state["fresh"])
         self._count, self._total = int(state["count"]), int(state["total"])
         self._firsts, self._first_total = int(state["firsts"]), int(state["first_total"])
+        self._strange = int(state["strange"])
