@@ -43,7 +43,8 @@ class Latency(Component):
             "age": Port("age of the command that the brain feels at this tick", (), **number),
             "first": Port("age of a command at the first tick that feels it, mean so far", (), **number),
             "mean": Port("age of the command felt at a tick, mean of all ticks so far", (), **number),
-            "strange": Port("commands so far that arrived and were never sent", (), per_lane=False, dtype="int64", low=0),
+            "strange": Port("commands so far that arrived and were never sent", (), per_lane=False, dtype="int64",
+                            low=0),
             "ticks": Port("ticks so far at which a command was felt", (), per_lane=False, dtype="int64", low=0),
         }
 
