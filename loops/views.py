@@ -47,7 +47,8 @@ def _check_seen(name: str, uses: Mapping[str, str], by_input: ByInput, component
 def _check_said(name: str, by_input: ByInput, components: Mapping[str, Component], problems: Problems) -> None:
     """What an actor said is in force for a learner when its action is for the body, also where it uses only a critic.
 
-    Read in another way, what was said of one observation would be taught with another.
+    Read `now` by one alone, what was said of one observation would be taught with another. A body that takes the `mean`
+    of what a faster brain says begins with what is in force for a learner that holds: both are of one observation.
     """
     bodies = [wire for (receiver, key), wire in by_input.items()
               if key == "action" and {"status", "reward"} <= set(components[receiver].outputs)]
@@ -59,7 +60,7 @@ def _check_said(name: str, by_input: ByInput, components: Mapping[str, Component
         for wire in bodies:
             same = str(wire.source) == str((acted or mine).source) or (
                 key != "action" and wire.source.component == mine.source.component)
-            if same and wire.reads != mine.reads:
+            if same and (wire.reads == "now") != (mine.reads == "now"):
                 told = f"acts on {'it' if key == 'action' else wire.source} by {wire.reads!r}"
                 problems.add(f"reads {mine.source} by {mine.reads!r}, but {wire.receiver} {told}",
                              f"{name}.inputs.{key}", f"Write {{{key}: {{from: {mine.source}, reads: {wire.reads}}}}}.")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _MEANING = ("<p class=note>A bar is an interquartile mean, the upright line through it its interval, a dot a cell: a "
             "hollow one, where a bound was never held.</p>")
+_OF_LINES = ("<p class=note>A line joins interquartile means, with their intervals as a band and each cell as a dot; "
+             "level lines are variants that have no such number on the axis below.</p>")
 Link = Callable[[str], str]  # from the page to a folder
 
 
@@ -39,6 +41,7 @@ def write_report(study: Study, result: Result, path: Path) -> Path:
         if figure is not None:
             parts.append(f"<h3>{escape(name)}: {escape(str(described.measures[name]))}</h3>{canvas.svg(figure)}")
     parts.append(_MEANING)
+    parts += _lines(study, result)
     parts += _curves(study)
     parts += _kept(study, link)
     parts += ["<h2>Plan</h2>", *(_stage(stage, link) for stage in planned["stages"]), _facts(planned)]
@@ -70,6 +73,18 @@ def _table(result: Result, measures: list[str]) -> str:
     return page.lines_html(["stage", "variant", "at", *measures], [
         [escape(text) for text in (row.stage, row.called, point_text(row.group),
                                    *(texts.cell_of(row, name) for name in measures))] for row in result.rows])
+
+
+def _lines(study: Study, result: Result) -> Iterator[str]:
+    """Yield the figures that the study asks for, each with its heading."""
+    drawn = 0
+    for figure in study.description.figures:
+        lines = study_figures.lines(result.rows, figure)
+        if lines is not None:
+            drawn += 1
+            yield f"<h2>{escape(figure.y)} over {escape(figure.x)}</h2>{canvas.svg(lines)}"
+    if drawn:
+        yield _OF_LINES
 
 
 def _kept(study: Study, link: Link) -> list[str]:

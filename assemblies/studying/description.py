@@ -56,6 +56,14 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A measure drawn as a line over another, or over an address that is swept."""
+
+    x: str  # name of a measure, or address
+    y: str  # name of a measure
+
+
+@dataclass(frozen=True)
 class Description:
     """A study as it was written, checked for its form."""
 
@@ -65,3 +73,4 @@ class Description:
     measures: Mapping[str, Measure]
     expect: tuple[Expectation, ...]
     folder: Path  # files are named from here
+    figures: tuple[Figure, ...] = ()

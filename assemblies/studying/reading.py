@@ -11,9 +11,10 @@ from ..document import read
 from ..entries import NAME, folder_name, unknown
 from .description import Description, Stage
 from .expect_reading import read_line
+from .figure_reading import read_figures
 from .stage_reading import STAGE, mapping, read_measure, read_stage
 
-ENTRIES = ("name", "about", "stages", "measure", "expect", "small")
+ENTRIES = ("name", "about", "stages", "measure", "expect", "figure", "small")
 
 
 def load(path: str | Path, small: bool = False) -> Description:
@@ -57,7 +58,8 @@ def describe(value: Any, folder: Path, problems: Problems, small: bool = False) 
     lines = [read_line(entry, f"expect.{i}", made, found, problems) for i, entry in enumerate(expect)]
     name = folder_name(value.get("name", "study"), "name", "its cells", problems)
     return Description(name or "study", str(value.get("about") or ""), made, found,
-                       tuple(line for line in lines if line is not None), folder)
+                       tuple(line for line in lines if line is not None), folder,
+                       read_figures(value.get("figure"), made, found, problems))
 
 
 def _put(stages: dict[str, Any], address: str, part: Any, problems: Problems) -> None:

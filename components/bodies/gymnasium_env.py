@@ -35,6 +35,8 @@ class GymnasiumEnv(Component):
         period: time between ticks; by default what the environment says one of its steps takes.
         max_steps: steps after which an episode is truncated; by default the registered number, 0 means never.
         action_scale: what 1 means where the environment's actions have no bounds.
+        unscaled: hand actions on in [-1, 1] as they are, within the environment's bounds but not scaled to them. The
+            simulated step of Pan et al. 2024's published code does so; where bounds are 1 it changes nothing.
         restart: begin anew at the tick after an end, or within the same instant.
         threads: lanes stepped at a time; worth it for environments of MuJoCo, which leave the interpreter meanwhile.
         publish_state: publish the physical state too, for who plans in a second body; of MuJoCo and classic ones.
@@ -44,7 +46,8 @@ class GymnasiumEnv(Component):
 
     def __init__(self, *, env: str, env_params: AnyNumbers | None = None, info: list[str] | None = None,
                  period: Period | None = None, max_steps: Amount | None = None, action_scale: Positive | None = None,
-                 restart: Restart = "next_tick", threads: Count = 1, publish_state: bool = False) -> None:
+                 unscaled: bool = False, restart: Restart = "next_tick", threads: Count = 1,
+                 publish_state: bool = False) -> None:
         from ..parts import environments, spaces
 
         self.env, self.env_params, self.max_steps, self.restart = env, dict(env_params or {}), max_steps, restart
@@ -54,7 +57,7 @@ class GymnasiumEnv(Component):
         try:
             self.period, self.warnings = environments.asked_period(probe, period)
             self.physics_step = environments.physics_step(probe)
-            self._action = spaces.ActionDoor(probe.action_space, action_scale)
+            self._action = spaces.ActionDoor(probe.action_space, action_scale, unscaled=unscaled)
             self._observation = spaces.ObservationDoor(probe.observation_space, env)
             self.inputs = body_inputs(self._action.port)
             shown, tells = environments.first_steps(env, probe, self._action.nothing())

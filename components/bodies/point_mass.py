@@ -48,7 +48,7 @@ class PointMass(Component):
         self.period = period
         self.physics_step = period if isinstance(period, int) else None  # of a Clock's ticks no two need be equal
         self.inputs = body_inputs(Port("push", (dimensions,), ("direction",), low=-1.0, high=1.0, reads="hold",
-                                       also=("now",)))
+                                       also=("now", "mean")))
         self.outputs = body_outputs(Port("position, velocity, target minus position", (3 * dimensions,), ("variable",)))
         self.publish_state = publish_state
         if publish_state:

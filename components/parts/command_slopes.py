@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from .blind_ensemble import BlindEnsemble
 from .ensembles import Ensemble
 from .lstm import slope_of_gates
 from .remembering import RememberingEnsemble
@@ -153,6 +154,8 @@ def slopes_for(model: Any, critic: Any, seen: torch.Tensor, perceived: int,
                memory: Mapping[str, torch.Tensor] | None) -> CommandSlopes | None:
     """Return what works out slopes through these, if they are plain networks."""
     judge = plain_network(critic)
+    if isinstance(model, Bounded) and isinstance(model.network, BlindEnsemble):
+        return None
     if isinstance(model, Bounded) and isinstance(judge, Ensemble) and not model.network.layer_norm:
         return CommandSlopes(model, judge, seen, perceived, memory)
     return None

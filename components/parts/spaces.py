@@ -23,8 +23,12 @@ class ActionDoor:
     A bounded box is scaled from [-1, 1]; what is already [-1, 1] passes unchanged. A discrete space is a choice.
     """
 
-    def __init__(self, space: spaces.Space, scale: float | None = None, axis: str = "", clips: bool = False) -> None:
-        """Open a door to `space`; `scale` is what 1 means where it has no bounds, `clips` that its owner clips."""
+    def __init__(self, space: spaces.Space, scale: float | None = None, axis: str = "", clips: bool = False,
+                 unscaled: bool = False) -> None:
+        """Open a door to `space`; `scale` is what 1 means where it has no bounds, `clips` that its owner clips.
+
+        An `unscaled` door hands on what it is given, within the bounds: 1 is 1, not the bound.
+        """
         self.space = space
         self._clips = clips
         self._as_it_is = False
@@ -33,11 +37,13 @@ class ActionDoor:
             self.port = Port("which action to take", choices=int(space.n), reads="hold", also=("now",))
         elif isinstance(space, spaces.Box):
             self._middle, self._half = _middle_and_half(space, scale)
-            self._plain = bool((self._middle == 0).all() and (self._half == 1).all())
+            if unscaled:
+                self._middle, self._half = np.zeros(space.shape), np.ones(space.shape)
+            self._plain = not unscaled and bool((self._middle == 0).all() and (self._half == 1).all())
             self._as_it_is = clips and self._plain and space.dtype == np.float32
             axes = (axis,) if axis and len(space.shape) == 1 else ()
             self.port = Port("action, scaled to the environment's bounds at its door", space.shape, axes, low=-1.0,
-                             high=1.0, reads="hold", also=("now",))
+                             high=1.0, reads="hold", also=("now", "mean"))
         else:
             raise ValueError(f"actions of the kind {type(space).__name__} cannot arrive on one port; Box and Discrete "
                              "can. Wrap the environment so that it takes one of these")

@@ -15,8 +15,10 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
 from ...loops.status import begins, idle, status_input
+from ..parts.blind_ensemble import BlindEnsemble
 from ..parts.ensembles import Ensemble
 from ..parts.networked import Networked
+from ..parts.reach import half_range
 from ..parts.remembering import RememberingEnsemble
 
 
@@ -39,14 +41,15 @@ class ActionModel(Networked):
         members: number of networks.
         memory: number of cells that remember the conditions since the episode began (published: 64); 0: none.
             With a memory it has to hear the body's status.
+        blind: leave the observation aside, and predict from the recording alone (and the condition).
         weights: artifact to begin with; without it weights are drawn from the seed.
     """
 
     forget = "first"  # a new episode begins with nothing done
 
     def __init__(self, *, hidden: list[Count] = [64, 32, 8], members: Count = 1,  # noqa: B006
-                 memory: Amount = 0, weights: Weights | None = None) -> None:
-        self.hidden, self.members, self.weights = list(hidden), members, weights
+                 memory: Amount = 0, blind: bool = False, weights: Weights | None = None) -> None:
+        self.hidden, self.members, self.weights, self.blind = list(hidden), members, weights, blind
         self.cells, self.remembers = memory, memory > 0
         self.inputs = {
             "observation": Port("what the brain perceives", ("observation",), wakes=True),
@@ -72,15 +75,9 @@ class ActionModel(Networked):
         heard = [name for name in ("observation", "recording", "condition") if name != "recording"
                  or name in self.peers_in]
         self.targets = int(self.inputs["target"].shape[0])  # type: ignore[arg-type]
-        self.reach = self._of_target()
+        self.reach = half_range(self.peers_in.get("target", self.inputs["target"]), self.targets, "inputs.target")
         self._heard, self.input_size = heard, sum(int(self.inputs[name].shape[0]) for name in heard)  # type: ignore[arg-type]
-        seeds = [derive(seed, "weights", member) for member in range(self.members)]
-        if self.remembers:
-            condition = int(self.inputs["condition"].shape[0])  # type: ignore[arg-type]
-            self.network: Ensemble = RememberingEnsemble(self.input_size, condition, self.hidden, self.targets, "relu",
-                                                         self.cells, seeds)
-        else:
-            self.network = Ensemble(self.input_size, self.hidden, self.targets, "relu", seeds)
+        self.network: Ensemble = self._made([derive(seed, "weights", member) for member in range(self.members)])
         self.take_weights()
         self.reset(seed)
 
@@ -90,17 +87,27 @@ class ActionModel(Networked):
         if isinstance(self.network, RememberingEnsemble):
             self._memory = self._before = self.network.fresh(self.lanes.count)
 
-    def _of_target(self) -> np.ndarray:
-        """Return half the range [targets] of what is predicted, which has to lie around zero; one where it has none."""
-        port = self.peers_in.get("target", self.inputs["target"])
-        low, high = (np.broadcast_to(np.asarray(bound, np.float64), (self.targets,)) for bound in (port.low, port.high))
-        if not (np.isfinite(low).all() and np.isfinite(high).all()):
-            return np.ones(self.targets, np.float32)
-        if not np.allclose(low, -high):
-            raise AssemblyError([Problem("what is to be predicted lies between bounds that are not alike on both sides "
-                                         f"of zero ({low.tolist()} to {high.tolist()})", "inputs.target",
-                                         "Shift it (basics.add), so that its range lies around zero.")])
-        return high.astype(np.float32)
+    def _made(self, seeds: list[int]) -> Ensemble:
+        shape: tuple[Any, ...] = (self.hidden, self.targets, "relu")
+        if self.blind:
+            self._check_blind()
+            return BlindEnsemble(int(self.inputs["observation"].shape[0]), self.input_size, *shape, seeds)  # type: ignore[arg-type]
+        if self.remembers:
+            condition = int(self.inputs["condition"].shape[0])  # type: ignore[arg-type]
+            return RememberingEnsemble(self.input_size, condition, *shape, self.cells, seeds)
+        return Ensemble(self.input_size, *shape, seeds)
+
+    def _check_blind(self) -> None:
+        """Refuse a model without the observation that has nothing else to go by, or that should remember as well."""
+        problems = []
+        if "recording" not in self.peers_in:
+            problems.append(Problem("without the observation it has nothing of the brain to go by", "params.blind",
+                                    "Wire a recording of the brain to `recording`, or leave blind out."))
+        if self.remembers:
+            problems.append(Problem("a model that remembers what was done cannot leave the observation aside",
+                                    "params.blind", "Write memory: 0, or leave blind out."))
+        if problems:
+            raise AssemblyError(problems)
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Compare what came with what was expected, and remember what was done; nothing where nobody acts."""

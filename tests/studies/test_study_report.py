@@ -10,8 +10,9 @@ import pytest
 from stimloop.assemblies.report_command import write as write_report
 from stimloop.assemblies.reports import study_figures, study_page
 from stimloop.assemblies.study import Study, StudyStopped
+from stimloop.assemblies.studying.description import Figure
 from stimloop.assemblies.studying.tables import NO_SPAN, Row, Span
-from stimloop.loops.errors import RunError
+from stimloop.loops.errors import AssemblyError, RunError
 
 pytest.importorskip("matplotlib")
 STIMLOOP = [sys.executable, "-m", "stimloop.assemblies.cli"]
@@ -68,6 +69,34 @@ def test_a_figure_shows_every_cell_and_the_interval():
     upright = [tuple(line.get_segments()[0][:, 1]) for line in axis.collections if len(line.get_segments()[0])]
     assert (1.0, 6.0) in upright
     assert study_figures.measure([none], "m") is None
+
+
+def test_a_line_runs_over_what_is_swept_or_measured_and_controls_are_level():
+    """Places, means and bands as they are; a control without a number on the axis below is a level line."""
+    def row(delay, late, got, low, high):
+        return Row("late", "base", (("d", delay),), {"x": (late,), "m": got}, {"x": NO_SPAN, "m": Span(low, high)})
+
+    rows = [row("40 ms", 45.0, (1.0, 3.0), 1.0, 3.0), row(0, 5.0, (6.0, 8.0), 6.0, 8.0),
+            Row("controls", "healthy", (), {"x": (), "m": (9.0,)}, {"x": NO_SPAN, "m": NO_SPAN})]
+    for x, places in (("d", [0, 40]), ("x", [5, 45])):
+        (axis,) = study_figures.lines(rows, Figure(x, "m")).axes
+        line = axis.lines[0]
+        np.testing.assert_array_equal(line.get_xdata(), places)
+        np.testing.assert_array_equal(line.get_ydata(), [7, 2])
+        corners = {tuple(corner) for corner in axis.collections[0].get_paths()[0].vertices}
+        assert {(places[0], 6.0), (places[0], 8.0), (places[1], 1.0), (places[1], 3.0)} <= corners
+        level = next(each for each in axis.lines if each.get_label() == "controls healthy")
+        assert set(level.get_ydata()) == {9.0}
+    assert study_figures.lines(rows[2:], Figure("x", "m")) is None
+
+
+@pytest.mark.parametrize(("entry", "told"), [
+    ("{x: nothing, y: gain}", "is no measure, and no stage sweeps it"), ("{x: seed, y: gian}", "Did you mean .gain"),
+    ("{x: seed}", "does not say what is drawn over what"), ("{x: seed, y: gain, z: 1}", "figure")])
+def test_a_figure_that_cannot_be_drawn_is_refused(tiny, entry, told):
+    tiny.write_text(f"{tiny.read_text()}figure: {entry}\n")
+    with pytest.raises(AssemblyError, match=told):
+        Study(tiny)
 
 
 def test_a_cell_that_never_held_a_bound_is_hollow():
