@@ -65,6 +65,15 @@ evaluate:
     set: {{brain.params.explore: false}}
 checkpoint: {{every: 10 min wall, keep: 3}}
 variants:
+  mopac:                                    # lives in the model begin with plans, judged by a value of states
+    learner.type: learners.mopac
+    learner.uses.state_value: state_value
+    learner.params.rollout_schedule: [0, 1, 5, 5]
+    state_value:
+      type: critics.value_mlp
+      params: {{hidden: [256, 256], activation: relu}}
+      inputs: [body.observation]
+    evaluate.test.without: [learner, critic, state_value, model, metrics]
   sac: {{learner.params.ratio_schedule: [0, 1, 1, 1]}}   # real steps alone, as many updates for each
 small:
   until: 60 steps

@@ -39,6 +39,12 @@ def _cause(run: Run, name: str) -> str:
     if params.get("insert") == "episode_end" and not any(map(_ended, map(run.episodes, run.bodies))):
         return (f"insert: episode_end remembers a step when its episode is over, and none was. Run longer, or write "
                 f"{name}.params.insert: step.")
+    if params.get("cost") and run.streams[f"{name}.updates"].rows:
+        return (f"with cost: {params['cost']} the first fit of its model was not done when the run ended. Run longer, "
+                "or let learning cost less.")
+    if params.get("unfinished") == "drop" and all(_at_most_one_step(run.episodes(body)) for body in run.bodies):
+        return ("unfinished: drop left out all of its steps, for each was the last of an episode, and nobody saw what "
+                "came of it. Let episodes last longer, or write restart: next_tick at the body.")
     return (f"the run made {counted(steps, 'step')}, and nothing says why. Look at the wires of {name} (stimloop "
             "show), and at whether it hears of every step.")
 
@@ -116,6 +122,11 @@ def _schedule(given: Any) -> list[float]:
 def _steps(run: Run) -> int:
     """Return how many steps all bodies made."""
     return sum(int(run.episodes(body)["length"].sum()) for body in run.bodies)
+
+
+def _at_most_one_step(episodes: Any) -> bool:
+    """Has none of a table of episodes a step whose successor belongs to it?"""
+    return bool(len(episodes) and (episodes["length"] <= 1).all())
 
 
 def no_episode(run: Run) -> list[str]:

@@ -182,8 +182,13 @@ class Mopac(ModelLearner):
 
     def _never_plans(self) -> list[str]:
         """Say where plans are asked for and none can be made."""
+        if not (self.planning and self._imagines):
+            return []
+        if self.guidance["particles"] + self.guidance["policy_sequences"] == 1:
+            return ["never plans: of one variant there is none to compare it with. Write particles: 2 or more, or "
+                    "planning: false"]
         length = max(self.rollout_length.start, self.rollout_length.end)
-        if not self.planning or self.horizon_value == "none" or length >= 2:
+        if self.horizon_value == "none" or length >= 2:
             return []
         return [f"never plans: of an imagined life of {int(length)} step a value judges what it begins with, whatever "
                 "is done in it, so all variants gain the same. Write a rollout_schedule that reaches 2, horizon_value: "

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
+from importlib.util import find_spec
 from typing import Any
 
 import gymnasium
@@ -34,7 +37,7 @@ def make(env: str, params: dict[str, Any], max_steps: int | None, known: Iterabl
                          f"{nearest(env, gymnasium.registry if known is None else known)}")
     limit = {} if max_steps is None else {"max_episode_steps": max_steps or -1}
     try:
-        with rendering.importing():
+        with rendering.importing(), _without_advice(env):
             return gymnasium.make(env, disable_env_checker=True, **limit, **params)
     except gymnasium.error.NameNotFound as error:
         raise ValueError(_unregistered(env)) from error
@@ -44,6 +47,30 @@ def make(env: str, params: dict[str, Any], max_steps: int | None, known: Iterabl
         raise ValueError(f"env {env!r} cannot be made: {error}") from error
     except TypeError as error:
         raise ValueError(f"env {env!r} does not take these env_params {params}: {error}") from error
+
+
+@contextmanager
+def _without_advice(env: str) -> Iterator[None]:
+    """Let MuJoCo not print, nor log to a file, that attributes of an environment's own model are deprecated.
+
+    That is advice to its authors. All else that MuJoCo warns of while it compiles a model is a warning of Python's.
+    """
+    of_mujoco = env in gymnasium.registry and "mujoco" in str(gymnasium.registry[env].entry_point)
+    if not of_mujoco or find_spec("mujoco") is None:
+        yield
+        return
+    import mujoco
+
+    def heard(text: str) -> None:
+        if "is deprecated" not in text:
+            warnings.warn(text, stacklevel=2)
+
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(heard)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 def _unregistered(env: str) -> str:

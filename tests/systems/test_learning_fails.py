@@ -219,6 +219,20 @@ def test_what_never_comes_to_an_update_says_why(change, said, tmp_path):
     assert any(text.startswith("learner never updated") and said in text for text in warnings(run)), warnings(run)
 
 
+def test_a_first_fit_that_outlasts_the_run_is_why_nothing_was_updated(tmp_path):
+    made = assembly(cost="1000 s", ratio_schedule=[0, 1, 0.5, 0.5]).set("brain.inputs.learned", "learner.learned")
+    run = made.run(folder=tmp_path)
+    told = "learner never updated: with cost: 1000 s the first fit of its model was not done when the run ended"
+    assert any(text.startswith(told) for text in warnings(run)), warnings(run)
+
+
+def test_steps_that_are_all_left_out_are_why_nothing_was_updated(tmp_path):
+    made = assembly(unfinished="drop").set("body.params.restart", "at_once").set("body.params.max_steps", 1)
+    run = made.run(folder=tmp_path)
+    told = "learner never updated: unfinished: drop left out all of its steps"
+    assert any(text.startswith(told) for text in warnings(run)), warnings(run)
+
+
 def test_the_command_and_a_study_say_component_and_epoch(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "far.yaml").write_text(TEXT.replace("batch_size: 16,", "batch_size: 16, learning_rate: 1.0e+30,"))

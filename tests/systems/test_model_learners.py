@@ -186,6 +186,7 @@ def test_a_value_at_the_horizon_has_to_come_from_somewhere():
     ({"rollout_schedule": [0, 2, 1, 1]}, True), ({"rollout_schedule": [0, 2, 1, 1.9]}, True),
     ({"rollout_schedule": [0, 2, 1, 2]}, False), ({"rollout_schedule": [0, 2, 2, 1]}, False),
     ({"rollout_schedule": [0, 2, 1, 1], "planning": False}, False),
+    ({"rollout_schedule": [0, 2, 1, 1], "ratio_schedule": [0, 1, 1, 1]}, False),
     ({"rollout_schedule": [0, 2, 1, 1], "horizon_value": "none"}, False)])
 def test_plans_that_nothing_can_tell_apart_are_warned_of(params, never):
     """A value at the horizon stands for the last reward: of one step nothing else is left to compare."""
@@ -193,6 +194,17 @@ def test_plans_that_nothing_can_tell_apart_are_warned_of(params, never):
         told = loop.components["learner"].warnings
         assert len(told) == never
         assert all("never plans: of an imagined life of 1 step" in text for text in told)
+
+
+@pytest.mark.parametrize(("params", "never"), [
+    ({"particles": 1}, True), ({"particles": 1, "policy_sequences": 1}, False), ({"particles": 2}, False),
+    ({"particles": 1, "proposal": "particles", "effective_noise": False}, True),
+    ({"particles": 1, "planning": False}, False), ({"particles": 1, "ratio_schedule": [0, 1, 1, 1]}, False)])
+def test_a_plan_with_nothing_to_compare_is_warned_of(params, never):
+    with assembly(**params).build() as loop:
+        told = loop.components["learner"].warnings
+        assert len(told) == never
+        assert all("never plans: of one variant" in text for text in told)
 
 
 def test_a_state_value_is_not_asked_about_actions():

@@ -41,14 +41,17 @@ def test_what_is_written_agrees_checks_runs_and_tests():
     assert found["ends"] > 10
     call("check", "mine_reach.yaml", "--allow", "mine_reach_rules")
     assert "--allow mine_reach_rules" in call("run", "mine_reach.yaml", "--small", code=1).stderr
-    for variant in ("base", "sac"):
+    for variant in ("base", "mopac", "sac"):
         facts = json.loads(call("run", "mine_reach.yaml", "--small", "--variant", variant, "--allow",
                                 "mine_reach_rules", "--json").stdout)
         assert facts["ended"] == "finished"
         told = json.loads(call("check-termination", "InvertedPendulum-v5", "--run", facts["path"], "--json").stdout)
         assert (told["transitions"], told["passed"]) == (60, True)
-        fits = Run(facts["path"]).streams["learner.model_loss"].rows
-        assert (fits > 0) == (variant == "base"), "a model is fitted, unless real steps alone are learned from"
+        streams = Run(facts["path"]).streams
+        fits = streams["learner.model_loss"].rows
+        assert (fits > 0) == (variant != "sac"), "a model is fitted, unless real steps alone are learned from"
+        plans = "learner.effective_size" in streams and streams["learner.effective_size"].rows > 0
+        assert plans == (variant == "mopac")
     done = its_test("test_mine_reach_rules.py")
     assert done.returncode == 0, done.stdout
 
