@@ -38,7 +38,7 @@ class Ensemble(SharedArrays):
         arrays = self.arrays_for(values)
         layers = [(arrays[f"{name}/weight"], arrays[f"{name}/bias"]) for name in self.layers]
         if isinstance(values, np.ndarray):
-            return self._through(values[None], layers, _rows, arrays)
+            return self._through(values[None], layers, by_rows, arrays)
         if values.device.type != "cpu" or self.layer_norm:
             return self._through(values[None], layers, _stacked, arrays)
         import torch
@@ -64,7 +64,7 @@ def _standard(values: Any) -> Any:
     return apart / ((apart * apart).mean(-1)[..., None] + _LEAST) ** 0.5
 
 
-def _rows(values: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+def by_rows(values: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Rows one by one, as in `networks.linear`: a lane must not change with its neighbours."""
     return np.matmul(values[:, :, None, :], weight.swapaxes(1, 2)[:, None])[:, :, 0] + bias[:, None]
 
