@@ -46,8 +46,8 @@ class ModularRnn(RecurrentBrain):
             not of the others, zero at first, and every connection may grow.
         density: share of the possible connections between neighbours (M1 and F5, F5 and AIP) that there is.
         gain: of connections within a region: their deviation is gain / sqrt(neurons of the region).
-        input_gain: of what is observed: the weights' deviation is input_gain / sqrt(numbers observed). Where the numbers
-            are small, a larger one spares a learner the long way to being heard.
+        input_gain: of what is observed: the weights' deviation is input_gain / sqrt(numbers observed). Where these are
+            small numbers, a larger gain spares a learner the long way to hearing them.
         leak: dt / tau, the share of the way to what drives it that a neuron goes at each tick. One tick is one new
             observation, or one `period`: tau is that time divided by leak.
         summary: numbers by which M1 is read.

@@ -24,9 +24,9 @@ class RecurrentQ(Networked):
 
     For brains that remember: what the present observation does not tell, its past may. Each member sums the
     observations up with a long short-term memory of its own, and a perceptron reads that summary and the action
-    (`parts/recurrent_values.py`); of the members the least counts, as in `critics.q_ensemble`. Memory advances with each
-    new observation and begins anew at FIRST. Asked about a single observation it answers as at the beginning of an
-    episode. `learners.recurrent_sac` teaches it.
+    (`parts/recurrent_values.py`); of the members the least counts, as in `critics.q_ensemble`. Memory advances with
+    each new observation and begins anew at FIRST. Asked about a single observation it answers as at the beginning of
+    an episode. `learners.recurrent_sac` teaches it.
 
     Args:
         members: number of networks.

@@ -200,7 +200,8 @@ class Search(Protocol):
         """Return commands [batch, channels] for observations; pure, any batch size."""
 
 
-ROLES = (Policy, Value, SequenceValue, Normalised, Movable, Model, Plastic, Body, Placeable, Rendered, Stimulator, Search)
+ROLES = (Policy, Value, SequenceValue, Normalised, Movable, Model, Plastic, Body, Placeable, Rendered, Stimulator,
+         Search)
 
 
 def offered(component: Any) -> list[str]:

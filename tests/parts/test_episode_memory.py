@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the memory draws with torch")
+pytest.importorskip("torch", reason="the memory draws with torch")
+
+import torch
 
 from stimloop.components.parts.episode_memory import EpisodeMemory, padded
 from stimloop.components.parts.transitions import Rows

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="learning needs torch")
+pytest.importorskip("torch", reason="learning needs torch")
+
+import torch
 
 from stimloop.components.brains.modular_rnn import ModularRnn
 from stimloop.components.critics.recurrent_q import RecurrentQ
@@ -155,3 +157,23 @@ def test_it_goes_on_from_what_it_saved():
     told = [core.advance(batch, torch.Generator().manual_seed(5)) for core in (one, other)]
     assert torch.equal(*told)
     assert all(torch.equal(a, b) for a, b in zip(one._target, other._target, strict=True))
+
+
+def test_it_finds_what_is_rewarded_where_only_memory_tells():
+    """The reward is for repeating, at the fifth step, the sign that was shown at the first alone."""
+    policy, critic = networks()
+    settings = {**SETTINGS, "learning_rate": 0.02, "ent_coef": 0.02, "gamma": 0.0}
+    core = RecurrentActorCritic(policy, critic, 2, **settings)
+    drawing, size = torch.Generator().manual_seed(0), 32
+    sign = torch.randint(0, 2, (size,), generator=drawing) * 2.0 - 1
+    seen = torch.zeros(size, 6, 3)
+    seen[:, 0, 0] = 5 * sign
+    for _ in range(150):
+        done = torch.rand(size, 5, 2, generator=drawing) * 2 - 1
+        reward = torch.zeros(size, 5)
+        reward[:, 4] = done[:, 4, 0] * sign
+        core.advance({"observation": seen, "action": done, "reward": reward, "terminated": torch.zeros(size, 5),
+                      "mask": torch.ones(size, 5)}, drawing)
+    with torch.no_grad():
+        told = policy.respond_sequence({"observation": seen})[0]["action"][:, 4, 0]
+    assert float((told * sign).mean()) > 0.5

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the values learn with torch")
+pytest.importorskip("torch", reason="the values learn with torch")
+
+import torch
 
 from stimloop.components.parts.recurrent_values import RecurrentValues
 
@@ -63,7 +65,8 @@ def test_truncated_gradients_reach_back_no_further_and_the_numbers_are_the_same(
     whole = net.summarise(seen)
     cut = net.summarise(seen, truncate=2)
     torch.testing.assert_close(cut, whole, rtol=1e-5, atol=1e-6)
-    reached = [(torch.autograd.grad(said[:, :, 5].sum(), seen)[0] != 0).any(dim=-1)[0].tolist() for said in (whole, cut)]
+    reached = [(torch.autograd.grad(said[:, :, 5].sum(), seen)[0] != 0).any(dim=-1)[0].tolist()
+               for said in (whole, cut)]
     assert reached == [[True] * 6, [False] * 4 + [True] * 2]
 
 

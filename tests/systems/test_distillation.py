@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="learning needs torch")
+pytest.importorskip("torch", reason="learning needs torch")
+
+import torch
 
 import stimloop as sl
 from stimloop.components.brains.modular_rnn import ModularRnn
