@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import isfinite
 from typing import Literal
 
+import numpy as np
+
 from ...loops.bounds import Positive
 from ...loops.errors import AssemblyError, Problem, counted
 
@@ -33,6 +35,11 @@ class Ramp:
     def at(self, count: int) -> float:
         """Return the number in force after `count` steps."""
         share = min(max((count - self.first) / (self.last - self.first), 0.0), 1.0)
+        return self.start + share * (self.end - self.start)
+
+    def each(self, counts: np.ndarray) -> np.ndarray:
+        """Return the number in force after each of these counts, float64."""
+        share = np.clip((counts - self.first) / (self.last - self.first), 0.0, 1.0)
         return self.start + share * (self.end - self.start)
 
 

@@ -11,7 +11,7 @@ from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import LaneRandom
-from ...loops.status import begins, count_steps, is_step, status_input
+from ...loops.status import begins, is_step, status_input
 from ..parts.schedules import Ramp, ramp_of_shares
 
 
@@ -23,7 +23,7 @@ class Handover(Component):
 
     Args:
         share: of the teacher: a number in [0, 1], or [first step, last step, share at the first, share at the last], in
-            steps of all lanes together.
+            steps of all lanes together (of each lane, times the number of lanes: what others do changes nothing here).
         every: who acts is drawn for each `step`, or for each `episode`.
     """
 
@@ -42,7 +42,7 @@ class Handover(Component):
 
     @classmethod
     def example(cls) -> Handover:
-        return cls(share=[0, 20, 1.0, 0.0])
+        return cls(share=0.5)
 
     def infer(self) -> None:
         """Refuse choices, before sizes are compared that cannot fit."""
@@ -58,7 +58,7 @@ class Handover(Component):
     def reset(self, seed: int) -> None:
         """Return to before the first step."""
         self._random = LaneRandom(seed, self.lanes, "handover")
-        self._steps = 0  # of all lanes so far
+        self._steps = np.zeros(self.lanes.count, np.int64)  # [lanes] so far
         self._taught = np.zeros(self.lanes.count, bool)  # [lanes] does the teacher act?
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
@@ -69,16 +69,16 @@ class Handover(Component):
         return {"action": np.where(taught[:, None], inputs["teacher"], inputs["learner"]), "taught": taught}
 
     def _draw(self, status: np.ndarray) -> None:
-        self._steps += count_steps(status)
+        self._steps = self._steps + is_step(status)
         due = begins(status) if self.every == "episode" else begins(status) | is_step(status)
         if due.any():
-            drawn = self._random.uniform((), due) < self._ramp.at(self._steps)
+            drawn = self._random.uniform((), due) < self._ramp.each(self._steps * self.lanes.count)
             self._taught = np.where(due, drawn, self._taught)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"random": self._random.state_dict(), "steps": self._steps, "taught": self._taught.copy()}
+        return {"random": self._random.state_dict(), "steps": self._steps.copy(), "taught": self._taught.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if "random" in state:
             self._random.load_state_dict(state["random"])
-            self._steps, self._taught = int(state["steps"]), np.array(state["taught"], bool)
+            self._steps, self._taught = np.array(state["steps"], np.int64), np.array(state["taught"], bool)

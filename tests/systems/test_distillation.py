@@ -65,7 +65,7 @@ def test_it_remembers_whole_episodes_and_what_the_expert_says_of_them():
 
 def test_it_learns_when_episodes_are_over_and_tells_how_far_the_brain_is_from_the_expert():
     with assembly(learner__params__train_freq=2, learner__params__gradient_steps=5).build() as loop:
-        before, log = weights(loop, "brain"), []
+        before, log = weights(loop, ["brain"]), []
         loop.tap("brain.action", lambda now, value: log.append(("brain", value.copy())))
         loop.tap("expert.action", lambda now, value: log.append(("expert", value.copy())))
         loop.run("14 steps")
@@ -73,22 +73,22 @@ def test_it_learns_when_episodes_are_over_and_tells_how_far_the_brain_is_from_th
         brain, expert = (np.stack([value for who, value in log if who == name])[:7] for name in ("brain", "expert"))
         assert loop.peek("learner.error") == pytest.approx(np.square(brain - expert).mean(), rel=1e-4)
         assert loop.peek("learner.agreement") == pytest.approx((np.abs(brain - expert) <= 0.1).mean())
-        after = weights(loop, "brain")
+        after = weights(loop, ["brain"])
         assert not same(before, after)
-        expert = weights(loop, "expert")
+        expert = weights(loop, ["expert"])
     with assembly().build() as untouched:
-        assert same(weights(untouched, "expert"), expert)
+        assert same(weights(untouched, ["expert"]), expert)
 
 
 @pytest.mark.parametrize("kind", [RNN, MLP])
 def test_a_brain_with_memory_learns_what_the_expert_does_and_so_does_one_without(kind):
     text = TEXT.replace(RNN, kind)
-    made = assembly(text, learner__params__gradient_steps=40, learner__params__learning_rate=0.01)
+    made = assembly(text, learner__params__gradient_steps=15, learner__params__learning_rate=0.01)
     with made.build() as loop:
         errors = []
         loop.tap("learner.error", lambda now, value: errors.append(float(value)))
-        loop.run("420 steps")
-    assert np.mean(errors[-5:]) < 0.1 * errors[0]
+        loop.run("220 steps")
+    assert np.mean(errors[-5:]) < 0.25 * errors[0]
 
 
 @pytest.mark.parametrize("kind", [RNN, MLP])
@@ -101,7 +101,7 @@ def test_it_goes_on_exactly_from_any_state_in_mid_episode_too(kind):
         first.run(f"{stop} steps")
         second.load(first.save())
         second.run("80 steps")
-        assert same(weights(whole, "brain"), weights(second, "brain")), stop
+        assert same(weights(whole, ["brain"]), weights(second, ["brain"])), stop
         assert whole.peek("learner.loss") == second.peek("learner.loss")
         assert whole.peek("learner.error") == second.peek("learner.error")
 
