@@ -91,7 +91,7 @@ class RecurrentValues(SharedArrays):
         rows = (len(summary), int(np.prod(summary.shape[1:-1])))
         if isinstance(summary, np.ndarray):
             given = np.broadcast_to(action, (len(summary), *action.shape))
-            values = np.concatenate([summary, given], axis=-1).reshape(*rows, -1)
+            values: Any = np.concatenate([summary, given], axis=-1).reshape(*rows, -1)
             for depth, (weight, bias) in enumerate(pairs):
                 values = by_rows(activate(values, "relu") if depth else values, weight, bias)
             return values[..., 0].reshape(summary.shape[:-1])
