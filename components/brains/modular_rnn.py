@@ -46,6 +46,8 @@ class ModularRnn(RecurrentBrain):
             not of the others, zero at first, and every connection may grow.
         density: share of the possible connections between neighbours (M1 and F5, F5 and AIP) that there is.
         gain: of connections within a region: their deviation is gain / sqrt(neurons of the region).
+        input_gain: of what is observed: the weights' deviation is input_gain / sqrt(numbers observed). Where these are
+            small numbers, a larger gain spares a learner the long way to hearing them.
         leak: dt / tau, the share of the way to what drives it that a neuron goes at each tick. One tick is one new
             observation, or one `period`: tau is that time divided by leak.
         summary: numbers by which M1 is read.
@@ -64,8 +66,8 @@ class ModularRnn(RecurrentBrain):
     """
 
     def __init__(self, *, sizes: list[Count] = [100, 100, 100], anatomy: Anatomy = "strict",  # noqa: B006
-                 density: Share = 0.1, gain: NonNegative = 1.2, leak: Share = 0.1, summary: Count = 256,
-                 hidden: list[Count] = [256, 256],  # noqa: B006
+                 density: Share = 0.1, gain: NonNegative = 1.2, input_gain: NonNegative = 1.0, leak: Share = 0.1,
+                 summary: Count = 256, hidden: list[Count] = [256, 256],  # noqa: B006
                  head: Literal["auto", "gaussian", "clipped", "categorical"] = "auto", choices: Amount = 0,
                  weights: Weights | None = None, lesion: Lesion | None = None, explore: bool = False,
                  random_steps: Amount = 0, forget: Literal["first", "never"] = "first", period: Period | None = None,
@@ -77,7 +79,7 @@ class ModularRnn(RecurrentBrain):
             raise AssemblyError([Problem(f"what reads M1 needs layers of neurons, not {hidden}", "hidden",
                                          "Write for example [256, 256].")])
         self.sizes, self.anatomy, self.density, self.gain, self.leak = list(sizes), anatomy, density, gain, leak
-        self.summary, self.hidden, self.head = summary, list(hidden), head
+        self.input_gain, self.summary, self.hidden, self.head = input_gain, summary, list(hidden), head
         self.weights, self.lesion, self.forget = weights, lesion, forget
         self.explore, self.random_steps, self.period = explore, random_steps, period
         self.neurons = sum(sizes)
@@ -126,8 +128,8 @@ class ModularRnn(RecurrentBrain):
         self.check_choices()
         self.network = ModularNetwork(
             int(self.inputs["observation"].shape[0]), self.sizes, self.head_sizes(),  # type: ignore[arg-type]
-            derive(seed, "weights"), anatomy=self.anatomy, density=self.density, gain=self.gain, leak=self.leak,
-            summary=self.summary, hidden=self.hidden)
+            derive(seed, "weights"), anatomy=self.anatomy, density=self.density, gain=self.gain,
+            input_gain=self.input_gain, leak=self.leak, summary=self.summary, hidden=self.hidden)
         self.mask = self._draw_lesion(derive(seed, "lesion"))  # [neurons] or [targets, sources]; or None
         if self.weights is not None:
             expected = artifact.nested(self.network.arrays)

@@ -66,3 +66,14 @@ def _laid_out(gradient: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
     """Return a gradient in the order in which its parameter lies in memory."""
     same = gradient.stride() == parameter.stride()
     return gradient if same else torch.empty_like(parameter, requires_grad=False).copy_(gradient)
+
+
+def shorten(gradients: Sequence[torch.Tensor | None], most: float | None
+            ) -> tuple[list[torch.Tensor | None], torch.Tensor]:
+    """Return gradients of a length of `most` at most, all together (None: as they are), and their length before."""
+    there = [gradient for gradient in gradients if gradient is not None]
+    norm = torch.stack(torch._foreach_norm(there)).norm()
+    if most is None:
+        return list(gradients), norm
+    shortened = iter(torch._foreach_mul(there, (most / (norm + 1e-6)).clamp(max=1.0)))
+    return [None if gradient is None else next(shortened) for gradient in gradients], norm

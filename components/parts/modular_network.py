@@ -33,23 +33,24 @@ class ModularNetwork(Perceptron):
     fixed = ("normaliser/", "anatomy/")
 
     def __init__(self, inputs: int, sizes: Sequence[int], heads: Mapping[str, int], seed: int, *,
-                 anatomy: Anatomy = "strict", density: float = 0.1, gain: float = 1.2, leak: float = 0.1,
-                 summary: int = 256, hidden: Sequence[int] = (256, 256)) -> None:
+                 anatomy: Anatomy = "strict", density: float = 0.1, gain: float = 1.2, input_gain: float = 1.0,
+                 leak: float = 0.1, summary: int = 256, hidden: Sequence[int] = (256, 256)) -> None:
         super().__init__(summary, list(hidden), heads, "relu", derive(seed, "head"))
         self.regions, self.leak = regions_of(sizes), np.float32(leak)
         self.motor = self.regions["M1"]
         self.entry = self.regions["AIP"].start if anatomy == "strict" else 0  # neurons from here on hear the input
         rng = np.random.default_rng(derive(seed, "neurons"))
         self._draw(rng, "summary", len(self.motor), summary, "fan_in")
-        self._draw_neurons(rng, inputs, sum(sizes), anatomy)
+        self._draw_neurons(rng, inputs, sum(sizes), input_gain, anatomy)
         self._draw_connections(seed, density, gain, anatomy)
 
-    def _draw_neurons(self, rng: np.random.Generator, inputs: int, neurons: int, anatomy: Anatomy) -> None:
-        """b uniform in [-1, 1], S normal, I of variance 1 / inputs; the state begins at 0.
+    def _draw_neurons(self, rng: np.random.Generator, inputs: int, neurons: int, gain: float,
+                      anatomy: Anatomy) -> None:
+        """b uniform in [-1, 1], S normal, I of deviation gain / sqrt(inputs); the state begins at 0.
 
         `strict` lets AIP alone hear the input; `compat` leaves AIP alone out, as the published code does.
         """
-        weight = rng.normal(0, max(inputs, 1) ** -0.5, (neurons, inputs)).astype(np.float32)
+        weight = rng.normal(0, gain * max(inputs, 1) ** -0.5, (neurons, inputs)).astype(np.float32)
         seeing = self.regions["AIP"]
         weight[slice(0, seeing.start) if anatomy == "strict" else slice(seeing.start, seeing.stop)] = 0
         self.arrays |= {"input/weight": weight,

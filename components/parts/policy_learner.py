@@ -74,7 +74,8 @@ class PolicyLearner(Component):
         self._transitions = Transitions(lanes, self.unfinished)
         self._generator = devices.generator(self.workplace.device)
         self._hidden = HiddenWeights(self.used["policy"], self.cost)
-        statistics = [part.statistics() for part in self.used.values() if isinstance(part, Normalised)]
+        statistics = [part.statistics() for name, part in self.used.items()
+                      if self.uses[name].changes and isinstance(part, Normalised)]
         self._normalisers = [known for known in statistics if known]
 
     def refuse_choices(self) -> None:
@@ -171,7 +172,7 @@ def check_heard(policy: Any, recurrent: bool = False) -> None:
                                      "uses.policy", "Use a brain without memory, such as brains.mlp, or a learner of "
                                      "whole sequences.")])
     heard = getattr(policy, "peers_in", {})
-    if unkept := [key for key in ("current", "injury") if key in heard]:
+    if unkept := [key for key in ("current", "injury", "hold") if key in heard]:
         raise AssemblyError([Problem(f"the policy also answers to its {' and '.join(unkept)}, which this learner does "
                                      "not keep: it would teach another policy than the one that acts", "uses.policy",
                                      "Teach the brain without stimulation, or a coprocessor beside it.")])

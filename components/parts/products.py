@@ -33,10 +33,15 @@ _ONEDNN: Any = getattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise", 
 PAYS = _ONEDNN is not None and _left_unused()  # asked, never measured: a machine rounds alike every time
 
 
+def by_onednn(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Is left [batch, in] @ right, of either side up, a product that oneDNN makes?"""
+    return (PAYS and left.shape[0] * right.numel() >= _LARGE and left.is_cpu
+            and left.dtype is right.dtype is torch.float32)
+
+
 def product(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """Return left [batch, in] @ right [in, out] + bias [out], with gradients of any order."""
-    if (PAYS and left.shape[0] * right.numel() >= _LARGE and left.is_cpu
-            and left.dtype is right.dtype is torch.float32):
+    if by_onednn(left, right):
         return _Product.apply(left, right, bias)
     return left.mm(right) if bias is None else bias.addmm(left, right)
 

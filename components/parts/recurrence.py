@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from .products import product
+from .products import by_onednn, product
 
 
 def ticks(state: torch.Tensor, drive: torch.Tensor, weight: torch.Tensor, start: torch.Tensor, *, leak: float,
@@ -29,6 +29,8 @@ def ticks(state: torch.Tensor, drive: torch.Tensor, weight: torch.Tensor, start:
         begins: [batch, time] bool; None: nowhere. frozen: the same.
         truncate: gradients reach back over so many ticks and no further; 0: over all.
     """
+    if begins is not None and not bool(begins[:, 1:].any()):  # whole episodes: nothing befalls them on the way
+        state, begins = torch.where(begins[:, :1], start, state), None
     masks = {name: None if mask is None else mask.t()[..., None].to(state.dtype)  # [time, batch, 1]
              for name, mask in (("begins", begins), ("frozen", frozen))}
     if alive is not None and alive.ndim == 3:
@@ -52,23 +54,27 @@ class _Ticks(torch.autograd.Function):
     def forward(ctx: Any, state: torch.Tensor, drive: torch.Tensor, weight: torch.Tensor, start: torch.Tensor,
                 leak: float, alive: torch.Tensor | None, begins: torch.Tensor | None, frozen: torch.Tensor | None,
                 truncate: int) -> tuple[torch.Tensor, torch.Tensor]:
-        sent, told, turned = drive.new_empty(drive.shape), drive.new_empty(drive.shape), weight.t()
+        sent, told = drive.new_empty(drive.shape), drive.new_empty(drive.shape)
+        large = by_onednn(state, weight)
+        turned = weight.t() if large else weight.t().contiguous()  # as each library likes it best
         changing = begins is not None or (alive is not None and alive.ndim == 3)  # may a state change between ticks?
-        for time in range(len(drive)):
+        heard: torch.Tensor | None = None
+        for time, (driven, out, rates) in enumerate(zip(drive.unbind(), sent.unbind(), told.unbind(), strict=True)):
             if begins is not None:
                 state = torch.lerp(state, start.expand_as(state), begins[time])
             living = _at(alive, time)
-            if living is not None and (time == 0 or changing):
+            if living is not None and (heard is None or changing):
                 state = state * living
-            if time == 0 or changing:
-                torch.clamp_min(state, 0, out=sent[time]).tanh_()
+            if heard is None or changing:
+                torch.clamp_min(state, 0, out=out).tanh_()
             else:
-                sent[time] = told[time - 1]
-            after = torch.lerp(state, product(sent[time], turned, None).add_(drive[time]), leak)
+                out.copy_(heard)
+            felt = product(out, turned).add_(driven) if large else torch.addmm(driven, out, turned)
+            after = torch.lerp(state, felt, leak)
             if living is not None:
                 after *= living
             state = after if frozen is None else torch.lerp(after, state, frozen[time])
-            torch.clamp_min(state, 0, out=told[time]).tanh_()
+            heard = torch.clamp_min(state, 0, out=rates).tanh_()
         ctx.save_for_backward(sent, told, weight)
         ctx.rest = leak, alive, begins, frozen, truncate
         return told, state
@@ -80,13 +86,15 @@ class _Ticks(torch.autograd.Function):
         leak, alive, begins, frozen, truncate = ctx.rest
         reaching, slope, of_drive = of_told * _slope(told), _slope(sent), torch.empty_like(sent)
         of_start, above = None if begins is None else weight.new_zeros(weight.shape[1]), of_last.clone()
+        rows = list(zip(reaching.unbind(), slope.unbind(), of_drive.unbind(), strict=True))
         for time in reversed(range(len(sent))):
-            above += reaching[time]
+            reached, steep, into = rows[time]
+            above += reached
             living, still = _at(alive, time), None if frozen is None else frozen[time]
             moved = above if still is None else above * (1 - still)
             moved = moved if living is None else moved * living
-            torch.mul(moved, leak, out=of_drive[time])
-            below = torch.addcmul(moved - of_drive[time], product(of_drive[time], weight), slope[time])
+            torch.mul(moved, leak, out=into)
+            below = torch.sub(moved, into).addcmul_(product(into, weight), steep)
             below = below if still is None else below.addcmul_(above, still)
             below = below if living is None else below.mul_(living)
             if begins is not None:

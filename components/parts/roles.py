@@ -44,6 +44,24 @@ class Value(Protocol):
 
 
 @runtime_checkable
+class SequenceValue(Protocol):
+    """Judges what is done by all that was observed in an episode so far."""
+
+    def summarise(self, observation: Any, truncate: int = 0) -> Any:
+        """Return what each member makes of episodes up to each tick [members, batch, time, units], as tensors.
+
+        `observation` is [batch, time, ...] from the first tick of an episode on; gradients reach back over `truncate`
+        ticks and no further (0: over all).
+        """
+
+    def judge(self, summary: Any, action: Any) -> Any:
+        """Return values [members, batch, time] of actions [batch, time, actions] in the situations summarised."""
+
+    def parameters(self) -> Iterable[Any]:
+        """Return what an optimiser may change."""
+
+
+@runtime_checkable
 class Normalised(Protocol):
     """Brings observations to one scale by what was observed so far, which its learner keeps up.
 
@@ -235,8 +253,8 @@ class Search(Protocol):
         """
 
 
-ROLES = (Policy, Value, Normalised, Movable, Model, Remembering, Sequential, Plastic, Body, Placeable, Rendered,
-         Stimulator, Search)
+ROLES = (Policy, Value, SequenceValue, Normalised, Movable, Model, Remembering, Sequential, Plastic, Body, Placeable,
+         Rendered, Stimulator, Search)
 
 
 def offered(component: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,48 @@ def _plain(network: Any, torch: Any, seen: Any) -> Seconds:
     return timed(learn)
 
 
+def _minibatch(torch: Any, observation: int, action: int) -> dict[str, Any]:
+    drawing = torch.Generator().manual_seed(0)
+    done = torch.rand(BATCH, TIME, action, generator=drawing) * 2 - 1
+    nothing = torch.zeros(BATCH, TIME)
+    return {"observation": torch.randn(BATCH, TIME + 1, observation, generator=drawing), "action": done,
+            "expert": done, "reward": nothing, "terminated": nothing, "mask": torch.ones(BATCH, TIME)}
+
+
+def _imitates(brain: Any, batch: dict[str, Any]) -> Callable[[], int]:
+    """An update of learners.distillation."""
+    from stimloop.components.parts.imitation import Imitation
+
+    core = Imitation(brain, learning_rate=1e-3, truncate=0, rate_penalty=0.0, weight_penalty=0.0, max_grad_norm=1.0)
+
+    def learn() -> int:
+        core.advance(batch)
+        return 1
+
+    return learn
+
+
+def _reinforces(torch: Any, brain: Any, batch: dict[str, Any]) -> Callable[[], int]:
+    """An update of learners.recurrent_sac, with the two critics as published."""
+    from stimloop.components.critics.recurrent_q import RecurrentQ
+    from stimloop.components.parts.recurrent_actor_critic import RecurrentActorCritic
+    from stimloop.loops.lanes import Lanes
+
+    critic = RecurrentQ()
+    for name in ("observation", "action"):
+        critic.inputs[name] = critic.inputs[name].sized((batch[name].shape[-1],))
+    critic.build(Lanes.of(1), 0)
+    core = RecurrentActorCritic(brain, critic, batch["action"].shape[-1], learning_rate=3e-4, gamma=0.99, tau=0.005,
+                                ent_coef="auto", target_entropy="auto", truncate=0, max_grad_norm=None)
+    drawing = torch.Generator().manual_seed(0)
+
+    def learn() -> int:
+        core.advance(batch, drawing)
+        return 1
+
+    return learn
+
+
 def measure() -> dict[str, Any]:
     """Return microseconds of a tick, and how many times as fast sequences are learned as by plain torch."""
     import torch
@@ -81,11 +124,18 @@ def measure() -> dict[str, Any]:
     for name, (observation, action) in SIZES.items():
         brain, acting = _brain(observation, action), _brain(observation, action)
         seen = torch.randn(BATCH, TIME, observation, generator=torch.Generator().manual_seed(0))
-        found = interleave({"tick": lambda brain=acting, size=observation: _tick(brain, size),
+        batch = _minibatch(torch, observation, action)
+        imitates = _imitates(_brain(observation, action), batch)
+        reinforces = _reinforces(torch, _brain(observation, action), batch)
+        found = interleave({"imitates": lambda learn=imitates: timed(learn),
+                            "reinforces": lambda learn=reinforces: timed(learn),
+                            "tick": lambda brain=acting, size=observation: _tick(brain, size),
                             "ours": lambda brain=brain, seen=seen: _ours(brain, seen),
                             "plain": lambda brain=brain, seen=seen: _plain(brain.network, torch, seen)}, ROUNDS)
         checks += [check(f"{name}: a tick of one lane, processor", [1e6 * value for value in found["tick busy"]], "us",
                          at_most=250),
                    check(f"{name}: forth and back, {BATCH} x {TIME} ticks", found["ours busy"], "s"),
+                   check(f"{name}: an update by imitation, {BATCH} x {TIME} steps", found["imitates busy"], "s"),
+                   check(f"{name}: an update of recurrent soft actor-critic", found["reinforces busy"], "s"),
                    ratio_check(f"{name}: plain torch / ours", found["plain busy"], found["ours busy"], at_least=1.2)]
     return {"checks": checks, "notes": ["processor time: what else the machine does counts little"]}

@@ -17,6 +17,8 @@ LIBRARIES = {"elbow_stimulation": ["myosuite"], "stimulated_elbow": ["myosuite"]
              "modular_elbow": ["myosuite"], "healthy_elbow": ["torch", "myosuite"],
              "taught_elbow": ["torch", "myosuite"], "copac_elbow": ["torch", "myosuite"],
              "copac_latency": ["torch", "myosuite"],
+             "distilled_elbow": ["torch", "myosuite"], "recurrent_sac_elbow": ["torch", "myosuite"],
+             "copac_modular_elbow": ["torch", "myosuite"],
              "pendulum_first": ["gymnasium"], "stimulated_pendulum": ["gymnasium"], "stimulated_reacher": ["gymnasium"],
              "offline_reacher": ["torch", "gymnasium", "minari"]}
 LEARNING = ("mopac_", "mppi_", "pets_", "copac_", "healthy_")  # how names begin of what needs torch and Gymnasium

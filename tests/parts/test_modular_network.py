@@ -253,3 +253,10 @@ def test_the_gradient_is_the_slope():
             return net.run(state, drive, mask, Course(begins, frozen, injured))
 
         assert torch.autograd.gradcheck(ask, (drive, state, *given_), atol=1e-5)
+
+
+def test_a_larger_gain_of_the_input_draws_the_same_weights_larger():
+    plain, loud = (ModularNetwork(4, [6, 5, 4], {"mean": 2}, 0, summary=3, hidden=[5], input_gain=gain)
+                   for gain in (1.0, 10.0))
+    np.testing.assert_allclose(loud.arrays["input/weight"], 10 * plain.arrays["input/weight"], rtol=1e-5)
+    assert all(np.array_equal(loud.arrays[name], plain.arrays[name]) for name in plain.arrays if name != "input/weight")
