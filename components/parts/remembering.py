@@ -73,7 +73,7 @@ class RememberingEnsemble(Ensemble):
         """Return what each member says, as `forward`, and the memory after that."""
         said, cell = self._ticked(values, memory)
         if isinstance(values, np.ndarray):
-            both = np.concatenate([np.broadcast_to(values, (len(said), *values.shape)), said], axis=2)
+            both: Any = np.concatenate([np.broadcast_to(values, (len(said), *values.shape)), said], axis=2)
         else:
             import torch
 
