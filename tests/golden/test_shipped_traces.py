@@ -102,6 +102,15 @@ def test_elsewhere_a_chaotic_loop_is_held_to_its_first_rows(point_mass):
     assert said(golden, other, False).startswith("base: early body.reward mean: ")
 
 
+def test_elsewhere_only_rows_are_counted_where_rounding_chooses():
+    golden = shipped_traces.read("copac_reacher")["variants"]
+    assert set(golden["base"]["early"]["body.reward"]) == {"rows"}
+    assert set(golden["injured"]["early"]["body.reward"]) > {"rows"}
+    other = copy.deepcopy(golden)
+    other["base"]["early"]["body.reward"]["rows"] += 1
+    assert said(golden, other, False).startswith("base: early body.reward rows: ")
+
+
 def test_evaluations_are_golden_too():
     golden = shipped_traces.read("elbow_stimulation")["variants"]
     other = copy.deepcopy(golden)
