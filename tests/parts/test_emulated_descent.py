@@ -73,7 +73,7 @@ def test_of_a_linear_brain_the_learned_stimulation_is_the_optimum(memory, loss, 
     assert descent.missed(course()).mean().item() > 0.05
     for rate in (1e-2, 1e-3):
         descent.fit_emulator(course(), RepeatedPasses(rate, most=400, tolerance=0.0), generator)
-    assert descent.missed(course(1)).mean().item() < 1e-3  # on what it has not seen
+    assert descent.missed(course(1)).mean().item() < 5e-4  # on what it has not seen
     descent.descend(course(), RepeatedPasses(1e-2, most=300, tolerance=float("-inf")), generator)
     command = parts["coprocessor"].sequence(course(1).seen)[0].detach().numpy()
     best = np.linalg.solve(W, WANTED - B)
