@@ -1,7 +1,6 @@
 """All ticks of a long short-term memory as one step for torch, for several members at once: no autograd per tick.
 
-One tick is `remembering.py`'s: i, f, o = sigmoid(drive), g = tanh(drive), with drive = W s + U h + b in the order
-i, f, g, o; c <- f c + i g; h = o tanh(c). Its gradients are written out below (decision 0016).
+One tick is that of `gated_memory.py`. Its gradients are written out below (decision 0016).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...loops.seeds import derive
+from . import gated_memory
 from .ensembles import rows_through
 from .networks import Perceptron, SharedArrays, activate
 
@@ -59,9 +60,7 @@ class RecurrentValues(SharedArrays):
             before, kept = (state[:, part, i].swapaxes(0, 1) for part in (0, 1))  # [members, rows, units]
             weight = [self.arrays[f"{name}/{part}"] for part in ("input", "recurrent", "bias")]
             gates = rows_through(heard, weight[0], weight[2]) + rows_through(before, weight[1], weight[2] * 0)
-            enter, forget, fresh, leave = np.split(gates, 4, axis=-1)
-            kept = _sigmoid(forget) * kept + _sigmoid(enter) * np.tanh(fresh)
-            heard = _sigmoid(leave) * np.tanh(kept)
+            heard, kept = gated_memory.tick(gates, kept)
             after[:, 0, i], after[:, 1, i] = heard.swapaxes(0, 1), kept.swapaxes(0, 1)
         return after
 
@@ -105,8 +104,3 @@ class RecurrentValues(SharedArrays):
             values = torch.cat([known.reshape(rows[1], -1), flat], dim=-1)
             told.append(through_layers(values, "relu", member[:-1], member[-1:])[1][0][..., 0])
         return torch.stack(told).reshape(summary.shape[:-1])
-
-
-def _sigmoid(values: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + exp(-x)); by tanh, which nothing makes overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * values))

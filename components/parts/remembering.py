@@ -14,25 +14,9 @@ import numpy as np
 
 from ...loops.seeds import derive
 from .ensembles import Ensemble, all_through, rows_through
+from .gated_memory import tick
 
 Memory = Mapping[str, Any]  # `said` and `cell` [batch, members, cells]: what the cells said and hold
-
-
-def tick(drive: Any, cell: Any) -> tuple[Any, Any]:
-    """Return what cells say, and hold, [..., cells] each, one tick on; arrays or tensors, with gradients for these.
-
-    Args:
-        drive: what reaches the gates i, f, g, o (the order of torch) [..., 4 * cells].
-        cell: what the cells hold [..., cells].
-    """
-    count = cell.shape[-1]
-    i, f, g, o = (drive[..., part * count:(part + 1) * count] for part in range(4))
-    if isinstance(drive, np.ndarray):
-        i, f, o = (0.5 * (1 + np.tanh(0.5 * each)) for each in (i, f, o))
-        cell = f * cell + i * np.tanh(g)
-        return o * np.tanh(cell), cell
-    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
-    return o.sigmoid() * cell.tanh(), cell
 
 
 class RememberingEnsemble(Ensemble):

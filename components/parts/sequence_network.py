@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...loops.seeds import derive
+from . import gated_memory
 from .modular_network import firing
 from .networks import Perceptron, linear
 
@@ -85,10 +86,7 @@ class SequenceNetwork(Perceptron):
 
     def _lstm(self, heard: Any, state: Any, into: Any, back: Any, bias: Any) -> tuple[Any, Any]:
         before, cell = np.split(state, 2, axis=1)
-        gates = np.split(linear(heard, into, bias) + linear(before, back, np.float32(0)), 4, axis=1)
-        enter, keep, leave = (0.5 * (1 + np.tanh(0.5 * gates[i])) for i in (0, 1, 3))
-        cell = keep * cell + enter * np.tanh(gates[2])
-        said = leave * np.tanh(cell)
+        said, cell = gated_memory.tick(linear(heard, into, bias) + linear(before, back, np.float32(0)), cell)
         return said, np.concatenate([said, cell], axis=1)
 
     def _retanh(self, heard: Any, state: Any, into: Any, back: Any, bias: Any) -> tuple[Any, Any]:
