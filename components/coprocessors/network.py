@@ -19,7 +19,7 @@ from ...loops.time import Period
 from ..parts import command_bounds, flags
 from ..parts.exploration import Exploration
 from ..parts.networked import Networked
-from ..parts.sequence_network import Memory, SequenceNetwork
+from ..parts.sequence_network import Memory, SequenceNetwork, meaning
 
 
 class Network(Networked):
@@ -89,8 +89,7 @@ class Network(Networked):
     @property
     def meaning(self) -> dict[str, str]:
         """What the weights mean beside their sizes."""
-        return {"activation": "tanh", "memory": self.remembers,
-                **({"leak": f"{self.leak:g}"} if self.remembers == "retanh" else {})}
+        return meaning(self.remembers, self.leak)
 
     def reset(self, seed: int) -> None:
         """Forget what was perceived, and begin the noise anew."""

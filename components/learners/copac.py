@@ -13,8 +13,8 @@ from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
-from ...loops.status import status_input
 from ..parts import devices, torch_threads
+from ..parts.patients import patient_inputs
 from ..parts.roles import Body, Model, Search, Value, remembers
 from ..parts.transitions import Transitions
 
@@ -77,13 +77,7 @@ class Copac(Component):
         self._passes, self.f_ticks = {"batch_size": batch_size, "tolerance": tolerance}, f_ticks
         self._of_f = {"learning_rate": f_learning_rate, "most": f_passes}
         self._of_q = {"learning_rate": q_learning_rate, "most": q_passes}
-        self.inputs = {
-            "observation": Port("what happens in the world", ("observation",), wakes=True),
-            "recording": Port("activity of the brain that is recorded", ("recording",), optional=True, also=("hold",)),
-            "status": status_input(wakes=True),
-            "stimulation": Port("what was delivered", ("channel",), axes=("electrode",), reads="hold"),
-            "action": Port("what the brain did", ("action",), low=-1, high=1, reads="hold", also=("now",)),
-        }
+        self.inputs = patient_inputs()
         number: dict[str, Any] = {"per_lane": False, "dtype": "float64"}
         count: dict[str, Any] = {"per_lane": False, "dtype": "int64", "low": 0}
         self.outputs = {

@@ -12,8 +12,8 @@ from ...loops.errors import AssemblyError, Problem
 from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
-from ...loops.status import status_input
 from ..parts import devices, torch_threads
+from ..parts.patients import patient_inputs
 from ..parts.roles import Policy, Sequential, Value
 from ..parts.transitions import Transitions
 from ..parts.whole_episodes import WholeEpisodes
@@ -68,13 +68,7 @@ class CoprocessorBackprop(Component):
                                              "tolerance": tolerance, "batch_size": batch_size}
         self._of_coprocessor: dict[str, Any] = {"learning_rate": learning_rate, "most": passes,
                                                 "tolerance": float("-inf"), "batch_size": batch_size}
-        self.inputs = {
-            "observation": Port("what happens in the world", ("observation",), wakes=True),
-            "recording": Port("activity of the brain that is recorded", ("recording",), optional=True, also=("hold",)),
-            "status": status_input(wakes=True),
-            "stimulation": Port("what was delivered", ("channel",), axes=("electrode",), reads="hold"),
-            "action": Port("what the brain did", ("action",), low=-1, high=1, reads="hold", also=("now",)),
-        }
+        self.inputs = patient_inputs()
         number: dict[str, Any] = {"per_lane": False, "dtype": "float64"}
         count: dict[str, Any] = {"per_lane": False, "dtype": "int64", "low": 0}
         self.outputs = {

@@ -22,10 +22,10 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from . import sequences
+from .actor_critic_state import ActorCriticState
 from .adam import Adam, shorten
 from .imitation import mean_over
 from .soft_actor_critic import Auto
@@ -42,7 +42,7 @@ class Losses(NamedTuple):
     q_mean: torch.Tensor
 
 
-class RecurrentActorCritic:
+class RecurrentActorCritic(ActorCriticState):
     """Improves a policy with memory and its action values from minibatches of whole episodes, in place.
 
     Args:
@@ -128,16 +128,3 @@ class RecurrentActorCritic:
         self.updates += 1
         return torch.stack([part.detach() for part in (losses.critic, losses.policy, ent_coef, losses.entropy,
                                                        losses.q_mean, norm)])
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"updates": self.updates, "log_ent_coef": float(self.log_ent_coef.detach()),
-                "target": {str(i): tensor.cpu().numpy().copy() for i, tensor in enumerate(self._target)},
-                "optimiser": self.optimiser.state_dict()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.updates = int(state["updates"])
-        with torch.no_grad():
-            self.log_ent_coef.fill_(float(state["log_ent_coef"]))
-            for i, tensor in enumerate(self._target):
-                tensor.copy_(torch.from_numpy(np.array(state["target"][str(i)])))
-        self.optimiser.load_state_dict(state["optimiser"])

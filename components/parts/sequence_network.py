@@ -20,6 +20,11 @@ _GATES = {"none": 0, "lstm": 4, "retanh": 1}  # rows of weights for each unit
 _STATES = {"none": 0, "lstm": 2, "retanh": 1}  # numbers that each unit keeps
 
 
+def meaning(memory: Memory, leak: float) -> dict[str, str]:
+    """Say what the weights of such a network mean beside their sizes."""
+    return {"activation": "tanh", "memory": memory, **({"leak": f"{leak:g}"} if memory == "retanh" else {})}
+
+
 class SequenceNetwork(Perceptron):
     """What is heard [batch, time, inputs] -> memory -> tanh layers -> linear outputs [batch, time, outputs].
 

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from ...loops.errors import AssemblyError, Problem
 from . import conservative as held
+from .actor_critic_state import ActorCriticState
 from .adam import Adam
 from .conservative import Conservative, Gradients
 from .roles import Normalised
@@ -58,7 +58,7 @@ def check_action(shape: tuple[Any, ...]) -> int:
     return int(shape[0])
 
 
-class SoftActorCritic:
+class SoftActorCritic(ActorCriticState):
     """Improves a policy and its action values from minibatches of transitions, in place.
 
     Args:
@@ -230,19 +230,6 @@ class SoftActorCritic:
     def _least(critic: Any, observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         values = critic.value(observation, action)
         return values.min(dim=0).values if values.ndim == 2 else values
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"updates": self.updates, "log_ent_coef": float(self.log_ent_coef.detach()),
-                "target": {str(i): tensor.cpu().numpy().copy() for i, tensor in enumerate(self._target)},
-                "optimiser": self.optimiser.state_dict()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.updates = int(state["updates"])
-        with torch.no_grad():
-            self.log_ent_coef.fill_(float(state["log_ent_coef"]))
-            for i, tensor in enumerate(self._target):
-                tensor.copy_(torch.from_numpy(np.array(state["target"][str(i)])))
-        self.optimiser.load_state_dict(state["optimiser"])
 
 
 def _gradients(loss: torch.Tensor, parameters: list[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:

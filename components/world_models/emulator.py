@@ -16,7 +16,7 @@ from ...loops.status import idle, status_input
 from ..parts import flags
 from ..parts.networked import Networked
 from ..parts.reach import half_range
-from ..parts.sequence_network import Memory, SequenceNetwork
+from ..parts.sequence_network import Memory, SequenceNetwork, meaning
 
 
 class Emulator(Networked):
@@ -71,8 +71,7 @@ class Emulator(Networked):
     @property
     def meaning(self) -> dict[str, str]:
         """What the weights mean beside their sizes."""
-        return {"activation": "tanh", "memory": self.remembers,
-                **({"leak": f"{self.leak:g}"} if self.remembers == "retanh" else {})}
+        return meaning(self.remembers, self.leak)
 
     def reset(self, seed: int) -> None:
         """Forget what was perceived."""
