@@ -14,7 +14,7 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
 from ..parts import devices, torch_threads
-from ..parts.patients import patient_inputs
+from ..parts.patients import patient_inputs, rows_of_patient
 from ..parts.roles import Body, Model, Search, Value, remembers
 from ..parts.transitions import Transitions
 
@@ -166,12 +166,7 @@ class Copac(Component):
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Remember what the brain did, fit the model when it is time, and rehearse after an episode."""
-        if "observation" not in inputs.new and "status" not in inputs.new:
-            return {}
-        seen = np.concatenate([inputs[name] for name in self._heard], axis=1)
-        done = np.concatenate([inputs["stimulation"], inputs["action"]], axis=1)  # [lanes, channels + actions]
-        rows = self._transitions.take(Inputs({**inputs, "observation": seen, "action": done}, inputs.new,
-                                             inputs.previous))
+        rows = rows_of_patient(self._transitions, self._heard, inputs)
         if rows is None:
             return {}
         before = len(self._done) // self.train_freq

@@ -13,7 +13,7 @@ from ...loops.lanes import Lanes
 from ...loops.port import Port
 from ...loops.seeds import derive
 from ..parts import devices, torch_threads
-from ..parts.patients import patient_inputs
+from ..parts.patients import patient_inputs, rows_of_patient
 from ..parts.roles import Policy, Sequential, Value
 from ..parts.transitions import Transitions
 from ..parts.whole_episodes import WholeEpisodes
@@ -129,12 +129,7 @@ class CoprocessorBackprop(Component):
 
     def step(self, now: int, inputs: Inputs) -> dict[str, Any]:
         """Remember what the brain did, and learn when so many episodes have ended."""
-        if "observation" not in inputs.new and "status" not in inputs.new:
-            return {}
-        seen = np.concatenate([inputs[name] for name in self._heard], axis=1)
-        done = np.concatenate([inputs["stimulation"], inputs["action"]], axis=1)  # [lanes, channels + actions]
-        rows = self._transitions.take(Inputs({**inputs, "observation": seen, "action": done}, inputs.new,
-                                             inputs.previous))
+        rows = rows_of_patient(self._transitions, self._heard, inputs)
         if rows is None:
             return {}
         self._ended += self.episodes.add(rows, np.concatenate([rows.observation, rows.action], axis=1))
